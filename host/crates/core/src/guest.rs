@@ -1,0 +1,87 @@
+//! Where rooms meet a guest: `format` calls [`Formatter`], `deliver` calls [`Connector`], `sandbox`
+//! implements both. Futures are boxed: one allocation per batch, never per event.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::batch::{Delivery, EventBatch, Failure, Formatted, Outcome, RecordBatch, RecordFormat};
+use crate::projection::Projection;
+
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A guest broke a rule or a limit. The instance is gone; a fresh one is opened for the next call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GuestFault {
+    /// Unreachable code, a panic, memory out of bounds, stack overflow.
+    #[error("the guest trapped: {0}")]
+    Trap(String),
+    /// A limit was reached: which, how much, the key to change.
+    #[error("{limit} of {value} reached; raise `{key}` to allow more")]
+    Limit { limit: &'static str, value: String, key: &'static str },
+    /// What it returned does not fit the contract (too few outcomes, offsets out of range).
+    #[error("the guest broke the contract: {0}")]
+    Contract(String),
+}
+
+/// Why a guest cannot be opened.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum OpenError {
+    /// `configure` refused; the text is the guest's.
+    #[error("the configuration was refused: {0}")]
+    Refused(String),
+    #[error(transparent)]
+    Fault(#[from] GuestFault),
+    /// The component does not fit: wrong world, an import that was not granted, limits at load.
+    #[error("{0}")]
+    Unfit(String),
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DeliverError {
+    #[error(transparent)]
+    Failure(#[from] Failure),
+    #[error(transparent)]
+    Fault(#[from] GuestFault),
+}
+
+/// Batch limits that a connector asked for when it was configured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BatchLimits {
+    pub max_events: Option<u32>,
+    pub max_bytes: Option<u32>,
+}
+
+/// A configured formatter. After a fault it is dead: drop it and open another.
+pub trait Formatter: Send {
+    /// Fields it wants from each event.
+    fn projection(&self) -> &Arc<Projection>;
+    fn record_format(&self) -> &RecordFormat;
+    /// Formats a batch; the result is checked: one record per event. Not cancel safe: dropping the
+    /// future kills the instance.
+    fn format<'a>(&'a mut self, events: &'a EventBatch) -> BoxFuture<'a, Result<Formatted, GuestFault>>;
+}
+
+/// A configured connector. After a fault it is dead: drop it and open another.
+pub trait Connector: Send {
+    /// Fields it wants from each event beside the formatted record.
+    fn projection(&self) -> &Arc<Projection>;
+    fn limits(&self) -> BatchLimits;
+    /// Delivers; the result is checked: one outcome per event. Not cancel safe: dropping the future
+    /// kills the instance, and the receiver may have seen the batch.
+    fn deliver<'a>(&'a mut self, records: &'a RecordBatch, events: &'a EventBatch, attempt: u32) -> BoxFuture<'a, Result<Delivery, DeliverError>>;
+    /// Asks again for pending deliveries; one outcome per token.
+    fn settle<'a>(&'a mut self, tokens: &'a [String]) -> BoxFuture<'a, Result<Vec<Outcome>, DeliverError>>;
+    /// Whether the receiver can be reached and lets us in; words for people.
+    fn check(&mut self) -> BoxFuture<'_, Result<String, DeliverError>>;
+}
+
+/// Opens fresh formatters of one configuration; cheap enough to call after every fault.
+pub trait FormatterSource: Send + Sync {
+    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Formatter>, OpenError>>;
+}
+
+/// Opens fresh connectors of one instance, for one record format.
+pub trait ConnectorSource: Send + Sync {
+    fn open<'a>(&'a self, format: &'a RecordFormat) -> BoxFuture<'a, Result<Box<dyn Connector>, OpenError>>;
+}

@@ -1,0 +1,7 @@
+//! What operators see: metrics, the log, its formats. Knows no other room.
+
+pub mod logging;
+pub mod metrics;
+
+pub use logging::{LogFormat, LogSettings};
+pub use metrics::{GuestMetrics, LaneMetrics, Metrics};
