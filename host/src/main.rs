@@ -1,1 +1,12 @@
-fn main() {}
+//! `bulkhead`: takes in audit and security events, keeps them, routes them, formats them and delivers
+//! them through sandboxed components.
+
+mod api;
+mod cli;
+mod components;
+mod config;
+mod pipeline;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,0 +1,118 @@
+//! The command line: data on stdout, the rest on stderr, stable exit codes.
+
+mod completions;
+mod dlq;
+mod failure;
+mod http_client;
+mod inspect;
+mod journal;
+mod notify;
+mod schema;
+mod send;
+mod serve;
+mod validate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+pub use failure::{Exit, Failure};
+
+/// The configuration file that is taken where none is named.
+const DEFAULT_CONFIG: &str = "bulkhead.yaml";
+
+#[derive(Debug, Parser)]
+#[command(name = "bulkhead", version, about = "Takes in audit events, keeps them safe and delivers them through sandboxed connectors", max_term_width = 100)]
+struct Cli {
+    /// How results are printed.
+    #[arg(short, long, global = true, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// Short for `--output json`.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the service; SIGTERM drains and exits 0.
+    Serve {
+        #[arg(short, long, env = "BULKHEAD_CONFIG", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+        /// Check the configuration and every component it names, then exit.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Check a configuration and print every fault.
+    Validate {
+        #[arg(short, long, env = "BULKHEAD_CONFIG", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+    },
+    /// The configuration's schema, or what is in force.
+    Config {
+        #[command(subcommand)]
+        verb: ConfigVerb,
+    },
+    /// Post events from a file, from standard input, or made ones.
+    Send(send::SendArgs),
+    /// Say what a component is and what it can reach, without running it.
+    Inspect {
+        /// A `.wasm` file or the name of a built-in component.
+        component: String,
+    },
+    /// Dead letters of a running host.
+    Dlq(dlq::DlqArgs),
+    /// Offline tools for the journal of a host that is not running.
+    Journal(journal::JournalArgs),
+    /// A completion script for a shell.
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigVerb {
+    /// JSON Schema of the configuration, for editors.
+    Schema,
+    /// The configuration in force, secrets hidden.
+    Show {
+        #[arg(short, long, env = "BULKHEAD_CONFIG", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+        /// With every default filled in.
+        #[arg(long, required = true)]
+        effective: bool,
+    },
+}
+
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            let _ = error.print(); // a closed terminal is not worth a second error
+            return exit.into();
+        }
+    };
+    let output = if cli.json { Output::Json } else { cli.output };
+    let result = match cli.verb {
+        Verb::Serve { config, check } => serve::run(&config, check, output),
+        Verb::Validate { config } => validate::run(&config, output),
+        Verb::Config { verb: ConfigVerb::Schema } => schema::print_schema(),
+        Verb::Config { verb: ConfigVerb::Show { config, effective: _ } } => schema::print_effective(&config, output),
+        Verb::Send(args) => send::run(&args, output),
+        Verb::Inspect { component } => inspect::run(&component, output),
+        Verb::Dlq(args) => dlq::run(&args, output),
+        Verb::Journal(args) => journal::run(&args, output),
+        Verb::Completions { shell } => completions::run::<Cli>(shell),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.report(output),
+    }
+}

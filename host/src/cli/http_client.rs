@@ -1,0 +1,60 @@
+//! The client of the verbs that talk to a host: to the address that the person typed, so the egress
+//! rules for guests do not apply.
+
+use std::time::Duration;
+
+use super::{Exit, Failure};
+
+#[expect(clippy::disallowed_methods, reason = "the operator names the address on the command line; guests never get here")]
+pub fn client() -> Result<reqwest::Client, Failure> {
+    // A second verb in one process finds the provider installed; that is no error.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .no_proxy()
+        .connect_timeout(Duration::from_secs(5))
+        .timeout(Duration::from_secs(60))
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(|error| Failure::from_error(Exit::Failed, "http.client", &error))
+}
+
+/// Runs one async verb on a runtime of its own.
+pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::from_error(Exit::Failed, "runtime.start", &error))?
+        .block_on(work)
+}
+
+/// Turns a failure to get an answer into words and exit code 6.
+pub fn unreachable(url: &str, error: &reqwest::Error) -> Failure {
+    let mut failure = Failure::from_error(Exit::Unreachable, "host.unreachable", error);
+    failure.message = format!("no answer from {url}: {}", failure.message);
+    failure.hint("is `bulkhead serve` running, and is this its address?")
+}
+
+/// Turns a refusal into words: the problem document's detail where there is one (RFC 9457).
+pub async fn refusal(url: &str, response: reqwest::Response) -> Failure {
+    let status = response.status();
+    let body = response.text().await.unwrap_or_default();
+    let problem: Option<serde_json::Value> = serde_json::from_str(&body).ok();
+    let detail = problem
+        .as_ref()
+        .and_then(|problem| problem.get("detail").or_else(|| problem.get("title")))
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or("no reason given");
+    let exit = match status.as_u16() {
+        401 | 403 => Exit::NotAllowed,
+        404 => Exit::NotFound,
+        429 | 503 => Exit::Unreachable,
+        _ => Exit::Failed,
+    };
+    let mut failure = Failure::new(exit, "host.refused", format!("{url} answered {status}: {detail}"));
+    if let Some(faults) = problem.as_ref().and_then(|problem| problem.get("errors")).and_then(serde_json::Value::as_array) {
+        for fault in faults.iter().take(10) {
+            failure.message.push_str(&format!("\n  {fault}"));
+        }
+    }
+    failure
+}

@@ -1,0 +1,57 @@
+//! `bulkhead serve`: starts the pipeline, says when it is ready, drains on SIGTERM or SIGINT.
+
+use std::path::Path;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Exit, Failure, Output, notify, validate};
+use crate::config::Config;
+use crate::pipeline::{self, Host};
+
+pub fn run(path: &Path, check: bool, output: Output) -> Result<Exit, Failure> {
+    if check {
+        return validate::run(path, output);
+    }
+    let config = match validate::load(path) {
+        Ok(config) => config,
+        Err(faults) => {
+            validate::report(path, &faults, output)?;
+            return Ok(Exit::Configuration);
+        }
+    };
+    bulkhead_observe::logging::init(&config.log).map_err(|error| Failure::from_error(Exit::Configuration, "log.setup", &error))?;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::from_error(Exit::Failed, "runtime.start", &error))?
+        .block_on(serve(path, config))
+}
+
+async fn serve(path: &Path, config: Config) -> Result<Exit, Failure> {
+    let handler = |kind| signal(kind).map_err(|error| Failure::from_error(Exit::Failed, "signal.handler", &error));
+    let (mut terminate, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
+    let drain = config.drain;
+    let host = Host::start(config).await.map_err(|error| failure(path, &error))?;
+    tracing::info!(api = %host.api(), http = %host.intake(), version = env!("CARGO_PKG_VERSION"), "ready");
+    notify::notify("READY=1");
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
+    }
+    notify::notify("STOPPING=1");
+    let unsettled = host.drain(drain).await;
+    tracing::info!(unsettled, "stopped; what is not settled is on disk");
+    Ok(Exit::Ok)
+}
+
+fn failure(path: &Path, error: &pipeline::StartError) -> Failure {
+    match error {
+        pipeline::StartError::Faults(faults) => {
+            for fault in faults {
+                eprintln!("{fault}");
+            }
+            Failure::new(Exit::Configuration, "config.faults", format!("{} has {} faults", path.display(), faults.len()))
+        }
+        other => Failure::from_error(Exit::Failed, "serve.start", other),
+    }
+}

@@ -1,0 +1,38 @@
+//! `bulkhead validate`: every fault of a configuration at once, components included.
+
+use std::path::Path;
+
+use super::{Exit, Failure, Output, failure::print};
+use crate::config::{Config, Fault};
+
+pub fn run(path: &Path, output: Output) -> Result<Exit, Failure> {
+    let faults = match load(path) {
+        Ok(config) => super::http_client::block_on(async { Ok(crate::pipeline::check(&config).await) })?,
+        Err(faults) => faults,
+    };
+    report(path, &faults, output)?;
+    Ok(if faults.is_empty() { Exit::Ok } else { Exit::Configuration })
+}
+
+/// Loads with the process's environment.
+pub fn load(path: &Path) -> Result<Config, Vec<Fault>> {
+    Config::load(path, &|name| std::env::var(name).ok())
+}
+
+/// Faults to stderr for people, to stdout as JSON for programs.
+pub fn report(path: &Path, faults: &[Fault], output: Output) -> Result<(), Failure> {
+    match output {
+        Output::Json => print(serde_json::json!({
+            "schema_version": 1, "file": path, "valid": faults.is_empty(),
+            "faults": faults.iter().map(Fault::to_json).collect::<Vec<_>>(),
+        })),
+        Output::Text if faults.is_empty() => print(format!("{}: valid", path.display())),
+        Output::Text => {
+            for fault in faults {
+                eprintln!("{fault}");
+            }
+            eprintln!("{}: {} {}", path.display(), faults.len(), if faults.len() == 1 { "fault" } else { "faults" });
+            Ok(())
+        }
+    }
+}
