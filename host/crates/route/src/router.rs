@@ -1,0 +1,141 @@
+//! The rules in order of priority: which lanes an event goes to. Routing an event twice gives the same
+//! answer, so lanes may share the decisions of a frame.
+
+use bulkhead_core::EventRef;
+
+use crate::condition::{Condition, MAX_DEPTH, View};
+use crate::filter::Filter;
+use crate::lanes::{LaneIndex, LaneSet, MAX_LANES};
+
+/// A rule as configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Unique among the rules.
+    pub id: Box<str>,
+    /// For people.
+    pub name: Box<str>,
+    pub when: Condition,
+    pub to: Vec<LaneIndex>,
+    /// Where it matches, no later rule is asked.
+    pub exclusive: bool,
+    /// Smaller first; rules of the same priority in the order of the file.
+    pub priority: i32,
+}
+
+/// How an event got its lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// At least one rule matched.
+    Matched,
+    /// No rule matched; the default route serves it.
+    Default,
+    /// A global filter keeps it from every lane; the filter's name.
+    Dropped(&'static str),
+    /// No rule matched and there is no default route.
+    Unrouted,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RouterError {
+    #[error("{0} lanes; at most {MAX_LANES} are possible")]
+    TooManyLanes(usize),
+    #[error("route `{route}` names lane {lane}, but there are {lanes}")]
+    UnknownLane { route: Box<str>, lane: u16, lanes: usize },
+    #[error("the condition of route `{0}` is nested deeper than {MAX_DEPTH}")]
+    TooDeep(Box<str>),
+    #[error("two routes have the id `{0}`")]
+    DuplicateId(Box<str>),
+}
+
+/// The compiled rules of a host.
+#[derive(Debug)]
+pub struct Router {
+    rules: Vec<Rule>,
+    default: LaneSet,
+    filters: Vec<Filter>,
+    lanes: usize,
+}
+
+#[derive(Debug)]
+struct Rule {
+    id: Box<str>,
+    when: Condition,
+    to: LaneSet,
+    exclusive: bool,
+}
+
+impl Router {
+    /// `lanes` is the number of lanes that indices may name. Global rate limits are not among `filters`:
+    /// they have state and belong to each lane's chain.
+    pub fn new(mut routes: Vec<Route>, default: &[LaneIndex], filters: Vec<Filter>, lanes: usize) -> Result<Self, RouterError> {
+        if lanes > MAX_LANES {
+            return Err(RouterError::TooManyLanes(lanes));
+        }
+        // Stable: the order of the file decides within a priority.
+        routes.sort_by_key(|route| route.priority);
+        let mut rules: Vec<Rule> = Vec::with_capacity(routes.len());
+        let mut ids = std::collections::HashSet::new();
+        for route in routes {
+            if route.when.depth() > MAX_DEPTH {
+                return Err(RouterError::TooDeep(route.id));
+            }
+            if !ids.insert(route.id.clone()) {
+                return Err(RouterError::DuplicateId(route.id));
+            }
+            let to = set_of(&route.id, &route.to, lanes)?;
+            rules.push(Rule { id: route.id, when: route.when, to, exclusive: route.exclusive });
+        }
+        let default = set_of("default_route", default, lanes)?;
+        Ok(Self { rules, default, filters, lanes })
+    }
+
+    /// An empty set of the right size for [`route`](Self::route).
+    pub fn lane_set(&self) -> LaneSet {
+        LaneSet::new(self.lanes)
+    }
+
+    /// Puts the event's lanes into `lanes`, forgetting what was in it.
+    pub fn route(&self, event: &EventRef<'_>, lanes: &mut LaneSet) -> Decision {
+        self.route_with(event, lanes, |_| {})
+    }
+
+    /// The same, and tells the id of every rule that matched.
+    pub fn route_with(&self, event: &EventRef<'_>, lanes: &mut LaneSet, mut on_match: impl FnMut(&str)) -> Decision {
+        lanes.clear();
+        let view = View::new(event);
+        if let Some(filter) = self.filters.iter().find(|filter| !filter.passes_for(&view)) {
+            return Decision::Dropped(filter.name());
+        }
+        let mut matched = false;
+        for rule in &self.rules {
+            if !rule.when.holds_for(&view) {
+                continue;
+            }
+            matched = true;
+            lanes.extend(&rule.to);
+            on_match(&rule.id);
+            if rule.exclusive {
+                break;
+            }
+        }
+        if matched {
+            return Decision::Matched;
+        }
+        lanes.extend(&self.default);
+        if self.default.is_empty() { Decision::Unrouted } else { Decision::Default }
+    }
+}
+
+fn set_of(route: &str, to: &[LaneIndex], lanes: usize) -> Result<LaneSet, RouterError> {
+    let mut set = LaneSet::new(lanes);
+    for lane in to {
+        if usize::from(lane.0) >= lanes {
+            return Err(RouterError::UnknownLane { route: route.into(), lane: lane.0, lanes });
+        }
+        set.insert(*lane);
+    }
+    Ok(set)
+}
+
+#[cfg(test)]
+mod tests;
