@@ -1,1 +1,17 @@
+//! The embedded store: what is not on the hot path and must survive. SQLite in `data_dir/bulkhead.db`,
+//! write-ahead log, synced at every commit.
+//!
+//! Promises: a call that returned `Ok` is on disk; tables move forward by numbered migrations and a file
+//! of a newer release is refused, never guessed at; a dead letter is only ever deleted by an operator's
+//! command or an operator's explicit setting. Refuses: unbounded growth (every table has a limit) and
+//! knowledge of events beyond the columns it is given.
 
+mod connector_state;
+mod dead_letters;
+mod error;
+mod store;
+
+pub use connector_state::{ConnectorState, StateError, StateLimits};
+pub use dead_letters::{Added, Attempt, Cause, DeadLetter, DeadLetterFilter, DeadLetterSettings, DeadLetters, NewDeadLetter, OnFull, Totals};
+pub use error::StoreError;
+pub use store::Store;

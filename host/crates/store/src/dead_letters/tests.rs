@@ -1,0 +1,160 @@
+use bulkhead_core::{LaneId, Seq, Tenant};
+
+use super::*;
+
+async fn open(dir: &std::path::Path, settings: DeadLetterSettings) -> DeadLetters {
+    Store::open(dir).await.unwrap().dead_letters(settings).await.unwrap()
+}
+
+const ATTEMPT: Attempt = Attempt { at_ms: 5, code: String::new() };
+
+/// A letter whose parts that tests vary are given.
+fn letter<'a>(lane: &'a LaneId, tenant: &'a Tenant, id: &'a str, event: &'a [u8], (seq, cause, added_ms): (u64, Cause, i64)) -> NewDeadLetter<'a> {
+    NewDeadLetter {
+        lane,
+        tenant,
+        event_id: id,
+        event_type: if seq.is_multiple_of(2) { "even" } else { "odd" },
+        seq: Seq(seq),
+        cause,
+        reason: "the receiver said no",
+        attempts: 3,
+        attempt_log: vec![ATTEMPT],
+        received_ms: 1,
+        first_ms: 5,
+        last_ms: 9,
+        added_ms,
+        connector: "sha256:abc",
+        event,
+    }
+}
+
+async fn add(letters: &DeadLetters, instance: &str, seq: u64, cause: Cause, added_ms: i64) -> Result<Added, StoreError> {
+    let (lane, tenant, id, event) = (LaneId::new(instance, "cef"), Tenant::default(), format!("id-{seq}"), [seq as u8; 100]);
+    letters.add_many(&[letter(&lane, &tenant, &id, &event, (seq, cause, added_ms))]).await
+}
+
+/// Bytes that one such letter takes.
+fn size() -> u64 {
+    letter(&LaneId::new("siem", "cef"), &Tenant::default(), "id-1", &[0; 100], (1, Cause::Rejected, 0)).size()
+}
+
+async fn seqs(letters: &DeadLetters, filter: DeadLetterFilter) -> Vec<u64> {
+    letters.list(&filter, None, 100).await.unwrap().iter().map(|letter| letter.seq.0).collect()
+}
+
+#[tokio::test]
+async fn keeps_everything_across_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let letters = open(dir.path(), DeadLetterSettings::default()).await;
+    add(&letters, "siem", 7, Cause::Rejected, 100).await.unwrap();
+    let before = letters.totals();
+    letters.shared.store.close().await;
+    let letters = open(dir.path(), DeadLetterSettings::default()).await;
+    assert_eq!(letters.totals(), before);
+    let listed = &letters.list(&DeadLetterFilter::default(), None, 10).await.unwrap()[0];
+    assert_eq!(listed.event, None);
+    let letter = letters.get(listed.id).await.unwrap().unwrap();
+    assert_eq!(letter.event.as_deref(), Some(&[7; 100][..]));
+    assert_eq!((letter.lane.to_string().as_str(), letter.cause, letter.attempts), ("siem/cef", Cause::Rejected, 3));
+    assert_eq!(letter.attempt_log, [ATTEMPT]);
+    assert_eq!(letters.get(999).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_same_letter_replaces_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let letters = open(dir.path(), DeadLetterSettings::default()).await;
+    add(&letters, "siem", 7, Cause::Rejected, 100).await.unwrap();
+    let once = letters.totals();
+    add(&letters, "siem", 7, Cause::TooLarge, 200).await.unwrap();
+    assert_eq!(letters.totals(), once);
+    add(&letters, "archive", 7, Cause::Rejected, 200).await.unwrap();
+    assert_eq!(letters.totals().letters, 2);
+    assert_eq!(letters.list(&DeadLetterFilter::default(), None, 10).await.unwrap()[0].cause, Cause::TooLarge);
+}
+
+#[tokio::test]
+async fn filters_pages_and_deletes() {
+    let dir = tempfile::tempdir().unwrap();
+    let letters = open(dir.path(), DeadLetterSettings::default()).await;
+    for seq in 1..=6 {
+        let cause = if seq <= 2 { Cause::TooLarge } else { Cause::Rejected };
+        add(&letters, if seq % 3 == 0 { "archive" } else { "siem" }, seq, cause, 100 * seq as i64).await.unwrap();
+    }
+    let all = DeadLetterFilter::default;
+    let table: [(DeadLetterFilter, &[u64]); 8] = [
+        (all(), &[1, 2, 3, 4, 5, 6]),
+        (DeadLetterFilter { instance: Some("archive".into()), ..all() }, &[3, 6]),
+        (DeadLetterFilter { cause: Some(Cause::TooLarge), ..all() }, &[1, 2]),
+        (DeadLetterFilter { since_ms: Some(500), ..all() }, &[5, 6]),
+        (DeadLetterFilter { until_ms: Some(200), ..all() }, &[1]),
+        (DeadLetterFilter { event_type: Some("even".into()), instance: Some("siem".into()), ..all() }, &[2, 4]),
+        (DeadLetterFilter { event_id: Some("id-4".into()), ..all() }, &[4]),
+        (DeadLetterFilter { ids: vec![2, 5, 99], ..all() }, &[2, 5]),
+    ];
+    for (filter, want) in table {
+        assert_eq!(seqs(&letters, filter.clone()).await, want, "{filter:?}");
+    }
+    let page = letters.list(&all(), Some(2), 2).await.unwrap();
+    assert_eq!(page.iter().map(|letter| letter.id).collect::<Vec<_>>(), [3, 4]);
+
+    let mut freed = letters.freed();
+    assert_eq!(letters.delete(&DeadLetterFilter { cause: Some(Cause::TooLarge), ..all() }).await.unwrap(), 2);
+    assert!(freed.has_changed().unwrap());
+    freed.mark_unchanged();
+    assert_eq!(seqs(&letters, all()).await, [3, 4, 5, 6]);
+    assert_eq!(letters.delete(&all()).await.unwrap(), 4);
+    assert_eq!(letters.totals(), Totals::default());
+}
+
+#[tokio::test]
+async fn full_refuses_and_drop_oldest_only_by_choice() {
+    let dir = tempfile::tempdir().unwrap();
+    let one = size();
+    let settings = DeadLetterSettings { max_bytes: 3 * one, ..DeadLetterSettings::default() };
+    let letters = open(dir.path(), settings).await;
+    for seq in 1..=3 {
+        add(&letters, "siem", seq, Cause::Rejected, 0).await.unwrap();
+    }
+    let error = add(&letters, "siem", 4, Cause::Rejected, 0).await.unwrap_err();
+    assert!(matches!(error, StoreError::StoreFull { used, limit, wanted } if used == 3 * one && limit == 3 * one && wanted == one), "{error}");
+    assert_eq!(seqs(&letters, DeadLetterFilter::default()).await, [1, 2, 3], "refused as a whole");
+    add(&letters, "siem", 3, Cause::TooLarge, 0).await.unwrap();
+    letters.shared.store.close().await;
+
+    let letters = open(dir.path(), DeadLetterSettings { on_full: OnFull::DropOldest, ..settings }).await;
+    assert_eq!(add(&letters, "siem", 4, Cause::Rejected, 0).await.unwrap(), Added { added: 1, dropped: 1 });
+    assert_eq!(seqs(&letters, DeadLetterFilter::default()).await, [2, 3, 4]);
+    assert_eq!(letters.totals(), Totals { letters: 3, bytes: 3 * one, dropped: 1 });
+}
+
+#[tokio::test]
+async fn retention_drops_only_where_it_is_set() {
+    let dir = tempfile::tempdir().unwrap();
+    let letters = open(dir.path(), DeadLetterSettings::default()).await;
+    add(&letters, "siem", 1, Cause::Rejected, 1_000).await.unwrap();
+    add(&letters, "siem", 2, Cause::Rejected, 5_000).await.unwrap();
+    assert_eq!(letters.enforce_retention(1_000_000).await.unwrap(), 0);
+    letters.shared.store.close().await;
+    let letters = open(dir.path(), DeadLetterSettings { retention: Some(Duration::from_secs(3)), ..DeadLetterSettings::default() }).await;
+    assert_eq!(letters.enforce_retention(5_000).await.unwrap(), 1);
+    assert_eq!(seqs(&letters, DeadLetterFilter::default()).await, [2]);
+    assert_eq!(letters.totals().dropped, 1);
+}
+
+#[test]
+fn long_reasons_are_cut_at_a_character() {
+    let (lane, tenant) = (LaneId::new("siem", "cef"), Tenant::default());
+    let plain = letter(&lane, &tenant, "id", &[], (1, Cause::Rejected, 0));
+    for (reason, want) in [("é".repeat(4096), 4096), (format!("a{}", "é".repeat(4096)), 4095), ("short".into(), 5)] {
+        assert_eq!(NewDeadLetter { reason: &reason, ..plain.clone() }.reason().len(), want);
+    }
+}
+
+#[test]
+fn causes_have_unique_names() {
+    for cause in Cause::ALL {
+        assert_eq!(Cause::from_name(cause.name()), Some(*cause));
+    }
+}

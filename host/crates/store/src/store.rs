@@ -1,0 +1,88 @@
+//! Opening the file and moving its tables forward.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Row, SqlitePool};
+
+use crate::connector_state::ConnectorState;
+use crate::dead_letters::{DeadLetterSettings, DeadLetters};
+use crate::error::StoreError;
+
+/// Steps from an empty file to today's tables; step `n` leads to version `n + 1`. Released steps never change.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/1.sql")];
+const FILE: &str = "bulkhead.db";
+/// Readers beside the one writer.
+const READERS: u32 = 4;
+/// How long a statement waits for another process that holds the file, such as a backup.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// The embedded store. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// One connection: SQLite has one writer, and queueing here is fair where its own lock is not.
+    pub(crate) write: SqlitePool,
+    pub(crate) read: SqlitePool,
+}
+
+impl Store {
+    /// Opens or creates `data_dir/bulkhead.db`. Not cancel safe, but a migration is one transaction.
+    pub async fn open(data_dir: &Path) -> Result<Self, StoreError> {
+        let path = data_dir.join(FILE);
+        let open_error = |source| StoreError::Open { path: path.clone(), source };
+        std::fs::create_dir_all(data_dir).map_err(|source| open_error(source.into()))?;
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .auto_vacuum(SqliteAutoVacuum::Incremental)
+            .busy_timeout(BUSY)
+            .foreign_keys(true)
+            .disable_statement_logging();
+        let write = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None).connect_with(options.clone()).await.map_err(open_error)?;
+        let read = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.pragma("query_only", "1"));
+        let store = Self { write, read };
+        store.migrate(&path).await?;
+        Ok(store)
+    }
+
+    /// The dead letters under these limits. Not cancel safe: reads the totals.
+    pub async fn dead_letters(&self, settings: DeadLetterSettings) -> Result<DeadLetters, StoreError> {
+        DeadLetters::open(self.clone(), settings).await
+    }
+
+    /// What connectors keep between restarts.
+    pub fn connector_state(&self) -> ConnectorState {
+        ConnectorState::new(self.clone())
+    }
+
+    /// Waits for running statements and writes the log back into the file.
+    pub async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+
+    async fn migrate(&self, path: &Path) -> Result<(), StoreError> {
+        let known = MIGRATIONS.len() as i64;
+        let fail = |version| move |source| StoreError::Migrate { version, source };
+        let found: i64 = sqlx::query("PRAGMA user_version").fetch_one(&self.write).await.and_then(|row| row.try_get(0)).map_err(fail(0))?;
+        if !(0..=known).contains(&found) {
+            return Err(StoreError::Newer { path: path.to_owned(), found, known });
+        }
+        for (step, sql) in MIGRATIONS.iter().enumerate().skip(usize::try_from(found).unwrap_or(0)) {
+            let version = step as i64 + 1;
+            let mut tx = self.write.begin_with("BEGIN IMMEDIATE").await.map_err(fail(version))?;
+            sqlx::raw_sql(*sql).execute(&mut *tx).await.map_err(fail(version))?;
+            // The version moves in the same transaction: a crash leaves the step wholly done or undone.
+            sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA user_version = {version}"))).execute(&mut *tx).await.map_err(fail(version))?;
+            tx.commit().await.map_err(fail(version))?;
+            tracing::info!(version, "store migrated");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

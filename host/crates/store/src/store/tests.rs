@@ -1,0 +1,33 @@
+use super::*;
+
+#[tokio::test]
+async fn reopens_and_keeps_the_schema_version() {
+    let dir = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let store = Store::open(dir.path()).await.unwrap();
+        let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&store.read).await.unwrap();
+        assert_eq!(version, MIGRATIONS.len() as i64);
+        let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&store.write).await.unwrap();
+        let sync: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&store.write).await.unwrap();
+        assert_eq!((mode.as_str(), sync), ("wal", 2), "every commit is synced");
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_newer_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    sqlx::raw_sql("PRAGMA user_version = 99").execute(&store.write).await.unwrap();
+    store.close().await;
+    let error = Store::open(dir.path()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 1, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn garbage_is_an_error_not_a_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(FILE), vec![7; 8192]).unwrap();
+    let error = Store::open(dir.path()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Open { .. }), "{error}");
+}
