@@ -1,1 +1,16 @@
+//! What the proofs share: a load generator and a receiver that cost far less than the host between
+//! them, a harness that runs the real binary, and readers for what it shows. Loopback only, bounded
+//! in count, bytes and time. Nothing here is part of the product.
 
+pub mod args;
+pub mod generator;
+pub mod histogram;
+pub mod host;
+pub mod http;
+pub mod marker;
+pub mod process;
+pub mod prom;
+pub mod receiver;
+pub mod skip;
+pub mod template;
+pub mod wait;

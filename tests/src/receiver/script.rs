@@ -1,0 +1,170 @@
+//! Faults by script: one step per delivery request, in order; then the receiver behaves.
+//!
+//! ```text
+//! 503                    that status, with the error body its protocol has
+//! 429:retry-after=2      with a Retry-After header (seconds or a date)
+//! reset                  the request is read, the connection reset
+//! garbage                an answer that is not HTTP
+//! hang=30s               no answer for so long, then the connection closes
+//! delay=100ms            the normal answer, late
+//! invalid=3              HEC: 400 naming object 3; the three before it are taken
+//! ok                     the normal answer
+//! 503x5                  five times; `503*` for every request from here on
+//! ```
+//! Steps are separated by semicolons.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+const MAX_STEPS: usize = 100_000;
+const MAX_WAIT: Duration = Duration::from_secs(120);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    Accept,
+    Status {
+        status: u16,
+        retry_after: Option<String>,
+    },
+    /// A status with a body of its own.
+    Answer {
+        status: u16,
+        body: String,
+    },
+    Reset,
+    Garbage,
+    Hang(Duration),
+    Delay(Duration),
+    /// Splunk's prefix semantics: objects before this one are taken, it and the rest are not.
+    Invalid(usize),
+}
+
+impl Step {
+    pub fn status(status: u16) -> Self {
+        Self::Status { status, retry_after: None }
+    }
+
+    pub fn retry_after(status: u16, value: impl ToString) -> Self {
+        Self::Status { status, retry_after: Some(value.to_string()) }
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Script {
+    steps: VecDeque<Step>,
+    /// What happens when the steps are used up.
+    rest: Option<Step>,
+}
+
+impl Script {
+    pub fn new(steps: impl IntoIterator<Item = Step>) -> Self {
+        Self { steps: steps.into_iter().take(MAX_STEPS).collect(), rest: None }
+    }
+
+    /// The same for every request.
+    pub fn always(step: Step) -> Self {
+        Self { steps: VecDeque::new(), rest: Some(step) }
+    }
+
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut script = Self::default();
+        for word in text.split(';').map(str::trim).filter(|word| !word.is_empty()) {
+            ensure!(script.rest.is_none(), "`{word}` stands behind a step that never ends");
+            if let Some(word) = word.strip_suffix('*') {
+                script.rest = Some(step(word)?);
+                continue;
+            }
+            let (word, times) = match word.rsplit_once('x') {
+                Some((head, times)) if !times.is_empty() && times.bytes().all(|b| b.is_ascii_digit()) => (head, times.parse().context(word.to_owned())?),
+                _ => (word, 1),
+            };
+            ensure!(script.steps.len().saturating_add(times) <= MAX_STEPS, "more than {MAX_STEPS} steps");
+            let step = step(word)?;
+            script.steps.extend(std::iter::repeat_n(step, times));
+        }
+        Ok(script)
+    }
+
+    pub fn next(&mut self) -> Step {
+        self.steps.pop_front().or_else(|| self.rest.clone()).unwrap_or(Step::Accept)
+    }
+
+    pub fn left(&self) -> usize {
+        self.steps.len()
+    }
+}
+
+fn step(word: &str) -> Result<Step> {
+    let (head, option) = word.split_once(':').map_or((word, None), |(head, option)| (head, Some(option)));
+    if let Ok(status) = head.parse::<u16>() {
+        ensure!((200..=599).contains(&status), "status {status} is none that ends a request");
+        let retry_after = match option.map(|option| option.split_once('=')) {
+            None => None,
+            Some(Some(("retry-after", value))) => Some(value.to_owned()),
+            Some(_) => bail!("`{word}`: only retry-after=… can follow a status"),
+        };
+        return Ok(Step::Status { status, retry_after });
+    }
+    match word.split_once('=') {
+        None if word == "ok" => Ok(Step::Accept),
+        None if word == "reset" => Ok(Step::Reset),
+        None if word == "garbage" => Ok(Step::Garbage),
+        Some(("hang", wait)) => Ok(Step::Hang(duration(wait)?)),
+        Some(("delay", wait)) => Ok(Step::Delay(duration(wait)?)),
+        Some(("invalid", index)) => Ok(Step::Invalid(index.parse().with_context(|| word.to_owned())?)),
+        _ => bail!("`{word}` is no step; known: a status, ok, reset, garbage, hang=, delay=, invalid="),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration> {
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let number: u64 = digits.parse().with_context(|| format!("duration `{text}`"))?;
+    let wait = match unit {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        _ => bail!("duration `{text}` wants ms or s"),
+    };
+    ensure!(wait <= MAX_WAIT, "{text} is longer than {MAX_WAIT:?}");
+    Ok(wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plays_its_steps_in_order() {
+        let mut script = Script::parse("503x2; 429:retry-after=2;reset; hang=50ms;invalid=3;ok;500*").expect("parses");
+        let played: Vec<Step> = (0..9).map(|_| script.next()).collect();
+        let want = [
+            Step::status(503),
+            Step::status(503),
+            Step::retry_after(429, 2),
+            Step::Reset,
+            Step::Hang(Duration::from_millis(50)),
+            Step::Invalid(3),
+            Step::Accept,
+            Step::status(500),
+            Step::status(500),
+        ];
+        assert_eq!(played, want);
+        assert_eq!(Script::default().next(), Step::Accept);
+    }
+
+    #[test]
+    fn refuses_what_it_does_not_know() {
+        for (text, part) in [
+            ("explode", "is no step"),
+            ("99", "status 99"),
+            ("hang=5m", "wants ms or s"),
+            ("hang=500s", "longer"),
+            ("ok*;503", "never ends"),
+            ("503:x=1", "retry-after"),
+        ] {
+            let error = Script::parse(text).expect_err(text).to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}
