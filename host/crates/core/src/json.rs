@@ -1,4 +1,16 @@
-//! JSON text: validation at intake, skipping where it was validated before, string decoding.
+//! JSON text (RFC 8259): validation at intake, skipping where it was validated before, string
+//! decoding. Nothing here builds a tree or turns a number into a float.
+//!
+//! Refused at intake beyond the grammar: duplicate keys at every level (compared decoded), surrogates
+//! without their partner, nesting and objects beyond a limit. Whoever calls has checked UTF-8.
+
+mod scan;
+mod skip;
+mod text;
+
+pub use scan::{Collect, Fault, FaultKind, Group, Ignore, Limits, Member, Scanned, Scanner};
+pub use skip::{Skipped, skip_rest, skip_value};
+pub use text::{fingerprint, fingerprint_at, is_space, skip_space, string_end};
 
 /// Decodes the text between a JSON string's quotes (RFC 8259 §7); `None` where an escape is malformed
 /// or a surrogate stands alone.
@@ -66,3 +78,6 @@ pub fn write_escaped(text: &str, out: &mut Vec<u8>) -> bool {
     out.extend_from_slice(&text.as_bytes()[done..]);
     escaped
 }
+
+#[cfg(test)]
+mod tests;
