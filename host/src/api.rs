@@ -1,0 +1,84 @@
+//! The management listener: health, metrics, lanes, dead letters.
+
+mod auth;
+mod dead_letters;
+mod lanes;
+pub mod problem;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use bulkhead_deliver::Delivery;
+use bulkhead_journal::Journal;
+use bulkhead_observe::Metrics;
+use bulkhead_store::DeadLetters;
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use problem::Problem;
+
+/// Largest body of a management request in bytes.
+const MAX_BODY: usize = 64 << 10;
+
+/// What the endpoints work on. Cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    pub metrics: Metrics,
+    pub delivery: Delivery,
+    pub journal: Journal,
+    pub dead_letters: DeadLetters,
+    pub tokens: Arc<[SecretString]>,
+    /// True between the first moment that events can be accepted and the begin of the drain.
+    pub ready: Arc<AtomicBool>,
+}
+
+/// Serves until cancelled. Not cancel safe beyond the token: requests under way are answered.
+pub async fn serve(listener: TcpListener, api: Api, cancel: CancellationToken) {
+    let served = axum::serve(listener, routes(api)).with_graceful_shutdown(cancel.cancelled_owned()).await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the API listener ended");
+    }
+}
+
+fn routes(api: Api) -> Router {
+    let guarded = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/api/integration/health", get(lanes::health))
+        .route("/api/integration/instances", get(lanes::instances))
+        .route("/api/integration/instances/{instance}/resume", post(lanes::resume))
+        .route("/api/integration/dead-letters", get(dead_letters::list))
+        .route("/api/integration/dead-letters/{id}", get(dead_letters::show))
+        .route("/api/integration/dead-letters/replay", post(dead_letters::replay))
+        .route("/api/integration/dead-letters/purge", post(dead_letters::purge))
+        .fallback(async || Problem::not_found("there is nothing at this path"))
+        .method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method"))
+        .layer(axum::middleware::from_fn_with_state(api.clone(), auth::require));
+    Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .merge(guarded)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(api)
+}
+
+/// Ready means: the journal takes events. A degraded target never makes the host unready.
+async fn readyz(State(api): State<Api>) -> Response {
+    if api.ready.load(Ordering::Relaxed) && api.journal.accepting() {
+        "ready\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready: the journal does not take events\n").into_response()
+    }
+}
+
+async fn metrics(State(api): State<Api>) -> Result<Response, Problem> {
+    let totals = api.dead_letters.totals();
+    api.metrics.dead_letters.set(i64::try_from(totals.letters).unwrap_or(i64::MAX));
+    let text = api.metrics.encode().map_err(|error| Problem::internal(&error))?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}
