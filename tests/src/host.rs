@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
@@ -37,6 +37,8 @@ pub struct Host {
     pub spec: Spec,
     pub api: SocketAddr,
     pub intake: SocketAddr,
+    /// From starting the process to being ready.
+    pub ready_in: Duration,
 }
 
 /// The root of the checkout.
@@ -58,6 +60,7 @@ impl Host {
         let listening = spec.data_dir.join("listening.json");
         let _ = fs::remove_file(&listening);
         let log = File::options().create(true).append(true).open(&spec.log).with_context(|| format!("cannot write {}", spec.log.display()))?;
+        let begin = Instant::now();
         let child = Command::new(&spec.binary)
             .args(["serve", "--config"])
             .arg(&spec.config)
@@ -69,8 +72,8 @@ impl Host {
             .spawn()
             .with_context(|| format!("cannot start {}", spec.binary.display()))?;
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut host = Self { child, spec, api: unknown, intake: unknown };
-        (host.api, host.intake) = wait::until("the host listens", START, || {
+        let mut host = Self { child, spec, api: unknown, intake: unknown, ready_in: Duration::ZERO };
+        (host.api, host.intake) = wait::until_every(Duration::from_millis(2), "the host listens", START, || {
             if let Some(status) = host.child.try_wait()? {
                 bail!("the host ended with {status} before it was ready:\n{}", host.log_tail());
             }
@@ -81,6 +84,7 @@ impl Host {
             Ok(addr("api").zip(addr("http")))
         })
         .with_context(|| format!("log of the host:\n{}", host.log_tail()))?;
+        host.ready_in = begin.elapsed();
         Ok(host)
     }
 

@@ -3,6 +3,7 @@
 //! in count, bytes and time. Nothing here is part of the product.
 
 pub mod args;
+pub mod crash;
 pub mod generator;
 pub mod histogram;
 pub mod host;
@@ -13,4 +14,5 @@ pub mod prom;
 pub mod receiver;
 pub mod skip;
 pub mod template;
+pub mod tool;
 pub mod wait;

@@ -6,7 +6,12 @@ use anyhow::{Result, bail};
 
 /// Asks again every few milliseconds until `condition` answers something; past the deadline the error
 /// says what was waited for.
-pub fn until<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub fn until<T>(what: &str, limit: Duration, condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    until_every(Duration::from_millis(50), what, limit, condition)
+}
+
+/// The same, never pausing longer than `longest` between two looks.
+pub fn until_every<T>(longest: Duration, what: &str, limit: Duration, mut condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let start = Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {
@@ -17,6 +22,6 @@ pub fn until<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Resu
             bail!("waited {limit:?} in vain: {what}");
         }
         std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(50));
+        pause = (pause * 2).min(longest);
     }
 }

@@ -5,7 +5,27 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+mod bench;
+mod build;
+mod command;
+mod crash;
+mod demo;
+mod guests;
 mod samples;
+mod stages;
+mod test;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  demo [--keep]      build everything, run the service on the sample events, show what went where
+  test               every test of the workspace, guests built first; prints stage times and skips
+  build-guests       build connectors/* to components in target/guests
+  bench [OPTIONS]    the figures of the release binary over loopback sockets
+                     --quick  a few seconds, release profile   --rows P1,P3  some rows   --repeats N
+  crash [OPTIONS]    kill -9 under load: --rounds N --kills N --rate N --seed N --no-faults
+  samples            write examples/events/ again (always the same)
+";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -19,12 +39,24 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &[String]) -> Result<()> {
-    match args.first().map(String::as_str) {
-        Some("samples") => samples::run(&root()),
-        _ => bail!("known: samples"),
+    let root = root();
+    let (command, rest) = args.split_first().map_or(("help", args), |(command, rest)| (command.as_str(), rest));
+    match command {
+        "demo" => demo::run(&root, rest),
+        "test" => test::all(&root, rest),
+        "build-guests" => build::guests(&root),
+        "bench" => bench::run(&root, rest),
+        "crash" => crash::run(&root, rest),
+        "samples" => samples::run(&root),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => bail!("`{other}` is no command\n\n{HELP}"),
     }
 }
 
+/// The root of the checkout.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
 }

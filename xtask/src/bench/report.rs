@@ -1,0 +1,201 @@
+//! What was measured: median and range of each figure over the repeats, beside its aims.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+use super::yardstick::Disk;
+
+/// A figure: its key, row, words, unit, first and final aim.
+struct Figure {
+    key: &'static str,
+    row: &'static str,
+    what: &'static str,
+    unit: &'static str,
+    first: Option<Aim>,
+    last: Option<Aim>,
+}
+
+#[derive(Clone, Copy)]
+enum Aim {
+    Least(f64),
+    Most(f64),
+}
+
+use Aim::{Least, Most};
+
+const fn figure(key: &'static str, row: &'static str, what: &'static str, unit: &'static str, first: Option<Aim>, last: Option<Aim>) -> Figure {
+    Figure { key, row, what, unit, first, last }
+}
+
+const FIGURES: [Figure; 28] = [
+    figure("full.rate", "P1", "HTTP in (100 a batch) → CEF → HEC, end to end", "events/s", Some(Least(60_000.0)), Some(Least(130_000.0))),
+    figure("full.accepted", "P1", "  of it: acceptance alone", "events/s", None, None),
+    figure("full.cpu", "P2", "  host CPU", "s per million", Some(Most(20.0)), Some(Most(7.0))),
+    figure("full.generator", "P2", "  generator CPU beside it", "s per million", None, None),
+    figure("full.receiver", "P2", "  receiver CPU beside it", "s per million", None, None),
+    figure("steady.p50", "P3", "sent → delivered at 20,000/s (batches of 10), p50", "ms", None, Some(Most(5.0))),
+    figure("steady.p99", "P3", "  p99", "ms", Some(Most(50.0)), Some(Most(20.0))),
+    figure("steady.cpu", "P3", "  host CPU at that rate", "s per million", None, None),
+    figure("steady.ack50", "P4", "request due → 202 at 20,000/s, p50", "ms", None, None),
+    figure("steady.ack99", "P4", "  p99", "ms", Some(Most(25.0)), Some(Most(10.0))),
+    figure("single.rate", "P6", "one event a request, 16 connections", "events/s", None, Some(Least(50_000.0))),
+    figure("single.cpu", "P6", "  host CPU", "s per million", None, Some(Most(14.0))),
+    figure("guest.ratio", "P7", "format + deliver, guest against the same source native", "times", Some(Most(2.5)), Some(Most(1.8))),
+    figure("guest.tree", "P7", "  against a native serde_json tree", "times", None, Some(Most(0.6))),
+    figure("guest.micros", "P7", "  guest", "µs per event", None, None),
+    figure("guest.native", "P7", "  native", "µs per event", None, None),
+    figure("five.ratio", "P9", "one event to 5 lanes against one: host CPU", "times", None, Some(Most(3.0))),
+    figure("five.rate", "P9", "  end to end", "events/s", None, None),
+    figure("five.cpu", "P9", "  host CPU", "s per million", None, None),
+    figure("journal.rate", "P10", "journal alone: 16 producers, batches of 100, one lane reading", "events/s", None, Some(Least(200_000.0))),
+    figure("journal.cpu", "P10", "  CPU", "s per million", None, None),
+    figure("three.rss", "P12", "resident memory, three lanes at 20,000/s, most seen", "MB", Some(Most(150.0)), Some(Most(60.0))),
+    figure("full.rss", "P12", "resident memory at full speed, most seen", "MB", None, Some(Most(150.0))),
+    figure("five.rss", "P12", "  with five lanes", "MB", None, None),
+    figure("start.ready", "P13", "ready after start, warm cache", "ms", Some(Most(300.0)), Some(Most(200.0))),
+    figure("start.cold", "P13", "  first start, components compiled", "ms", None, None),
+    figure("disk.syncs", "disk", "write + fdatasync of 64 KiB, bare loop", "syncs/s", None, None),
+    figure("disk.mb", "disk", "write + fdatasync of 1 MiB, bare loop", "MB/s", None, None),
+];
+
+pub struct Report {
+    profile: String,
+    quick: bool,
+    values: BTreeMap<&'static str, Vec<f64>>,
+    slow_disk: bool,
+}
+
+impl Report {
+    pub fn new(profile: &str, quick: bool) -> Self {
+        Self { profile: profile.to_owned(), quick, values: BTreeMap::new(), slow_disk: false }
+    }
+
+    pub fn add(&mut self, key: &str, value: f64) -> Result<()> {
+        let known = FIGURES.iter().find(|figure| figure.key == key);
+        ensure!(known.is_some() && value.is_finite(), "{key} = {value} is no figure of the table");
+        if let Some(figure) = known {
+            eprintln!("    {:<64} {:>12} {}", figure.what.trim(), show(value), figure.unit);
+            self.values.entry(figure.key).or_default().push(value);
+        }
+        Ok(())
+    }
+
+    pub fn last(&self, key: &str) -> Option<f64> {
+        self.values.get(key)?.last().copied()
+    }
+
+    pub fn disk(&mut self, disk: Disk) {
+        eprintln!("    disk: {:.0} syncs/s of 64 KiB, {:.0} MB/s", disk.syncs_per_second, disk.mb_per_second);
+        self.slow_disk |= !disk.is_fast();
+        self.values.entry("disk.syncs").or_default().push(disk.syncs_per_second);
+        self.values.entry("disk.mb").or_default().push(disk.mb_per_second);
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (&'static Figure, Summary)> + '_ {
+        FIGURES.iter().filter_map(|figure| Some((figure, summary(self.values.get(figure.key)?))))
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        let rows: Vec<serde_json::Value> = self
+            .rows()
+            .map(|(figure, summary)| json!({"key": figure.key, "row": figure.row, "what": figure.what.trim(), "unit": figure.unit, "median": summary.median, "least": summary.least, "most": summary.most, "values": self.values[figure.key], "first_aim": figure.first.map(Aim::text), "final_aim": figure.last.map(Aim::text)}))
+            .collect();
+        json!({"schema_version": 1, "profile": self.profile, "quick": self.quick, "cores": cores(), "slow_disk": self.slow_disk, "figures": rows})
+    }
+
+    pub fn markdown(&self) -> String {
+        let mut out = format!(
+            "`cargo xtask bench`, profile {}, {} cores, generator and receiver on them too{}\n\n",
+            self.profile,
+            cores(),
+            if self.quick { ", quick: too short to quote" } else { "" }
+        );
+        out.push_str("| row | case | median | range | first aim | final aim |\n|---|---|---|---|---|---|\n");
+        for (figure, summary) in self.rows() {
+            let aim = |aim: Option<Aim>| aim.map_or(String::new(), |aim| format!("{} {}", aim.text(), if aim.met(summary.median) { "met" } else { "missed" }));
+            out.push_str(&format!(
+                "| {} | {} | {} {} | {} – {} | {} | {} |\n",
+                figure.row,
+                figure.what.trim(),
+                show(summary.median),
+                figure.unit,
+                show(summary.least),
+                show(summary.most),
+                aim(figure.first),
+                aim(figure.last)
+            ));
+        }
+        if self.slow_disk {
+            out.push_str("\nThe disk did less than 5,000 syncs/s or 400 MB/s in some repeat: disk-bound aims count at 70 %.\n");
+        }
+        out
+    }
+}
+
+impl Aim {
+    fn text(self) -> String {
+        match self {
+            Least(value) => format!("≥ {}", show(value)),
+            Most(value) => format!("≤ {}", show(value)),
+        }
+    }
+
+    fn met(self, value: f64) -> bool {
+        match self {
+            Least(aim) => value >= aim,
+            Most(aim) => value <= aim,
+        }
+    }
+}
+
+struct Summary {
+    median: f64,
+    least: f64,
+    most: f64,
+}
+
+/// Of at least one value.
+fn summary(values: &[f64]) -> Summary {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    let median = if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 };
+    Summary { median, least: sorted[0], most: sorted[sorted.len() - 1] }
+}
+
+/// Three digits that matter, thousands parted.
+fn show(value: f64) -> String {
+    if value.abs() < 100.0 {
+        return format!("{value:.2}").trim_end_matches('0').trim_end_matches('.').to_owned();
+    }
+    let digits = format!("{value:.0}");
+    let parts: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|chunk| std::str::from_utf8(chunk).unwrap_or_default()).collect();
+    parts.join(",")
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_ranges_and_numbers() {
+        let summary = summary(&[3.0, 1.0, 10.0, 2.0]);
+        assert_eq!((summary.median, summary.least, summary.most), (2.5, 1.0, 10.0));
+        assert_eq!(["1,234,567", "130,000", "99.5", "7", "0.38"], [1_234_567.0, 130_000.0, 99.5, 7.0, 0.38].map(show).each_ref().map(String::as_str));
+    }
+
+    #[test]
+    fn only_figures_of_the_table() {
+        let mut report = Report::new("dist", false);
+        report.add("full.rate", 61_000.0).expect("known");
+        assert!(report.add("full.rat", 1.0).is_err());
+        let text = report.markdown();
+        assert!(text.contains("| P1 |") && text.contains("≥ 60,000 met") && text.contains("≥ 130,000 missed"), "{text}");
+    }
+}

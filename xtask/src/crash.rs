@@ -1,0 +1,32 @@
+//! `cargo xtask crash`: kill -9 under load, as many rounds as one likes.
+
+use std::path::Path;
+
+use anyhow::Result;
+use bulkhead_tests::args::Args;
+use bulkhead_tests::crash::{self, Options};
+
+use crate::build;
+
+pub fn run(root: &Path, args: &[String]) -> Result<()> {
+    let args = Args::parse(args.iter().cloned(), &["rounds", "kills", "rate", "seed"], &["no-faults"])?;
+    build::guests(root)?;
+    build::host(root, "release")?;
+    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64);
+    let options = Options {
+        binary: build::folder(root, "release").join("bulkhead"),
+        dir: build::fresh(root, "crash")?,
+        rounds: args.number("rounds", 100, 1..=100_000)? as u32,
+        kills_per_round: args.number("kills", 2, 1..=100)? as u32,
+        rate: args.number("rate", 10_000, 10..=1_000_000)? as f64,
+        seed: args.get("seed")?.unwrap_or(clock),
+        faults: !args.flag("no-faults"),
+    };
+    println!("seed {}; {} rounds of {} kills at {} events/s", options.seed, options.rounds, options.kills_per_round, options.rate);
+    println!("{:>6} {:>9} {:>9} {:>9} {:>10} {:>6}", "round", "sent", "acked", "delivered", "duplicates", "dead");
+    crash::run(&options, |round| {
+        println!("{:>6} {:>9} {:>9} {:>9} {:>10} {:>6}", round.round, round.sent, round.acked, round.delivered, round.duplicates, round.dead)
+    })?;
+    println!("nothing that was acknowledged is lost");
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! `cargo xtask test`: every test of the workspace, guests built first, and what was skipped.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::command::{cargo, run};
+use crate::stages::Stages;
+use crate::{bench, build, demo};
+
+pub fn all(root: &Path, args: &[String]) -> Result<()> {
+    if !args.is_empty() {
+        bail!("test takes no arguments, not {}; a single test runs with `cargo test --release -p PACKAGE NAME`", args.join(" "));
+    }
+    let skips = root.join("target/skips.txt");
+    fs::create_dir_all(root.join("target"))?;
+    fs::write(&skips, "")?;
+    let mut stages = Stages::new();
+    let result = stages_of(root, &skips, &mut stages);
+    stages.print();
+    let skipped = fs::read_to_string(&skips)?;
+    let mut skipped: Vec<&str> = skipped.lines().collect();
+    skipped.sort_unstable();
+    skipped.dedup();
+    println!("\nskipped: {}", if skipped.is_empty() { "nothing" } else { "" });
+    skipped.iter().for_each(|line| println!("  {line}"));
+    result
+}
+
+/// Budgets are seconds on a fresh clone with two cores; together they stay under 25 minutes.
+fn stages_of(root: &Path, skips: &Path, stages: &mut Stages) -> Result<()> {
+    stages.run("guests", Some(180), || build::guests(root))?;
+    stages.run("format", Some(10), || run(cargo().current_dir(root).args(["fmt", "--all", "--check"])))?;
+    stages.run("host and tools (release)", Some(420), || build::host(root, "release"))?;
+    stages.run("lints", Some(240), || run(cargo().current_dir(root).args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])))?;
+    // Documentation tests are off: each is a binary of its own to link.
+    let tests = ["test", "--release", "--workspace", "--lib", "--bins", "--tests"];
+    stages.run("build the tests", Some(300), || run(cargo().current_dir(root).args(tests).arg("--no-run")))?;
+    let tests = stages.run("tests", Some(240), || run(cargo().current_dir(root).args(tests).arg("--no-fail-fast").env("BULKHEAD_SKIPS", skips)));
+    // A broken test does not hide what the demo and the benches say.
+    let demo = stages.run("demo", Some(30), || demo::run(root, &[]));
+    let bench = stages.run("bench --quick", Some(60), || bench::run(root, &["--quick".to_owned()]));
+    tests.and(demo).and(bench)
+}
