@@ -1,0 +1,126 @@
+//! Outcomes, and the table from HTTP statuses to them that all connectors share.
+
+use std::time::Duration;
+
+use crate::{files, http, state};
+
+/// Bytes of a receiver's answer that go into a reason.
+const REASON_BYTES: usize = 512;
+
+/// What happened to one event at the receiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The receiver has it; its own identifier where it gave one.
+    Accepted(Option<String>),
+    /// Worth another attempt, after the wait that the receiver asked for.
+    Retry(Option<Duration>),
+    /// The receiver will never take it; the reason goes to the dead letters.
+    Rejected(String),
+    /// To be confirmed later: the host asks with `settle`.
+    Pending { token: String, poll_after: Duration },
+}
+
+/// One outcome for all events of a batch, or one for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    All(Outcome),
+    Each(Vec<Outcome>),
+}
+
+/// A call that failed as a whole; no event of it is delivered as far as the guest knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// People must change the configuration; the events wait.
+    Configuration(String),
+    /// People must change the credential; the events wait.
+    Unauthorized(String),
+    /// Down, busy or unreachable; with the wait that the receiver asked for.
+    Unavailable { reason: String, after: Option<Duration> },
+    /// The host sends the batch in halves.
+    TooLarge(String),
+    /// Not offered by this connector.
+    Unsupported,
+    /// Anything else; worth another attempt.
+    Other(String),
+}
+
+impl Delivery {
+    /// All events are with the receiver.
+    pub fn accepted() -> Self {
+        Self::All(Outcome::Accepted(None))
+    }
+
+    /// The shared table. Connectors look at what their protocol says first and leave the rest to it.
+    ///
+    /// | status | result |
+    /// |---|---|
+    /// | 2xx | accepted |
+    /// | 3xx | failure `configuration`: redirects are not followed |
+    /// | 401, 403 | failure `unauthorized` |
+    /// | 404, 405 | failure `configuration` |
+    /// | 408, 425, 429, 5xx | failure `unavailable` with `Retry-After` |
+    /// | 413 | failure `too-large` |
+    /// | other 4xx | rejected |
+    ///
+    /// Sources: RFC 9110 §10.2.3 and §15; RFC 8470 §5.2 (425).
+    pub fn from_status(response: &http::Response) -> Result<Self, Failure> {
+        let status = response.status;
+        match status {
+            200..=299 => Ok(Self::accepted()),
+            300..=399 => {
+                Err(Failure::Configuration(format!("the receiver answered {status}, a redirect, and these are not followed; set the destination's `url` to the final address")))
+            }
+            401 | 403 => Err(Failure::Unauthorized(format!("the receiver answered {status}; check the destination's `credential`"))),
+            404 | 405 => Err(Failure::Configuration(format!("the receiver answered {status}; check the destination's `url` and the path and method in `config`"))),
+            408 | 425 | 429 | 500..=599 => Err(Failure::Unavailable { reason: format!("the receiver answered {status}"), after: response.retry_after }),
+            413 => Err(Failure::TooLarge("the receiver answered 413; lower `batch.max_bytes`".to_owned())),
+            400..=499 => Ok(Self::All(Outcome::Rejected(Self::reason(response)))),
+            _ => Err(Failure::Other(format!("the receiver answered {status}, which is no final HTTP status"))),
+        }
+    }
+
+    /// Why a receiver refused an event, in its own words; for dead letters, never for logs.
+    pub fn reason(response: &http::Response) -> String {
+        let words = String::from_utf8_lossy(crate::writer::cut(&response.body, REASON_BYTES));
+        let words = words.trim();
+        if words.is_empty() { format!("the receiver answered {}", response.status) } else { format!("the receiver answered {}: {words}", response.status) }
+    }
+}
+
+impl From<http::Error> for Failure {
+    fn from(error: http::Error) -> Self {
+        match error {
+            http::Error::Denied(rule) => Self::Configuration(format!("the request was denied: {rule}")),
+            http::Error::Invalid(problem) => Self::Configuration(format!("the request is not well formed: {problem}")),
+            http::Error::Connect(problem) => Self::Unavailable { reason: format!("cannot connect: {problem}"), after: None },
+            http::Error::Broken(problem) => Self::Unavailable { reason: format!("the exchange broke off: {problem}"), after: None },
+            http::Error::Timeout => Self::Unavailable { reason: "the receiver did not answer in time".to_owned(), after: None },
+            http::Error::Limit(limit) => Self::Configuration(limit),
+        }
+    }
+}
+
+impl From<files::Error> for Failure {
+    fn from(error: files::Error) -> Self {
+        match error {
+            files::Error::Denied(rule) => Self::Configuration(format!("the file operation was denied: {rule}")),
+            files::Error::NotFound => Self::Configuration("there is no such file or directory".to_owned()),
+            files::Error::NoSpace => Self::Unavailable { reason: "the disk or the quota is full".to_owned(), after: None },
+            files::Error::Io(problem) => Self::Unavailable { reason: problem, after: None },
+            files::Error::Limit(limit) => Self::Configuration(limit),
+        }
+    }
+}
+
+impl From<state::Error> for Failure {
+    fn from(error: state::Error) -> Self {
+        match error {
+            state::Error::Invalid(problem) => Self::Other(format!("the state operation is not well formed: {problem}")),
+            state::Error::Limit(limit) => Self::Configuration(limit),
+            state::Error::Unavailable(problem) => Self::Unavailable { reason: format!("the state store does not answer: {problem}"), after: None },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

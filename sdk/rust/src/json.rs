@@ -1,0 +1,214 @@
+//! JSON text that the host has already checked: decoding of strings, walking over containers. Total
+//! all the same: what is malformed ends the walk, nothing panics.
+
+use crate::value::{Kind, Value};
+
+/// Nesting that a walk follows; intake bounds events well below.
+const MAX_DEPTH: usize = 512;
+
+/// Decodes the text between a string's quotes. An escape that is none, and a surrogate that stands
+/// alone, becomes U+FFFD.
+pub fn decode(raw: &[u8], out: &mut Vec<u8>) {
+    let mut rest = raw;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        out.extend_from_slice(&rest[..at]);
+        let Some(escape) = rest.get(at + 1) else { return };
+        rest = &rest[at + 2..];
+        let letter = match escape {
+            b'"' | b'\\' | b'/' => char::from(*escape),
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
+                let (letter, used) = unicode(rest);
+                rest = &rest[used..];
+                letter
+            }
+            _ => char::REPLACEMENT_CHARACTER,
+        };
+        out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+    out.extend_from_slice(rest);
+}
+
+/// The character of `\u`, and how many bytes behind the `u` it took.
+fn unicode(rest: &[u8]) -> (char, usize) {
+    let Some(code) = hex4(rest) else { return (char::REPLACEMENT_CHARACTER, 0) };
+    if (0xd800..0xdc00).contains(&code)
+        && let Some(low) = rest.get(4..).and_then(|rest| rest.strip_prefix(b"\\u")).and_then(hex4)
+        && (0xdc00..0xe000).contains(&low)
+    {
+        return (char::from_u32(0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00)).unwrap_or(char::REPLACEMENT_CHARACTER), 10);
+    }
+    (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 4)
+}
+
+fn hex4(text: &[u8]) -> Option<u32> {
+    text.get(..4)?.iter().try_fold(0, |code, byte| Some(code << 4 | char::from(*byte).to_digit(16)?))
+}
+
+/// Elements of an array.
+#[derive(Debug)]
+pub struct Elements<'a> {
+    walk: Walk<'a>,
+}
+
+impl<'a> Elements<'a> {
+    pub(crate) fn of(value: Value<'a>) -> Self {
+        Self { walk: Walk::new(value, Kind::Array) }
+    }
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Value<'a>;
+
+    fn next(&mut self) -> Option<Value<'a>> {
+        self.walk.separator()?;
+        self.walk.value()
+    }
+}
+
+/// Names (as JSON text without quotes) and values of an object.
+#[derive(Debug)]
+pub struct Members<'a> {
+    walk: Walk<'a>,
+}
+
+impl<'a> Members<'a> {
+    pub(crate) fn of(value: Value<'a>) -> Self {
+        Self { walk: Walk::new(value, Kind::Object) }
+    }
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = (Value<'a>, Value<'a>);
+
+    fn next(&mut self) -> Option<(Value<'a>, Value<'a>)> {
+        self.walk.separator()?;
+        let name = self.walk.value().filter(Value::is_string)?;
+        self.walk.skip_space();
+        self.walk.expect(b':')?;
+        Some((name, self.walk.value()?))
+    }
+}
+
+#[derive(Debug)]
+struct Walk<'a> {
+    block: &'a [u8],
+    at: usize,
+    /// Behind the last byte inside the brackets.
+    end: usize,
+    started: bool,
+}
+
+impl<'a> Walk<'a> {
+    fn new(value: Value<'a>, kind: Kind) -> Self {
+        let (block, start, end) = value.place();
+        let inside = if value.kind() == kind && end >= start + 2 { (start + 1, end - 1) } else { (0, 0) };
+        Self { block: &block[..inside.1], at: inside.0, end: inside.1, started: false }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.block.get(self.at).copied()
+    }
+
+    fn skip_space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+            self.at += 1;
+        }
+    }
+
+    fn expect(&mut self, byte: u8) -> Option<()> {
+        let there = self.peek() == Some(byte);
+        self.at += usize::from(there);
+        there.then_some(())
+    }
+
+    /// Moves to the next item; `None` at the end.
+    fn separator(&mut self) -> Option<()> {
+        self.skip_space();
+        if self.at >= self.end {
+            return None;
+        }
+        if self.started {
+            self.expect(b',')?;
+        }
+        self.started = true;
+        Some(())
+    }
+
+    fn value(&mut self) -> Option<Value<'a>> {
+        self.skip_space();
+        let start = self.at;
+        match self.peek()? {
+            b'"' => {
+                let escaped = self.string()?;
+                let kind = if escaped { Kind::EscapedString } else { Kind::String };
+                Some(Value::new(self.block, start + 1, self.at - 1, kind))
+            }
+            open @ (b'[' | b'{') => {
+                self.container()?;
+                Some(Value::new(self.block, start, self.at, if open == b'[' { Kind::Array } else { Kind::Object }))
+            }
+            first => {
+                while self.peek().is_some_and(|byte| !matches!(byte, b',' | b'}' | b']' | b':' | b' ' | b'\n' | b'\r' | b'\t')) {
+                    self.at += 1;
+                }
+                let kind = match first {
+                    b't' | b'f' => Kind::Bool,
+                    b'n' => Kind::Null,
+                    _ => Kind::Number,
+                };
+                (self.at > start).then(|| Value::new(self.block, start, self.at, kind))
+            }
+        }
+    }
+
+    /// Walks over a string; true where it has escapes.
+    fn string(&mut self) -> Option<bool> {
+        self.expect(b'"')?;
+        let mut escaped = false;
+        loop {
+            match self.peek()? {
+                b'"' => {
+                    self.at += 1;
+                    return Some(escaped);
+                }
+                b'\\' => {
+                    escaped = true;
+                    self.at += 2;
+                }
+                _ => self.at += 1,
+            }
+        }
+    }
+
+    fn container(&mut self) -> Option<()> {
+        let mut depth = 0;
+        loop {
+            match self.peek()? {
+                b'"' => {
+                    self.string()?;
+                    continue;
+                }
+                b'[' | b'{' => {
+                    depth += 1;
+                    if depth > MAX_DEPTH {
+                        return None;
+                    }
+                }
+                b']' | b'}' => depth -= 1,
+                _ => {}
+            }
+            self.at += 1;
+            if depth == 0 {
+                return Some(());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

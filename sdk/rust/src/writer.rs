@@ -1,0 +1,292 @@
+//! The fast writer: one growing block that all records of a batch are written into.
+//!
+//! WebAssembly pays for each small copy of unknown length (a call of `memory.copy`), so copies go in
+//! steps of 16 bytes that become vector loads and stores, and may run a little over before the length
+//! is set right. Escaping looks for what must be escaped in the same 16 bytes while they are copied.
+
+use crate::json;
+use crate::value::{Kind, Value};
+
+/// Bytes of one step.
+const STEP: usize = 16;
+/// Longer than this, one copy by the engine is faster than steps.
+const LONG: usize = 192;
+
+/// A rule for escaping: which bytes are special, and what is written for one.
+pub trait Escape {
+    /// Called for 16 bytes at a time: plain comparisons become vector instructions.
+    fn is_special(byte: u8) -> bool;
+    fn write(byte: u8, out: &mut Vec<u8>);
+}
+
+/// The inside of a JSON string (RFC 8259 §7).
+#[derive(Debug)]
+pub struct JsonEscape;
+
+impl Escape for JsonEscape {
+    #[inline]
+    fn is_special(byte: u8) -> bool {
+        (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+    }
+
+    fn write(byte: u8, out: &mut Vec<u8>) {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            _ => out.extend_from_slice(&[b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
+        }
+    }
+}
+
+/// Line breaks between JSON tokens become spaces. Inside strings JSON has none, so nothing else changes.
+struct OneLine;
+
+impl Escape for OneLine {
+    #[inline]
+    fn is_special(byte: u8) -> bool {
+        (byte == b'\n') | (byte == b'\r')
+    }
+
+    fn write(_: u8, out: &mut Vec<u8>) {
+        out.push(b' ');
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Writer {
+    out: Vec<u8>,
+    /// Decoded text on its way to an escape.
+    scratch: Vec<u8>,
+}
+
+impl Writer {
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { out: Vec::with_capacity(bytes), scratch: Vec::new() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// Takes back what was written behind `length`.
+    pub fn truncate(&mut self, length: usize) {
+        self.out.truncate(length);
+    }
+
+    /// Makes room, so that the writes that follow do not.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.out.reserve(bytes);
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.out
+    }
+
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.out
+    }
+
+    /// Text whose length is known when compiling: stores without a call.
+    #[inline]
+    pub fn literal<const N: usize>(&mut self, text: &[u8; N]) {
+        self.out.extend_from_slice(text);
+    }
+
+    #[inline]
+    pub fn byte(&mut self, byte: u8) {
+        self.out.push(byte);
+    }
+
+    /// Bytes as they are.
+    #[inline]
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.copy(bytes, 0, bytes.len());
+    }
+
+    /// A value's bytes as they are: a string without quotes, escapes in place.
+    #[inline]
+    pub fn raw(&mut self, value: Value<'_>) {
+        let (block, start, end) = value.place();
+        self.copy(block, start, end);
+    }
+
+    /// A value as JSON: what came in goes out, strings with their quotes. Missing is `null`.
+    #[inline]
+    pub fn json(&mut self, value: Value<'_>) {
+        match value.kind() {
+            Kind::String | Kind::EscapedString => {
+                self.out.push(b'"');
+                self.raw(value);
+                self.out.push(b'"');
+            }
+            Kind::Missing => self.literal(b"null"),
+            _ => self.raw(value),
+        }
+    }
+
+    /// As [`json`](Self::json) on one line: line breaks between tokens become spaces.
+    #[inline]
+    pub fn json_line(&mut self, value: Value<'_>) {
+        match value.kind() {
+            Kind::Array | Kind::Object => self.one_line(value.raw()),
+            _ => self.json(value),
+        }
+    }
+
+    /// JSON text on one line.
+    pub fn one_line(&mut self, json: &[u8]) {
+        self.escaped::<OneLine>(json);
+    }
+
+    /// A value as a JSON string, whatever its kind: text as it is, everything else as its JSON text.
+    pub fn json_text(&mut self, value: Value<'_>) {
+        self.out.push(b'"');
+        match value.kind() {
+            Kind::Array | Kind::Object => self.escaped::<JsonEscape>(value.raw()),
+            _ => self.raw(value),
+        }
+        self.out.push(b'"');
+    }
+
+    /// Bytes of text as a JSON string with its quotes. What is not UTF-8 becomes U+FFFD.
+    pub fn json_string(&mut self, text: &[u8]) {
+        self.out.push(b'"');
+        self.json_fragment(text);
+        self.out.push(b'"');
+    }
+
+    /// Bytes of text as the inside of a JSON string.
+    pub fn json_fragment(&mut self, text: &[u8]) {
+        if std::str::from_utf8(text).is_ok() {
+            self.escaped::<JsonEscape>(text);
+        } else {
+            self.escaped::<JsonEscape>(String::from_utf8_lossy(text).as_bytes());
+        }
+    }
+
+    /// A value's text, escapes decoded; containers as JSON.
+    pub fn text(&mut self, value: Value<'_>) {
+        match value.kind() {
+            Kind::Missing | Kind::Null => {}
+            Kind::EscapedString => json::decode(value.raw(), &mut self.out),
+            _ => self.raw(value),
+        }
+    }
+
+    /// A value's text under an escape rule, cut to at most `limit` bytes of the text before escaping.
+    #[inline]
+    pub fn escaped_text<E: Escape>(&mut self, value: Value<'_>, limit: usize) {
+        match value.kind() {
+            Kind::Missing | Kind::Null => {}
+            Kind::EscapedString => {
+                // Taken out, so that the text can be read while this writer is written to.
+                let mut scratch = std::mem::take(&mut self.scratch);
+                scratch.clear();
+                json::decode(value.raw(), &mut scratch);
+                self.escaped::<E>(cut(&scratch, limit));
+                self.scratch = scratch;
+            }
+            _ => {
+                let (block, start, end) = value.place();
+                let end = if end - start > limit { start + cut(value.raw(), limit).len() } else { end };
+                self.escape::<E>(block, start, end);
+            }
+        }
+    }
+
+    /// Bytes under an escape rule.
+    #[inline]
+    pub fn escaped<E: Escape>(&mut self, text: &[u8]) {
+        self.escape::<E>(text, 0, text.len());
+    }
+
+    /// A whole number in decimal.
+    pub fn number(&mut self, number: i64) {
+        if number < 0 {
+            self.out.push(b'-');
+        }
+        self.unsigned(number.unsigned_abs());
+    }
+
+    pub fn unsigned(&mut self, mut number: u64) {
+        let mut digits = [0; 20];
+        let mut at = digits.len();
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+        self.out.extend_from_slice(&digits[at..]);
+    }
+
+    #[inline]
+    fn copy(&mut self, block: &[u8], start: usize, end: usize) {
+        let length = end.saturating_sub(start);
+        let steps = length.div_ceil(STEP);
+        match block.get(start..start + steps * STEP) {
+            Some(wide) if length <= LONG => {
+                let target = self.out.len() + length;
+                for step in wide.as_chunks::<STEP>().0 {
+                    self.out.extend_from_slice(step);
+                }
+                self.out.truncate(target);
+            }
+            _ => self.out.extend_from_slice(block.get(start..end).unwrap_or_default()),
+        }
+    }
+
+    #[inline]
+    fn escape<E: Escape>(&mut self, block: &[u8], start: usize, end: usize) {
+        let mut at = start;
+        while at < end {
+            let Some(step) = block.get(at..).and_then(|rest| rest.first_chunk::<STEP>()) else {
+                return self.escape_slowly::<E>(block.get(at..end).unwrap_or_default());
+            };
+            let length = STEP.min(end - at);
+            if step.iter().fold(false, |any, byte| any | E::is_special(*byte)) {
+                self.escape_slowly::<E>(&step[..length]);
+            } else {
+                let target = self.out.len() + length;
+                self.out.extend_from_slice(step);
+                self.out.truncate(target);
+            }
+            at += length;
+        }
+    }
+
+    fn escape_slowly<E: Escape>(&mut self, text: &[u8]) {
+        for byte in text {
+            if E::is_special(*byte) {
+                E::write(*byte, &mut self.out);
+            } else {
+                self.out.push(*byte);
+            }
+        }
+    }
+}
+
+/// At most `limit` bytes of UTF-8 text, whole characters only.
+pub fn cut(text: &[u8], limit: usize) -> &[u8] {
+    if text.len() <= limit {
+        return text;
+    }
+    let mut end = limit;
+    // A continuation byte at the cut means that a character would be split.
+    while end > 0 && text[end] & 0xc0 == 0x80 {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests;
