@@ -1,0 +1,235 @@
+//! The handle that the other rooms hold: appending, readers, lanes, closing.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use bulkhead_core::Seq;
+use tokio::sync::oneshot;
+
+use crate::error::{AppendError, LaneError, OpenError};
+use crate::frame::AppendBatch;
+use crate::fs::Fs;
+use crate::lane::{Lane, LaneLog, LaneStart};
+use crate::queue::Pending;
+use crate::reader::Reader;
+use crate::recover;
+use crate::settings::{Appended, Durability, JournalSettings, Recovery, Stats};
+use crate::shared::Shared;
+
+/// An open journal. Clones share it; it ends with [`close`](Self::close), or with the last clone.
+#[derive(Clone)]
+pub struct Journal(Arc<Handle>);
+
+struct Handle {
+    shared: Arc<Shared>,
+    threads: Mutex<Threads>,
+}
+
+#[derive(Default)]
+struct Threads {
+    committer: Option<JoinHandle<()>>,
+    keeper: Option<JoinHandle<()>>,
+}
+
+impl Journal {
+    /// Opens the journal in a folder, or makes one. Blocks for about the time to read one segment.
+    pub fn open(settings: JournalSettings, fs: Arc<dyn Fs>) -> Result<(Self, Recovery), OpenError> {
+        let dir = settings.dir.clone();
+        let opened = recover::open(settings, fs)?;
+        let recovery = opened.recovery;
+        if recovery.torn_bytes > 0 {
+            tracing::warn!(bytes = recovery.torn_bytes, last = recovery.last.0, "cut an unfinished append off the journal; it was never acknowledged");
+        }
+        if recovery.damaged > 0 {
+            tracing::error!(places = recovery.damaged, "the last segment of the journal is damaged inside; readers report what is lost");
+        }
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            let thread = std::thread::Builder::new().name(name.into()).spawn(run);
+            thread.map(Some).map_err(OpenError::io("start a thread for", &dir))
+        };
+        let journal = Self::without_threads(opened.shared.clone());
+        let (committer, keeper) = (opened.committer, opened.keeper);
+        // Should the second not start, dropping `journal` ends the first.
+        let committer = spawn("journal-commit", Box::new(move || committer.run()))?;
+        let keeper = spawn("journal-keep", Box::new(move || keeper.run()))?;
+        *journal.0.threads.lock().unwrap_or_else(PoisonError::into_inner) = Threads { committer, keeper };
+        Ok((journal, recovery))
+    }
+
+    pub(crate) fn without_threads(shared: Arc<Shared>) -> Self {
+        Self(Arc::new(Handle { shared, threads: Mutex::default() }))
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+
+    /// Appends a batch: as a whole, or not at all. Waits while the queue is full, then for what
+    /// `durability` says.
+    ///
+    /// Cancel safe in this sense: dropped before it was queued, nothing is appended; dropped after,
+    /// the batch is appended and nobody hears of it. After an error of class `Operator`, as after a
+    /// crash, the batch may still be there at the next start.
+    pub async fn append(&self, batch: AppendBatch, durability: Durability) -> Result<Appended, AppendError> {
+        let shared = self.shared();
+        let (bytes, limit) = (batch.frame_length(), shared.largest_frame());
+        if batch.is_empty() {
+            return Err(AppendError::Empty);
+        }
+        if bytes > limit {
+            return Err(AppendError::TooLarge { bytes, limit });
+        }
+        if let Some(fault) = shared.fault.get() {
+            return Err(fault.clone());
+        }
+        let cost = shared.queue.reserve(bytes).await?;
+        // The checksum is made here: producers are many, the committer is one.
+        let (bytes, header) = batch.seal();
+        let (answer, reply) = oneshot::channel();
+        shared.queue.push(Pending { bytes, header, durability, answer: Some(answer), cost });
+        reply.await.unwrap_or(Err(AppendError::Closed))
+    }
+
+    /// A reader of everything behind `after`.
+    pub fn reader(&self, after: Seq) -> Reader {
+        Reader::new(self.shared().clone(), after)
+    }
+
+    /// Opens a lane's log; a lane that is new starts at `start` and is on disk when this returns.
+    /// Blocks for a moment.
+    pub fn lane(&self, name: &str, start: LaneStart) -> Result<LaneLog, LaneError> {
+        let shared = self.shared();
+        if shared.is_closed() {
+            return Err(LaneError::Closed);
+        }
+        // Held while a lane is made: what it starts with is not deleted meanwhile.
+        let mut lanes = shared.lanes();
+        let lane = match lanes.get(name) {
+            Some(lane) => lane.clone(),
+            None => {
+                let head = shared.tail.head();
+                let cursor = match start {
+                    LaneStart::Now => head,
+                    LaneStart::From(seq) => {
+                        let before = shared.catalog.oldest().map_or(head, |oldest| oldest - 1);
+                        seq.0.saturating_sub(1).max(before).min(head)
+                    }
+                };
+                let lane = Arc::new(Lane::create(&*shared.fs, &shared.dir, name, Seq(cursor))?);
+                lanes.insert(name.into(), lane.clone());
+                lane
+            }
+        };
+        lane.readable()?;
+        if lane.open.swap(true, Ordering::AcqRel) {
+            return Err(LaneError::InUse { lane: name.into() });
+        }
+        Ok(LaneLog::new(lane, shared.clone()))
+    }
+
+    /// Says that every lane there is to be is open: segments below every lane's cursor may go.
+    pub fn lanes_ready(&self) {
+        self.shared().lanes_ready.store(true, Ordering::Release);
+        self.shared().keeper.now();
+    }
+
+    /// The lanes that have a log, open or not: each of them keeps segments from being deleted.
+    pub fn lane_names(&self) -> Vec<String> {
+        self.shared().lanes().keys().cloned().collect()
+    }
+
+    /// Events that a lane has not settled; None for no lane of this name or an unreadable log.
+    pub fn lane_backlog(&self, name: &str) -> Option<u64> {
+        let lane = self.shared().lanes().get(name).cloned()?;
+        Some(lane.snapshot_state()?.backlog(self.head()))
+    }
+
+    /// Forgets a lane that is not open, with all it has not settled. Blocks for a moment.
+    pub fn remove_lane(&self, name: &str) -> Result<(), LaneError> {
+        let shared = self.shared();
+        if shared.is_closed() {
+            return Err(LaneError::Closed);
+        }
+        let mut lanes = shared.lanes();
+        let lane = lanes.get(name).ok_or_else(|| LaneError::Missing { lane: name.into() })?;
+        if lane.open.swap(true, Ordering::AcqRel) {
+            return Err(LaneError::InUse { lane: name.into() });
+        }
+        if let Err(source) = lane.remove(&*shared.fs) {
+            lane.open.store(false, Ordering::Release);
+            return Err(LaneError::Io { action: "remove", lane: name.into(), source });
+        }
+        lanes.remove(name);
+        drop(lanes);
+        shared.keeper.now();
+        Ok(())
+    }
+
+    /// The last event that readers can see.
+    pub fn head(&self) -> Seq {
+        Seq(self.shared().tail.head())
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.shared().stats()
+    }
+
+    /// About how many bytes of segments lie behind `after`: what a lane with this cursor holds on to.
+    pub fn bytes_after(&self, after: Seq) -> u64 {
+        let Some(next) = after.0.checked_add(1).filter(|next| *next <= self.shared().tail.head()) else { return 0 };
+        let catalog = &self.shared().catalog;
+        let within = catalog.find(next);
+        let from = within.as_ref().map_or(0, |segment| segment.first);
+        let all: u64 = catalog.all().iter().filter(|segment| segment.first >= from).map(|segment| segment.extent().end).sum();
+        all - within.map_or(0, |segment| segment.locate(next).min(segment.extent().end))
+    }
+
+    /// The first event accepted at or after a wall time (nanoseconds since 1970), or the one that
+    /// will come next. Reads the disk on this thread; what is unreadable is passed over.
+    pub fn seq_at(&self, nanos: u64) -> Seq {
+        crate::lookup::seq_at(self.shared(), nanos)
+    }
+
+    /// Takes no more appends, commits those that wait, syncs the lanes' logs and lets go of the folder.
+    /// Lanes must have been flushed or dropped before. Not cancel safe: call it once, at the end.
+    pub async fn close(&self) {
+        let shared = self.shared().clone();
+        shared.queue.close();
+        let threads = std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let ended = tokio::task::spawn_blocking(move || {
+            let committer = threads.committer.is_none_or(|thread| thread.join().is_ok());
+            shared.keeper.stop();
+            let keeper = threads.keeper.is_none_or(|thread| thread.join().is_ok());
+            shared.finish();
+            committer && keeper
+        });
+        if !ended.await.unwrap_or(false) {
+            tracing::error!("a thread of the journal ended before its time");
+        }
+    }
+
+    /// The folder of this journal.
+    pub fn dir(&self) -> &Path {
+        &self.shared().dir
+    }
+}
+
+impl Shared {
+    /// Nothing is written from here on.
+    fn finish(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.tail.close();
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // The threads end by themselves and the lock goes with the last who shares it.
+        self.shared.queue.close();
+        self.shared.keeper.stop();
+        self.shared.tail.close();
+    }
+}

@@ -1,0 +1,131 @@
+//! What the committer, the keeper, readers and lanes of one journal hold in common.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use bulkhead_core::{Clock, Seq};
+
+use crate::error::AppendError;
+use crate::fs::{File, Fs, LockGuard};
+use crate::keeper::Signal;
+use crate::lane::Lane;
+use crate::layout::HEADER_BLOCK;
+use crate::queue::Queue;
+use crate::segment::Catalog;
+use crate::settings::{Observer, Stats};
+use crate::tail::Tail;
+
+/// A segment file made ahead of time, without a name of its own.
+pub(crate) struct Spare {
+    pub path: PathBuf,
+    pub file: Arc<dyn File>,
+}
+
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub appends: AtomicU64,
+    pub events: AtomicU64,
+    pub bytes: AtomicU64,
+    pub syncs: AtomicU64,
+    pub deleted: AtomicU64,
+    pub dropped: AtomicU64,
+    pub lost: AtomicU64,
+}
+
+pub(crate) struct Shared {
+    pub fs: Arc<dyn Fs>,
+    pub dir: PathBuf,
+    pub clock: Arc<dyn Clock>,
+    pub observer: Option<Arc<dyn Observer>>,
+    pub max_bytes: u64,
+    /// Size of new segments.
+    pub segment_size: u64,
+    pub queue: Queue,
+    pub tail: Tail,
+    pub catalog: Catalog,
+    /// Held while a spare is made, so that who needs one waits instead of making a second.
+    pub spare: Mutex<Option<Spare>>,
+    /// Bytes of segment files, the spare included.
+    pub used: AtomicU64,
+    pub lanes: Mutex<BTreeMap<String, Arc<Lane>>>,
+    pub lanes_ready: AtomicBool,
+    pub keeper: Signal,
+    pub counters: Counters,
+    /// Set for good by a failed sync.
+    pub fault: OnceLock<AppendError>,
+    pub closed: AtomicBool,
+    pub lock: Mutex<Option<LockGuard>>,
+}
+
+impl Shared {
+    /// Takes bytes of the quota for a new segment file.
+    pub fn claim(&self, bytes: u64) -> Result<(), AppendError> {
+        let claimed = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| used.checked_add(bytes).filter(|sum| *sum <= self.max_bytes));
+        match claimed {
+            Ok(_) => {
+                self.tell_stored();
+                Ok(())
+            }
+            Err(used) => Err(AppendError::Full { used, limit: self.max_bytes }),
+        }
+    }
+
+    pub fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::AcqRel);
+        self.tell_stored();
+    }
+
+    fn tell_stored(&self) {
+        if let Some(observer) = &self.observer {
+            observer.stored(self.used.load(Ordering::Acquire));
+        }
+    }
+
+    /// Largest frame a segment takes.
+    pub fn largest_frame(&self) -> u64 {
+        self.segment_size - HEADER_BLOCK as u64
+    }
+
+    /// What a failed write means to producers.
+    pub fn write_error(&self, segment: &Path, error: io::Error) -> AppendError {
+        if crate::fs::no_room(&error) {
+            return AppendError::DiskFull { available: self.fs.available(&self.dir).unwrap_or(0) };
+        }
+        AppendError::Io { segment: segment.into(), source: Arc::new(error) }
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub fn lanes(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Lane>>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn take_spare(&self) -> Option<Spare> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub fn stats(&self) -> Stats {
+        let head = self.tail.head();
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            head: Seq(head),
+            oldest: Seq(self.catalog.oldest().unwrap_or(head + 1)),
+            segments: self.catalog.len(),
+            bytes: self.used.load(Ordering::Acquire),
+            max_bytes: self.max_bytes,
+            appends: count(&self.counters.appends),
+            events: count(&self.counters.events),
+            appended_bytes: count(&self.counters.bytes),
+            syncs: count(&self.counters.syncs),
+            deleted_segments: count(&self.counters.deleted),
+            dropped_from_memory: count(&self.counters.dropped),
+            lost_ranges: count(&self.counters.lost),
+            fault: self.fault.get().map(|fault| fault.to_string()),
+        }
+    }
+}
