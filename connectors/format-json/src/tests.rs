@@ -45,5 +45,5 @@ fn spans_outside_the_block_read_as_missing() {
 
 #[test]
 fn there_is_nothing_to_configure() {
-    assert!(native::formatter::<Json>(r#"{"pretty":true}"#).unwrap_err().contains("unknown field `pretty`"));
+    assert!(native::formatter::<Json>(r#"{"pretty":true}"#).unwrap_err().contains("`pretty` is unknown; there is nothing to configure"));
 }

@@ -8,7 +8,7 @@ use crate::{Expanded, ident, json_string};
 
 pub fn expand(name: &Ident, fields: &FieldsNamed) -> Result<Expanded> {
     let mut body = vec![text("\"type\":\"object\",\"properties\":{")];
-    let (mut shadow, mut defaults, mut checks, mut moves, mut required) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut slots, mut arms, mut known, mut checks, mut moves, mut required) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (at, field) in fields.named.iter().enumerate() {
         let attributes = Attributes::read(&field.attrs)?;
         let Some(field_name) = &field.ident else { continue };
@@ -29,37 +29,38 @@ pub fn expand(name: &Ident, fields: &FieldsNamed) -> Result<Expanded> {
         tail.push('}');
         body.push(text(&tail));
 
-        let default = match &attributes.default {
-            Some(json) => {
-                let function = ident(&format!("default_{at}"));
-                let function_name = function.to_string();
-                defaults.push(quote! { fn #function() -> #ty { ::bulkhead_sdk::config::private::default_value(#json) } });
-                quote! { #[serde(default = #function_name)] }
+        let slot = ident(&format!("field_{at}"));
+        slots.push(quote! { let mut #slot: ::core::option::Option<#ty> = None; });
+        arms.push(quote! { #wire => ::bulkhead_sdk::config::private::set(&mut #slot, value, path) });
+        let absent = match (&attributes.default, optional) {
+            (Some(json), _) => quote! { ::bulkhead_sdk::config::private::default_value(#json)? },
+            (None, Some(_)) => quote! { None },
+            (None, None) => {
+                required.push(json_string(&wire));
+                quote! { return Err(::bulkhead_sdk::config::private::missing(at, #wire)) }
             }
-            // serde takes a missing `Option` for `None` by itself.
-            None => quote! {},
         };
-        if attributes.default.is_none() && optional.is_none() {
-            required.push(json_string(&wire));
-        }
-        shadow.push(quote! { #[serde(rename = #wire)] #default #field_name: #ty });
-        moves.push(quote! { #field_name: shadow.#field_name });
+        moves.push(quote! { #field_name: match #slot { Some(value) => value, None => #absent } });
         if attributes.min.is_some() || attributes.max.is_some() {
             let (min, max) = (option(attributes.min), option(attributes.max));
-            checks.push(quote! { ::bulkhead_sdk::config::private::check(#wire, &shadow.#field_name, #min, #max)?; });
+            checks.push(quote! { ::bulkhead_sdk::config::private::check(at, #wire, &read.#field_name, #min, #max)?; });
         }
+        known.push(wire);
     }
     body.push(text(&format!("}},\"required\":[{}],\"additionalProperties\":false", required.join(","))));
     Ok(Expanded {
         name: name.clone(),
-        shadow: quote! {
-            #[derive(::bulkhead_sdk::config::private::serde::Deserialize)]
-            #[serde(crate = "::bulkhead_sdk::config::private::serde", deny_unknown_fields)]
-            struct Shadow { #(#shadow),* }
-            #(#defaults)*
-        },
         body,
-        read: quote! { #(#checks)* Ok(Self { #(#moves),* }) },
+        read: quote! {
+            #(#slots)*
+            ::bulkhead_sdk::config::private::members(value, at, &mut |name, value, path| match name {
+                #(#arms,)*
+                _ => Err(::bulkhead_sdk::config::private::unknown(path, &[#(#known),*])),
+            })?;
+            let read = Self { #(#moves),* };
+            #(#checks)*
+            Ok(read)
+        },
     })
 }
 

@@ -18,6 +18,7 @@ mod fields;
 
 use attributes::Attributes;
 
+/// See the crate.
 #[proc_macro_derive(Config, attributes(config))]
 pub fn config(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -36,64 +37,52 @@ fn expand(input: &DeriveInput) -> Result<Tokens> {
         Data::Enum(data) => expand_enum(input, data)?,
         Data::Union(_) => return Err(Error::new_spanned(&input.ident, "a configuration is a struct or an enum")),
     };
-    let Expanded { name, shadow, body, read } = parts;
+    let Expanded { name, body, read } = parts;
     Ok(quote! {
-        const _: () = {
-            #shadow
-            impl<'de> ::bulkhead_sdk::config::private::serde::Deserialize<'de> for #name {
-                fn deserialize<D: ::bulkhead_sdk::config::private::serde::Deserializer<'de>>(deserializer: D) -> ::core::result::Result<Self, D::Error> {
-                    let shadow = <Shadow as ::bulkhead_sdk::config::private::serde::Deserialize<'de>>::deserialize(deserializer)?;
-                    #read
+        impl ::bulkhead_sdk::Config for #name {
+            const BODY: &'static str = {
+                const PARTS: &[&str] = &[#(#body),*];
+                const TEXT: [u8; ::bulkhead_sdk::config::private::length(PARTS)] = ::bulkhead_sdk::config::private::join(PARTS);
+                match ::core::str::from_utf8(&TEXT) {
+                    Ok(text) => text,
+                    Err(_) => panic!("parts of text are text"),
                 }
+            };
+            fn read(value: ::bulkhead_sdk::Value<'_>, at: &str) -> ::core::result::Result<Self, ::std::string::String> {
+                #read
             }
-            impl ::bulkhead_sdk::Config for #name {
-                const BODY: &'static str = {
-                    const PARTS: &[&str] = &[#(#body),*];
-                    const TEXT: [u8; ::bulkhead_sdk::config::private::length(PARTS)] = ::bulkhead_sdk::config::private::join(PARTS);
-                    match ::core::str::from_utf8(&TEXT) {
-                        Ok(text) => text,
-                        Err(_) => panic!("parts of text are text"),
-                    }
-                };
-            }
-        };
+        }
     })
 }
 
 /// What a derive consists of.
 struct Expanded {
     name: syn::Ident,
-    /// The type that serde derives for, with helpers.
-    shadow: Tokens,
     /// Constant pieces of the schema, one behind the other.
     body: Vec<Tokens>,
-    /// From `shadow` to the real type, bounds checked.
+    /// From `value` at the path `at` to the type.
     read: Tokens,
 }
 
 fn expand_enum(input: &DeriveInput, data: &syn::DataEnum) -> Result<Expanded> {
-    let (mut shadow, mut arms, mut names) = (Vec::new(), Vec::new(), Vec::new());
-    for variant in &data.variants {
+    let (mut arms, mut names) = (Vec::new(), Vec::new());
+    for (place, variant) in data.variants.iter().enumerate() {
         if !matches!(variant.fields, Fields::Unit) {
             return Err(Error::new_spanned(variant, "variants of a configuration have no fields"));
         }
         let attributes = Attributes::read(&variant.attrs)?;
         let ident = &variant.ident;
-        let name = attributes.rename.unwrap_or_else(|| snake_case(&ident.to_string()));
-        shadow.push(quote! { #[serde(rename = #name)] #ident });
-        arms.push(quote! { Shadow::#ident => Self::#ident });
-        names.push(json_string(&name));
+        names.push(attributes.rename.unwrap_or_else(|| snake_case(&ident.to_string())));
+        // The last one stands for the rest: the place was found in the list of names.
+        let pattern = if place + 1 == data.variants.len() { quote! { _ } } else { quote! { #place } };
+        arms.push(quote! { #pattern => Self::#ident });
     }
-    let schema = format!("\"type\":\"string\",\"enum\":[{}]", names.join(","));
+    let listed: Vec<String> = names.iter().map(|name| json_string(name)).collect();
+    let schema = format!("\"type\":\"string\",\"enum\":[{}]", listed.join(","));
     Ok(Expanded {
         name: input.ident.clone(),
-        shadow: quote! {
-            #[derive(::bulkhead_sdk::config::private::serde::Deserialize)]
-            #[serde(crate = "::bulkhead_sdk::config::private::serde")]
-            enum Shadow { #(#shadow),* }
-        },
         body: vec![quote! { #schema }],
-        read: quote! { Ok(match shadow { #(#arms),* }) },
+        read: quote! { Ok(match ::bulkhead_sdk::config::private::choice(value, at, &[#(#names),*])? { #(#arms),* }) },
     })
 }
 

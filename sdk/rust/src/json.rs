@@ -49,6 +49,14 @@ fn hex4(text: &[u8]) -> Option<u32> {
     text.get(..4)?.iter().try_fold(0, |code, byte| Some(code << 4 | char::from(*byte).to_digit(16)?))
 }
 
+/// The value that a text is; `None` where it is not one value with nothing behind it.
+pub fn value(text: &str) -> Option<Value<'_>> {
+    let mut walk = Walk { block: text.as_bytes(), at: 0, end: text.len(), started: false, complete: false };
+    let value = walk.value()?;
+    walk.skip_space();
+    (walk.at == walk.end).then_some(value)
+}
+
 /// Elements of an array.
 #[derive(Debug)]
 pub struct Elements<'a> {
@@ -58,6 +66,11 @@ pub struct Elements<'a> {
 impl<'a> Elements<'a> {
     pub(crate) fn of(value: Value<'a>) -> Self {
         Self { walk: Walk::new(value, Kind::Array) }
+    }
+
+    /// After the walk: it ended at the closing bracket, not at something malformed.
+    pub fn is_complete(&self) -> bool {
+        self.walk.complete
     }
 }
 
@@ -80,6 +93,11 @@ impl<'a> Members<'a> {
     pub(crate) fn of(value: Value<'a>) -> Self {
         Self { walk: Walk::new(value, Kind::Object) }
     }
+
+    /// After the walk: it ended at the closing brace, not at something malformed.
+    pub fn is_complete(&self) -> bool {
+        self.walk.complete
+    }
 }
 
 impl<'a> Iterator for Members<'a> {
@@ -101,13 +119,15 @@ struct Walk<'a> {
     /// Behind the last byte inside the brackets.
     end: usize,
     started: bool,
+    /// The end was reached where an item or a comma could have been.
+    complete: bool,
 }
 
 impl<'a> Walk<'a> {
     fn new(value: Value<'a>, kind: Kind) -> Self {
         let (block, start, end) = value.place();
         let inside = if value.kind() == kind && end >= start + 2 { (start + 1, end - 1) } else { (0, 0) };
-        Self { block: &block[..inside.1], at: inside.0, end: inside.1, started: false }
+        Self { block: &block[..inside.1], at: inside.0, end: inside.1, started: false, complete: false }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -130,6 +150,7 @@ impl<'a> Walk<'a> {
     fn separator(&mut self) -> Option<()> {
         self.skip_space();
         if self.at >= self.end {
+            self.complete = true;
             return None;
         }
         if self.started {

@@ -83,20 +83,32 @@ fn check_refused(json: &str, words: &str) {
 
 #[test]
 fn what_does_not_fit_is_refused_with_its_name() {
-    check_refused("{}", "missing field `path`");
-    check_refused(r#"{"path":"a","paht":"b"}"#, "unknown field `paht`");
-    check_refused(r#"{"path":1}"#, "expected a string");
-    check_refused(r#"{"path":"a","rotate":{"keep":0}}"#, "`keep` is 0, the least is 1");
-    check_refused(r#"{"path":"a","rotate":{"keep":1001}}"#, "`keep` is 1001, the most is 1000");
-    check_refused(r#"{"path":"a","rotate":{"max_bytes":"ten"}}"#, "a number of bytes such as 1048576 or \"1MiB\"");
-    check_refused(r#"{"path":"a","mode":"none"}"#, "unknown variant `none`");
+    check_refused("{}", "`path` is missing");
+    check_refused(r#"{"path":"a","paht":"b"}"#, "`paht` is unknown; known here are path, index, rotate");
+    check_refused(r#"{"path":1}"#, "`path` must be a string");
+    check_refused(r#"{"path":null}"#, "`path` must be a string");
+    check_refused(r#"{"path":"a","path":"b"}"#, "`path` is given twice");
+    check_refused(r#"{"path":"a","extra":{"k":"1","k":"2"}}"#, "`extra.k` is given twice");
+    check_refused(r#"{"path":"a","rotate":{"keep":0}}"#, "`rotate.keep` is 0, the least is 1");
+    check_refused(r#"{"path":"a","rotate":{"keep":1001}}"#, "`rotate.keep` is 1001, the most is 1000");
+    check_refused(r#"{"path":"a","rotate":{"keep":1.5}}"#, "`rotate.keep` must be a whole number");
+    check_refused(r#"{"path":"a","rotate":{"keep":"10"}}"#, "`rotate.keep` must be a whole number");
+    check_refused(r#"{"path":"a","rotate":{"kept":1}}"#, "`rotate.kept` is unknown");
+    check_refused(r#"{"path":"a","rotate":[]}"#, "`rotate` must be an object");
+    check_refused(r#"{"path":"a","rotate":{"max_bytes":"ten"}}"#, "`rotate.max_bytes` must be a number of bytes such as 1048576 or \"1MiB\"");
+    check_refused(r#"{"path":"a","mode":"none"}"#, "`mode` must be one of one_per_request, ndjson");
+    check_refused(r#"{"path":"a","sync":"true"}"#, "`sync` must be true or false");
     check_refused(r#"{"path":"a","tags":[]}"#, "`tags` is 0, the least is 1");
-    check_refused("[", "EOF");
+    check_refused(r#"{"path":"a","tags":["x",2]}"#, "`tags[1]` must be a string");
+    check_refused("[1]", "the configuration must be an object");
+    for broken in ["[", "{", "{\"path\":\"a\"} x", "{\"path\" \"a\"}", "{\"path\":\"a\",}", "{\"path\":\"a\" \"sync\":true}", "nul", "\"a"] {
+        assert!(read::<Sample>(broken).is_err(), "{broken}");
+    }
 }
 
 #[test]
 fn sizes() {
-    for (text, want) in [("0", Some(0)), ("7B", Some(7)), ("2KiB", Some(2048)), ("2 kB", Some(2000)), ("1GiB", Some(1 << 30)), ("3MB", Some(3_000_000))] {
+    for (text, want) in [("0", Some(0)), ("7B", Some(7)), ("2KiB", Some(2048)), ("2 KB", Some(2000)), ("1GiB", Some(1 << 30)), ("3MB", Some(3_000_000))] {
         assert_eq!(ByteSize::parse(text), want.map(ByteSize), "{text}");
     }
     for text in ["", "MiB", "1TiB", "-1", "1.5MiB", "99999999999999999999", "99999999999GiB"] {
