@@ -1,1 +1,38 @@
+//! The only user of the WebAssembly engine: loads components, opens connectors and formatters under
+//! limits, and offers them what was granted and nothing else.
+//!
+//! A guest is hostile. It reaches nothing that was not granted, because ungranted interfaces are not
+//! linked; it learns no secret, because the host applies credentials and redacts echoes; it harms no
+//! neighbour, because every call has limits (see [`limits`]) and every store is thrown away after a
+//! fault.
 
+mod bindings;
+mod cache;
+mod capabilities;
+mod component;
+mod connector;
+mod convert;
+mod credentials;
+pub mod egress;
+mod engine;
+mod fault;
+mod formatter;
+mod host;
+mod inspect;
+mod limiter;
+pub mod limits;
+mod linker;
+mod manifest;
+mod sandbox;
+mod store;
+
+pub use component::{Component, LoadError};
+pub use credentials::{Credential, CredentialError, Scheme};
+pub use egress::{Destination, DestinationError, DestinationSettings};
+pub use host::files::{FileAccess, FilesError, FilesGrant};
+pub use host::log::{Level, LogSink, TracingSink};
+pub use host::state::{MemoryState, StateError, StateQuota, StateScope, StateStore};
+pub use inspect::{CONTRACT, InspectError, Inspection, Version, inspect};
+pub use limits::{Limit, LimitError, Limits};
+pub use manifest::{Kind, Manifest, SECTION as MANIFEST_SECTION, WantedDestination, WantedFiles, WantedLimits, Wants};
+pub use sandbox::{ConnectorGrants, FormatterGrants, Sandbox, SandboxError, SandboxSettings, SetupError};

@@ -1,0 +1,217 @@
+//! Compiled components on disk, so that a start takes a fraction of a millisecond instead of a second.
+//!
+//! A file is `<key>.cwasm` below `<data_dir>/cache`, the key being SHA-256 over the component's digest,
+//! the engine's version, our settings and the processor's features. Its bytes: `BHCW1\n`, 32 bytes of
+//! HMAC-SHA256 over key and artefact, the artefact. The MAC's key lies in `<data_dir>/cache.key`,
+//! readable by the owner only. What does not verify is never handed to the engine: it is logged,
+//! removed and made anew.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Digest as _, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::engine::SETTINGS_ID;
+
+const MAGIC: &[u8; 6] = b"BHCW1\n";
+const MAC: usize = 32;
+/// Artefacts kept; the oldest go.
+const MAX_FILES: usize = 256;
+/// Largest artefact that is read: a component of 64 MiB makes about four times that.
+const MAX_FILE: u64 = 512 << 20;
+
+/// The cache of one data directory.
+pub struct Cache {
+    dir: PathBuf,
+    key: [u8; 32],
+}
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cache").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+impl Cache {
+    /// Opens or makes the cache.
+    pub fn open(data_dir: &Path) -> io::Result<Self> {
+        let dir = data_dir.join("cache");
+        fs::create_dir_all(&dir)?;
+        Ok(Self { dir, key: key(&data_dir.join("cache.key"))? })
+    }
+
+    /// The compiled form of a component, if it is there and ours.
+    pub fn load(&self, engine: &Engine, digest: &[u8; 32]) -> Option<Component> {
+        let name = name(digest);
+        let path = self.path(&name);
+        let artefact = match self.read(&path, &name) {
+            Ok(Some(artefact)) => artefact,
+            Ok(None) => return None,
+            Err(problem) => {
+                tracing::warn!(file = %path.display(), problem, "a compiled component was not used; it is compiled again");
+                let _ = fs::remove_file(&path);
+                return None;
+            }
+        };
+        match deserialize(engine, &artefact) {
+            Ok(component) => Some(component),
+            Err(error) => {
+                tracing::warn!(file = %path.display(), error = format!("{error:#}"), "a compiled component does not fit this engine; it is compiled again");
+                let _ = fs::remove_file(&path);
+                None
+            }
+        }
+    }
+
+    /// Keeps a compiled component. Failures cost time at the next start, nothing else.
+    pub fn store(&self, digest: &[u8; 32], artefact: &[u8]) {
+        let name = name(digest);
+        if let Err(error) = self.write(&name, artefact) {
+            tracing::warn!(%error, dir = %self.dir.display(), "a compiled component could not be kept");
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.cwasm"))
+    }
+
+    fn read(&self, path: &Path, name: &str) -> Result<Option<Vec<u8>>, &'static str> {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.len() > MAX_FILE => return Err("it is too large"),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(_) => return Err("it cannot be read"),
+        }
+        let mut bytes = fs::read(path).map_err(|_| "it cannot be read")?;
+        let artefact = {
+            let rest = bytes.strip_prefix(MAGIC).ok_or("it does not begin as our files do")?;
+            let (mac, artefact) = rest.split_at_checked(MAC).ok_or("it is cut off")?;
+            // Verified in constant time, over the name too: one artefact cannot stand in for another.
+            self.mac(name, artefact).verify_slice(mac).map_err(|_| "its checksum is not ours")?;
+            MAGIC.len() + MAC
+        };
+        Ok(Some(bytes.split_off(artefact)))
+    }
+
+    fn write(&self, name: &str, artefact: &[u8]) -> io::Result<()> {
+        let mac = self.mac(name, artefact).finalize().into_bytes();
+        let temporary = self.dir.join(format!("{name}.{}.tmp", std::process::id()));
+        let mut file = private(&temporary)?;
+        let written = file.write_all(MAGIC).and_then(|()| file.write_all(&mac)).and_then(|()| file.write_all(artefact));
+        if let Err(error) = written.and_then(|()| fs::rename(&temporary, self.path(name))) {
+            let _ = fs::remove_file(&temporary);
+            return Err(error);
+        }
+        self.prune();
+        Ok(())
+    }
+
+    fn prune(&self) {
+        let Ok(entries) = fs::read_dir(&self.dir) else { return };
+        let mut files: Vec<(SystemTime, PathBuf)> =
+            entries.filter_map(Result::ok).filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
+        files.sort();
+        let surplus = files.len().saturating_sub(MAX_FILES);
+        for (_, path) in files.into_iter().take(surplus) {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    fn mac(&self, name: &str, artefact: &[u8]) -> Hmac<Sha256> {
+        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104 §2)")]
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
+        mac.update(name.as_bytes());
+        mac.update(&[0]);
+        mac.update(artefact);
+        mac
+    }
+}
+
+/// The one place where compiled code enters the process.
+///
+/// The engine trusts these bytes as it trusts its own compiler. They come from [`Cache::read`], which
+/// has verified that this host wrote them: with its own key, for this very name.
+fn deserialize(engine: &Engine, artefact: &[u8]) -> wasmtime::Result<Component> {
+    #[expect(unsafe_code, reason = "the bytes were made by `Component::serialize` of this host and their MAC was verified")]
+    unsafe {
+        Component::deserialize(engine, artefact)
+    }
+}
+
+/// Everything that must be equal for an artefact to fit.
+fn name(digest: &[u8; 32]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(digest);
+    for part in [wasmtime_version(), SETTINGS_ID, std::env::consts::ARCH, std::env::consts::OS, &features()] {
+        hash.update([0]);
+        hash.update(part);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn wasmtime_version() -> &'static str {
+    // Cargo tells a crate nothing about its dependencies' versions; the engine's own check is by
+    // version too, so that a stale name here costs one warning and one compilation.
+    "48"
+}
+
+fn features() -> String {
+    #[cfg(target_arch = "x86_64")]
+    let found = {
+        macro_rules! probe {
+            ($($name:tt)*) => { [$(($name, std::arch::is_x86_feature_detected!($name)),)*] };
+        }
+        probe!("sse3" "ssse3" "sse4.1" "sse4.2" "popcnt" "avx" "avx2" "fma" "bmi1" "bmi2" "lzcnt" "avx512bitalg" "avx512dq" "avx512f" "avx512vl" "avx512vbmi")
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let found: [(&str, bool); 0] = [];
+    found.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect::<Vec<_>>().join(",")
+}
+
+fn key(path: &Path) -> io::Result<[u8; 32]> {
+    match fs::read(path) {
+        Ok(bytes) => match (<[u8; 32]>::try_from(bytes.as_slice()), is_private(path)) {
+            (Ok(key), true) => return Ok(key),
+            (_, false) => tracing::warn!(file = %path.display(), "the cache key can be read by others; a new one is made and components are compiled again"),
+            (Err(_), _) => tracing::warn!(file = %path.display(), "the cache key is damaged; a new one is made and components are compiled again"),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).map_err(|error| io::Error::other(error.to_string()))?;
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    let written = private(&temporary).and_then(|mut file| file.write_all(&key).and_then(|()| file.sync_all()));
+    written.and_then(|()| fs::rename(&temporary, path))?;
+    Ok(key)
+}
+
+/// A new file that only the owner can read.
+fn private(path: &Path) -> io::Result<fs::File> {
+    let _ = fs::remove_file(path);
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn is_private(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 == 0)
+    }
+    #[cfg(not(unix))]
+    {
+        path.exists()
+    }
+}
+
+#[cfg(test)]
+mod tests;

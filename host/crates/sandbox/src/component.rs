@@ -1,0 +1,116 @@
+//! Components: checked, compiled, ready to be opened under grants.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wasmtime::Engine;
+use wasmtime::component::InstancePre;
+
+use crate::bindings::{delivering, formatting};
+use crate::inspect::{InspectError, Inspection};
+use crate::limits::{Limit, Limits};
+use crate::linker::GrantSet;
+use crate::manifest::Kind;
+use crate::store::Guest;
+
+/// Why a component cannot be loaded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    #[error("component `{name}`: {source}")]
+    Inspect { name: String, source: InspectError },
+    /// The compiler or validator refused it.
+    #[error("component `{name}` does not compile: {problem}")]
+    Compile { name: String, problem: String },
+}
+
+/// A loaded component; cheap to clone.
+#[derive(Clone)]
+pub struct Component(Arc<Loaded>);
+
+struct Loaded {
+    name: String,
+    inspection: Inspection,
+    compiled: wasmtime::component::Component,
+    /// Linked and checked once for each set of grants.
+    linked: Mutex<HashMap<GrantSet, Arc<Linked>>>,
+}
+
+/// A component with its imports resolved.
+pub(crate) enum Linked {
+    Connector(InstancePre<Guest>, delivering::GuestIndices),
+    Formatter(InstancePre<Guest>, formatting::GuestIndices),
+}
+
+impl fmt::Debug for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Component").field("name", &self.0.name).field("digest", &self.0.inspection.digest_hex()).finish_non_exhaustive()
+    }
+}
+
+impl Component {
+    pub(crate) fn new(name: &str, inspection: Inspection, compiled: wasmtime::component::Component) -> Self {
+        Self(Arc::new(Loaded { name: name.into(), inspection, compiled, linked: Mutex::default() }))
+    }
+
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.0.inspection.kind
+    }
+
+    /// What was read from the bytes: imports, manifest, digest, size.
+    pub fn inspection(&self) -> &Inspection {
+        &self.0.inspection
+    }
+
+    pub(crate) fn compiled(&self) -> &wasmtime::component::Component {
+        &self.0.compiled
+    }
+
+    /// The component linked for a set of grants, made by `link` the first time.
+    pub(crate) fn linked<E>(&self, grants: GrantSet, link: impl FnOnce() -> Result<Linked, E>) -> Result<Arc<Linked>, E> {
+        let mut linked = self.0.linked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(there) = linked.get(&grants) {
+            return Ok(Arc::clone(there));
+        }
+        let fresh = Arc::new(link()?);
+        linked.insert(grants, Arc::clone(&fresh));
+        Ok(fresh)
+    }
+
+    /// What it needs at the very start, against the limits: said before anything is allocated.
+    pub(crate) fn check_limits(&self, limits: &Limits) -> Result<(), String> {
+        let Some(needs) = self.0.compiled.resources_required() else { return Ok(()) };
+        let over = |limit: Limit, asked: u64| Err(format!("component `{}`: {}", self.0.name, limits.refusal(limit, asked)));
+        let memory = needs.max_initial_memory_size.unwrap_or(0).saturating_mul(65_536);
+        if memory > limits.get(Limit::Memory) {
+            return over(Limit::Memory, memory);
+        }
+        if u64::from(needs.num_memories) > limits.get(Limit::Memories) {
+            return over(Limit::Memories, needs.num_memories.into());
+        }
+        if u64::from(needs.num_tables) > limits.get(Limit::Tables) {
+            return over(Limit::Tables, needs.num_tables.into());
+        }
+        let elements = needs.max_initial_table_size.unwrap_or(0);
+        if elements > limits.get(Limit::TableElements) {
+            return over(Limit::TableElements, elements);
+        }
+        Ok(())
+    }
+}
+
+/// Compiles and serialises, in this process. Everything that a separate compiling process would do is
+/// in this function.
+pub(crate) fn compile(engine: &Engine, name: &str, bytes: &[u8]) -> Result<(wasmtime::component::Component, Option<Vec<u8>>), LoadError> {
+    let fault = |error: &wasmtime::Error| LoadError::Compile {
+        name: name.into(),
+        problem: crate::host::log::clean(&format!("{error:#}"), 1_024, &crate::egress::redact::Redactor::default()),
+    };
+    let component = wasmtime::component::Component::new(engine, bytes).map_err(|error| fault(&error))?;
+    let artefact = component.serialize().ok();
+    Ok((component, artefact))
+}

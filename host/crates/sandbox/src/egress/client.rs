@@ -1,0 +1,332 @@
+//! Sends what [`decide`](super::decide) allowed: one client for each destination of an instance, built
+//! when first used, gone with the instance's grants.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Write as _;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bulkhead_core::Clock;
+use bulkhead_observe::Metrics;
+use http::header::{CONTENT_ENCODING, RETRY_AFTER};
+use http::{HeaderValue, Method};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+use url::{Position, Url};
+
+use super::redact::Redactor;
+use super::resolve::{Checked, NotAllowed};
+use super::{Allowed, Asked, Destination, Refusal, RefusalKind, Resolve, decide, retry_after};
+use crate::limits::{Limit, Limits};
+
+const CONNECT: Duration = Duration::from_secs(10);
+const IDLE: Duration = Duration::from_secs(60);
+const USER_AGENT: &str = concat!("bulkhead/", env!("CARGO_PKG_VERSION"));
+/// Bodies from this size on are compressed away from the executor's threads.
+const COMPRESS_ASIDE: usize = 32 << 10;
+/// Longest text about a failure that a guest sees.
+const MAX_TEXT: usize = 256;
+
+/// A request in the guest's words.
+#[derive(Debug, Default)]
+pub struct Request {
+    pub destination: String,
+    pub method: String,
+    pub path: String,
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub body: Vec<u8>,
+    pub gzip: bool,
+    pub timeout: Option<Duration>,
+    pub message_id: String,
+}
+
+/// An answer, within limits and without secrets.
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub body: Vec<u8>,
+    pub truncated: bool,
+    pub retry_after: Option<Duration>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Nothing was sent.
+    #[error("no connection: {0}")]
+    Connect(String),
+    /// The receiver may have seen the request.
+    #[error("the exchange broke off: {0}")]
+    Broken(String),
+    #[error("the time was up")]
+    Timeout,
+    #[error("{0}")]
+    Limit(String),
+}
+
+impl SendError {
+    /// The label in metrics.
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Refused(Refusal { kind: RefusalKind::Limit, .. }) | Self::Limit(_) => "limit",
+            Self::Refused(_) => "denied",
+            Self::Connect(_) => "connect",
+            Self::Broken(_) => "broken",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+/// The way out of one instance.
+pub struct Egress {
+    instance: String,
+    destinations: BTreeMap<String, Destination>,
+    clients: BTreeMap<String, OnceLock<Result<reqwest::Client, String>>>,
+    resolver: Arc<dyn Resolve>,
+    permits: Semaphore,
+    redactor: Arc<Redactor>,
+    limits: Arc<Limits>,
+    metrics: Metrics,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Egress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Egress").field("instance", &self.instance).field("destinations", &self.destinations.keys()).finish_non_exhaustive()
+    }
+}
+
+impl Egress {
+    pub fn new(
+        instance: &str,
+        destinations: BTreeMap<String, Destination>,
+        resolver: Arc<dyn Resolve>,
+        redactor: Arc<Redactor>,
+        limits: Arc<Limits>,
+        metrics: Metrics,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let clients = destinations.keys().map(|name| (name.clone(), OnceLock::new())).collect();
+        let permits = Semaphore::new(limits.size(Limit::HttpConcurrent).min(Semaphore::MAX_PERMITS));
+        Self { instance: instance.into(), destinations, clients, resolver, permits, redactor, limits, metrics, clock }
+    }
+
+    pub fn destinations(&self) -> &BTreeMap<String, Destination> {
+        &self.destinations
+    }
+
+    /// Sends one request and reads the answer, by `deadline` at the latest. Not cancel safe: the
+    /// receiver may have seen the request.
+    pub async fn send(&self, request: Request, deadline: Instant) -> Result<Response, SendError> {
+        let named = self.destinations.get_key_value(&request.destination).map_or("none", |(name, _)| name.as_str());
+        let result = self.send_counted(request, deadline).await;
+        let label = match &result {
+            Ok(response) => match response.status / 100 {
+                1 => "1xx",
+                2 => "2xx",
+                3 => "3xx",
+                4 => "4xx",
+                _ => "5xx",
+            },
+            Err(error) => error.label(),
+        };
+        self.metrics.egress(&self.instance, named, label).inc();
+        if let Err(SendError::Refused(refusal)) = &result {
+            tracing::warn!(instance = self.instance, destination = named, rule = refusal.rule, reason = refusal.text, "egress refused");
+        }
+        result
+    }
+
+    async fn send_counted(&self, request: Request, deadline: Instant) -> Result<Response, SendError> {
+        let asked = Asked {
+            destination: &request.destination,
+            method: &request.method,
+            path: &request.path,
+            headers: &request.headers,
+            body_bytes: request.body.len() as u64,
+            gzip: request.gzip,
+        };
+        let allowed = decide(&self.destinations, &asked, &self.limits)?;
+        let until = match request.timeout {
+            Some(Duration::ZERO) => return Err(Refusal::invalid(6, "a timeout of 0 leaves no time; leave it out for the call's own deadline").into()),
+            Some(timeout) => Instant::now().checked_add(timeout).map_or(deadline, |asked| asked.min(deadline)),
+            None => deadline,
+        };
+        let Ok(permit) = timeout_at(until, self.permits.acquire()).await else {
+            return Err(SendError::Limit(self.limits.refusal(Limit::HttpConcurrent, self.limits.get(Limit::HttpConcurrent) + 1)));
+        };
+        let _permit = permit.map_err(|_| SendError::Broken("the host is stopping".into()))?;
+        timeout_at(until, self.exchange(allowed, request.body, request.gzip, &request.message_id)).await.map_err(|_| SendError::Timeout)?
+    }
+
+    async fn exchange(&self, allowed: Allowed<'_>, body: Vec<u8>, gzip: bool, message_id: &str) -> Result<Response, SendError> {
+        let Allowed { destination, method, mut target, mut headers } = allowed;
+        let body = if gzip {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            compress(body).await?
+        } else {
+            body
+        };
+        let now = Duration::from_nanos(self.clock.unix_nanos());
+        let plain_target = target.len();
+        if let Some(credential) = destination.credential() {
+            credential.apply(&mut headers, &mut target, &body, message_id, now.as_secs()).map_err(|problem| Refusal::invalid(5, problem))?;
+        }
+        let url = Url::parse(&format!("{}{target}", destination.origin())).map_err(|error| Refusal::invalid(3, format!("the path makes no URL: {error}")))?;
+        // What goes on the wire is what was decided about, to the byte.
+        if url[Position::BeforePath..] != *target {
+            let shown: String = target.get(..plain_target).unwrap_or_default().escape_default().take(128).collect();
+            return Err(Refusal::invalid(3, format!("path `{shown}` would be sent in another form")).into());
+        }
+        let bodiless = body.is_empty() && matches!(method, Method::GET | Method::HEAD);
+        let mut request = reqwest::Request::new(method, url);
+        *request.headers_mut() = headers;
+        if !bodiless {
+            *request.body_mut() = Some(body.into());
+        }
+        let response = self.client(destination)?.execute(request).await.map_err(|error| failed(&error))?;
+        self.read(response, now).await
+    }
+
+    async fn read(&self, mut response: reqwest::Response, now: Duration) -> Result<Response, SendError> {
+        let size: usize = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if size > self.limits.size(Limit::HttpHeaderBytes) {
+            return Err(SendError::Limit(format!("the answer's header: {}", self.limits.refusal(Limit::HttpHeaderBytes, size as u64))));
+        }
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|field| retry_after::parse(field.as_bytes(), now));
+        let headers =
+            response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), self.redactor.bytes(value.as_bytes()).into_owned())).collect();
+        let most = self.limits.size(Limit::HttpResponse);
+        // A secret on the edge is read whole, redacted, then cut.
+        let read_most = most.saturating_add(self.redactor.longest()).saturating_add(1);
+        let expected = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+        let mut body = Vec::with_capacity(expected.min(64 << 10));
+        while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
+            let room = read_most - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if body.len() == read_most {
+                break;
+            }
+        }
+        let truncated = body.len() > most;
+        let status = response.status().as_u16();
+        let mut body = match self.redactor.bytes(&body) {
+            std::borrow::Cow::Borrowed(_) => body,
+            std::borrow::Cow::Owned(redacted) => redacted,
+        };
+        body.truncate(most);
+        Ok(Response { status, headers, body, truncated, retry_after })
+    }
+
+    fn client(&self, destination: &Destination) -> Result<&reqwest::Client, SendError> {
+        let slot = self.clients.get(destination.name()).ok_or_else(|| SendError::Connect("no client for this destination".into()))?;
+        slot.get_or_init(|| build(destination, &self.resolver, &self.limits)).as_ref().map_err(|problem| SendError::Connect(problem.clone()))
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the egress room: the client is built without proxies, redirects and retries")]
+fn build(destination: &Destination, resolver: &Arc<dyn Resolve>, limits: &Limits) -> Result<reqwest::Client, String> {
+    let checked = Checked { destination: Arc::new(destination.clone()), resolver: Arc::clone(resolver) };
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls(destination.https())?)
+        .dns_resolver(checked)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .retry(reqwest::retry::never())
+        .https_only(destination.https())
+        .user_agent(USER_AGENT)
+        .connect_timeout(CONNECT)
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(limits.size(Limit::HttpConcurrent))
+        .tcp_nodelay(true)
+        .http1_max_headers(limits.size(Limit::HttpHeaderFields))
+        .http2_max_header_list_size(u32::try_from(limits.get(Limit::HttpHeaderBytes)).unwrap_or(u32::MAX))
+        .build()
+        .map_err(|error| format!("the HTTP client cannot be built: {}", words(&error)))
+}
+
+/// TLS by rustls with ring. Roots are the machine's own: what the operator added there works, what the
+/// distribution withdraws is gone, and no list grows old inside the binary.
+fn tls(https: bool) -> Result<ClientConfig, String> {
+    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    let roots = if https {
+        let roots = ROOTS.get_or_init(|| {
+            let mut roots = RootCertStore::empty();
+            let (added, ignored) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            tracing::debug!(added, ignored, "root certificates of the machine");
+            Arc::new(roots)
+        });
+        if roots.is_empty() {
+            return Err("this machine has no root certificates; install the package ca-certificates or set SSL_CERT_FILE".into());
+        }
+        Arc::clone(roots)
+    } else {
+        Arc::new(RootCertStore::empty())
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("TLS cannot be set up: {error}"))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+async fn compress(body: Vec<u8>) -> Result<Vec<u8>, SendError> {
+    let aside = body.len() >= COMPRESS_ASIDE;
+    let work = move || {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 4 + 64), flate2::Compression::fast());
+        encoder.write_all(&body).and_then(|()| encoder.finish())
+    };
+    let broken = |problem: &dyn fmt::Display| SendError::Limit(format!("the body cannot be compressed: {problem}"));
+    if !aside {
+        return work().map_err(|error| broken(&error));
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|error| broken(&error))?.map_err(|error| broken(&error))
+}
+
+/// What failed, in the guest's terms. Addresses and URLs stay out of the text.
+fn failed(error: &reqwest::Error) -> SendError {
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        if let Some(NotAllowed(refusal)) = inner.downcast_ref::<NotAllowed>() {
+            return refusal.clone().into();
+        }
+        source = inner.source();
+    }
+    if error.is_connect() {
+        SendError::Connect(words(error))
+    } else if error.is_timeout() {
+        SendError::Timeout
+    } else {
+        SendError::Broken(words(error))
+    }
+}
+
+/// The innermost cause that says something.
+fn words(error: &reqwest::Error) -> String {
+    let mut text = "no reason given".to_owned();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            text = match io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                Some(tls) => format!("TLS: {tls}"),
+                None => io.to_string(),
+            };
+        } else if inner.source().is_none() {
+            text = inner.to_string();
+        }
+        source = inner.source();
+    }
+    crate::host::log::clean(&text, MAX_TEXT, &Redactor::default())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+use super::*;
+
+const SECRET: &str = "s3cr/t+\"k\u{e9}y&";
+
+fn redactor(secret: &str) -> Redactor {
+    Redactor::new([secret.as_bytes()])
+}
+
+#[track_caller]
+fn hidden(secret: &str, text: &str, want: &str) {
+    assert_eq!(redactor(secret).text(text), want, "{text}");
+}
+
+#[test]
+fn every_form_is_found() {
+    hidden(SECRET, &format!("token={SECRET}; again {SECRET}"), "token=[redacted]; again [redacted]");
+    hidden(SECRET, "733363722f742b226bc3a97926", MARK);
+    hidden(SECRET, "x733363722F742B226BC3A97926x", "x[redacted]x");
+    hidden(SECRET, "q=s3cr%2Ft%2B%22k%C3%A9y%26&r", "q=[redacted]&r");
+    hidden(SECRET, "q=s3cr%2ft%2b%22k%c3%a9y%26&r", "q=[redacted]&r");
+    hidden(SECRET, "q=s3cr/t+%22k%C3%A9y&", "q=[redacted]");
+    hidden(SECRET, "%73%33%63%72%2F%74%2B%22%6B%C3%A9%79%26", MARK);
+    hidden(SECRET, r#"{"t":"s3cr/t+\"ké\u0079&"}"#, r#"{"t":"s3cr/t+\"ké\u0079&"}"#);
+    hidden(SECRET, r#"{"t":"s3cr/t+\"kéy&"}"#, r#"{"t":"[redacted]"}"#);
+    hidden(SECRET, r#"{"t":"s3cr\/t+\"kéy&"}"#, r#"{"t":"[redacted]"}"#);
+    hidden(SECRET, r#"{"t":"s3cr/t+\"k\u00e9y&"}"#, r#"{"t":"[redacted]"}"#);
+    hidden(SECRET, r#"{"t":"s3cr/t+\"k\u00E9y&"}"#, r#"{"t":"[redacted]"}"#);
+    hidden(SECRET, r#"{"t":"s3cr/t\u002b\"k\u00e9y\u0026"}"#, r#"{"t":"[redacted]"}"#);
+}
+
+#[test]
+fn base64_at_any_alignment_and_in_both_alphabets() {
+    for before in ["", "a", "ab", "abc", "user:"] {
+        for after in ["", "z", "zz", "zzz"] {
+            let whole = format!("{before}{SECRET}{after}");
+            for encoded in [STANDARD_NO_PAD.encode(&whole), URL_SAFE_NO_PAD.encode(&whole), base64::engine::general_purpose::STANDARD.encode(&whole)] {
+                let redactor = redactor(SECRET);
+                let out = redactor.text(&encoded);
+                assert!(out.contains(MARK), "{before}|{after}: {out}");
+                // What is left over are the digits at the edges: at most one byte of the secret each.
+                let left = out.replace(MARK, "");
+                assert!(left.len() <= encoded.len().saturating_sub(SECRET.len()), "{before}|{after}: {out}");
+            }
+        }
+    }
+}
+
+#[test]
+fn text_without_secrets_is_untouched_and_not_copied() {
+    let redactor = redactor(SECRET);
+    assert!(matches!(redactor.bytes(b"nothing to see"), Cow::Borrowed(_)));
+    assert!(matches!(Redactor::default().bytes(SECRET.as_bytes()), Cow::Borrowed(_)));
+    // Patterns are bytes, not expressions.
+    hidden("(a.*b)+$", "aaab (a.*b)+$", "aaab [redacted]");
+    hidden("{0}%s%n", "x {0}%s%n y", "x [redacted] y");
+    hidden("line\nbreak", "line\\nbreak", MARK);
+}
+
+#[test]
+fn the_longest_secret_goes_first() {
+    let redactor = Redactor::new([&b"abcdef"[..], b"abcdefghij"]);
+    assert_eq!(redactor.text("abcdefghij abcdef"), "[redacted] [redacted]");
+    assert!(redactor.longest() >= 30, "{}", redactor.longest());
+    assert!(!format!("{redactor:?}").contains("abcdef"));
+}

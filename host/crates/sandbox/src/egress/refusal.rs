@@ -1,0 +1,37 @@
+//! Why nothing was sent: the number of the rule that decided, and words for the guest's author and
+//! the operator.
+
+/// How the guest hears about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// The grant does not allow it.
+    Denied,
+    /// The request is not well formed.
+    Invalid,
+    /// A limit was reached.
+    Limit,
+}
+
+/// A refused request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text} (rule {rule})")]
+pub struct Refusal {
+    /// Number in the order of evaluation, see [`decide`](super::decide).
+    pub rule: u8,
+    pub kind: RefusalKind,
+    pub text: String,
+}
+
+impl Refusal {
+    pub fn denied(rule: u8, text: impl Into<String>) -> Self {
+        Self { rule, kind: RefusalKind::Denied, text: text.into() }
+    }
+
+    pub fn invalid(rule: u8, text: impl Into<String>) -> Self {
+        Self { rule, kind: RefusalKind::Invalid, text: text.into() }
+    }
+
+    pub fn limit(rule: u8, text: impl Into<String>) -> Self {
+        Self { rule, kind: RefusalKind::Limit, text: text.into() }
+    }
+}

@@ -1,0 +1,199 @@
+//! Lines of guests for the operator: `log.write`, standard output and standard error. Cut by line, by
+//! call and by second; what was cut is counted. Control characters are escaped, secrets redacted.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bulkhead_core::Clock;
+use prometheus::IntCounter;
+
+use crate::bindings::log as wit;
+use crate::egress::redact::Redactor;
+use crate::limits::{Limit, Limits};
+use crate::store::Guest;
+
+pub use wit::Level;
+
+impl wit::Host for Guest {
+    fn write(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
+        self.log.write(level, &message);
+        Ok(())
+    }
+}
+
+/// Where lines go. Tests collect them.
+pub trait LogSink: Send + Sync {
+    fn line(&self, instance: &str, component: &str, level: Level, text: &str);
+}
+
+/// The host's own log.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TracingSink;
+
+impl LogSink for TracingSink {
+    fn line(&self, instance: &str, component: &str, level: Level, text: &str) {
+        match level {
+            Level::Debug => tracing::debug!(target: "bulkhead::guest", instance, component, "{text}"),
+            Level::Info => tracing::info!(target: "bulkhead::guest", instance, component, "{text}"),
+            Level::Warn => tracing::warn!(target: "bulkhead::guest", instance, component, "{text}"),
+            Level::Error => tracing::error!(target: "bulkhead::guest", instance, component, "{text}"),
+        }
+    }
+}
+
+/// What the stores of one instance share: the rate, the sink, the secrets.
+pub struct InstanceLog {
+    pub instance: Arc<str>,
+    pub component: Arc<str>,
+    pub sink: Arc<dyn LogSink>,
+    pub redactor: Arc<Redactor>,
+    pub clock: Arc<dyn Clock>,
+    pub cut: IntCounter,
+    rate: Mutex<Rate>,
+    line: usize,
+    call: usize,
+}
+
+impl InstanceLog {
+    pub fn new(
+        instance: &str,
+        component: &str,
+        sink: Arc<dyn LogSink>,
+        redactor: Arc<Redactor>,
+        clock: Arc<dyn Clock>,
+        cut: IntCounter,
+        limits: &Limits,
+    ) -> Self {
+        let rate = Mutex::new(Rate::new(limits.get(Limit::LogRate)));
+        let (line, call) = (limits.size(Limit::LogLine), limits.size(Limit::LogCall));
+        Self { instance: instance.into(), component: component.into(), sink, redactor, clock, cut, rate, line, call }
+    }
+}
+
+/// The log of one store.
+pub struct GuestLog {
+    shared: Arc<InstanceLog>,
+    /// Bytes written and lines cut in this call.
+    call: Mutex<(usize, u64)>,
+}
+
+impl GuestLog {
+    pub fn new(shared: Arc<InstanceLog>) -> Self {
+        Self { shared, call: Mutex::new((0, 0)) }
+    }
+
+    /// A new call begins.
+    pub fn begin(&self) {
+        *self.lock() = (0, 0);
+    }
+
+    /// The call is over: says how much was cut.
+    pub fn end(&self) {
+        let cut = std::mem::take(&mut self.lock().1);
+        if cut > 0 {
+            let text = format!("{cut} log lines of one call were cut or held back; see limits.log_line, limits.log_call and limits.log_rate");
+            self.shared.sink.line(&self.shared.instance, &self.shared.component, Level::Warn, &text);
+        }
+    }
+
+    /// The longest line that is taken; more is cut anyway.
+    pub fn line_limit(&self) -> usize {
+        self.shared.line
+    }
+
+    pub fn write(&self, level: Level, message: &str) {
+        let shared = &*self.shared;
+        let now = shared.clock.monotonic();
+        let allowed = {
+            let mut call = self.lock();
+            let length = message.len().min(shared.line);
+            let fits = call.0.saturating_add(length) <= shared.call && shared.rate.lock().unwrap_or_else(PoisonError::into_inner).take(now);
+            if fits {
+                call.0 += length;
+            }
+            if !fits || message.len() > shared.line {
+                call.1 += 1;
+                shared.cut.inc();
+            }
+            fits
+        };
+        if allowed {
+            let text = clean(message, shared.line, &shared.redactor);
+            shared.sink.line(&shared.instance, &shared.component, level, &text);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, (usize, u64)> {
+        self.call.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Guest text as it may be shown: without secrets, without what a terminal or a log reader would
+/// obey, at most about `limit` bytes.
+pub fn clean(text: &str, limit: usize, redactor: &Redactor) -> String {
+    // A secret on the edge is found whole before the cut.
+    let head = cut(text, limit.saturating_add(redactor.longest()));
+    let redacted = redactor.text(head);
+    let short = cut(&redacted, limit);
+    let mut out = String::with_capacity(short.len());
+    for character in short.chars() {
+        match character {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            // Direction marks and overrides reorder what people read.
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{061c}' | '\u{2028}' | '\u{2029}' | '\u{feff}' => {
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(character));
+            }
+            _ if character.is_control() => {
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(character));
+            }
+            _ => out.push(character),
+        }
+    }
+    if short.len() < text.len() && short.len() >= limit.saturating_sub(3) {
+        out.push('…');
+    }
+    out
+}
+
+/// The longest prefix of at most `limit` bytes that ends at a character.
+pub fn cut(text: &str, limit: usize) -> &str {
+    &text[..text.floor_char_boundary(limit)]
+}
+
+/// A token bucket of one second.
+#[derive(Debug)]
+pub struct Rate {
+    per_second: u64,
+    /// In millionths of a line.
+    tokens: u64,
+    last: Duration,
+}
+
+const MILLION: u64 = 1_000_000;
+
+impl Rate {
+    pub fn new(per_second: u64) -> Self {
+        Self { per_second, tokens: per_second.saturating_mul(MILLION), last: Duration::ZERO }
+    }
+
+    /// True where another line may pass at `now`, which never goes back.
+    pub fn take(&mut self, now: Duration) -> bool {
+        let elapsed = u64::try_from(now.saturating_sub(self.last).as_micros()).unwrap_or(u64::MAX);
+        self.last = self.last.max(now);
+        let full = self.per_second.saturating_mul(MILLION);
+        self.tokens = self.tokens.saturating_add(elapsed.saturating_mul(self.per_second)).min(full);
+        match self.tokens.checked_sub(MILLION) {
+            Some(left) => {
+                self.tokens = left;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

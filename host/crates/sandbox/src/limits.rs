@@ -1,0 +1,249 @@
+//! Every limit of a guest: one table is the source of configuration keys, defaults, ceilings, units
+//! and error texts. A limit is never 0 and never above its ceiling; there is no "unlimited".
+
+use std::time::Duration;
+
+use bulkhead_core::GuestFault;
+
+/// What a limit's number counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Plain number.
+    Count,
+    /// Units of fuel: roughly one per instruction.
+    Fuel,
+    /// Bytes, written with binary suffixes.
+    Bytes,
+    /// Milliseconds.
+    Time,
+    /// Number per second.
+    PerSecond,
+}
+
+/// One row of [`TABLE`].
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// Which one.
+    pub limit: Limit,
+    /// Name in faults, metrics and below `instances.<name>.limits`.
+    pub name: &'static str,
+    /// The key as error texts write it.
+    pub key: &'static str,
+    pub default: u64,
+    pub ceiling: u64,
+    pub unit: Unit,
+    pub meaning: &'static str,
+}
+
+macro_rules! limits {
+    ($($limit:ident $name:literal $default:expr, $ceiling:expr, $unit:ident, $meaning:literal;)*) => {
+        /// Names of all limits.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Limit { $(#[doc = $meaning] $limit,)* }
+
+        /// All limits, in the order of the documents.
+        pub const TABLE: &[Row] = &[$(Row {
+            limit: Limit::$limit, name: $name, key: concat!("limits.", $name), default: $default, ceiling: $ceiling,
+            unit: Unit::$unit, meaning: $meaning,
+        },)*];
+    };
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+limits! {
+    Fuel "fuel" 1_000_000_000, 20_000_000_000, Fuel, "Work of one call into the guest.";
+    Cpu "cpu" 5_000, 60_000, Time, "Processor time of one call; waiting in host functions does not count.";
+    Deadline "deadline" 30_000, 300_000, Time, "Wall time of one call, host functions included.";
+    Memory "memory" 64 * MIB, 512 * MIB, Bytes, "Linear memories and tables of one store together.";
+    Memories "memories" 4, 16, Count, "Linear memories of one store.";
+    Tables "tables" 8, 64, Count, "Tables of one store.";
+    Instances "instances" 32, 256, Count, "Core instances of one store.";
+    TableElements "table_elements" 20_000, 200_000, Count, "Elements of all tables of one store together.";
+    HostcallData "hostcall_data" 16 * MIB, 64 * MIB, Bytes, "Data that the guest hands the host in one call or answer.";
+    Handles "handles" 256, 4_096, Count, "Resource handles that one store holds at once.";
+    HttpRequest "http_request" 8 * MIB, 64 * MIB, Bytes, "Body of one HTTP request, before compression.";
+    HttpResponse "http_response" MIB, 16 * MIB, Bytes, "Body of one HTTP answer; what is longer is cut.";
+    HttpHeaderBytes "http_header_bytes" 32 * KIB, 128 * KIB, Bytes, "Header names and values of one request or answer.";
+    HttpHeaderFields "http_header_fields" 128, 512, Count, "Header fields of one request or answer.";
+    HttpConcurrent "http_concurrent" 16, 256, Count, "HTTP requests of one instance at the same time.";
+    TcpConnections "tcp_connections" 4, 64, Count, "TCP connections of one instance at the same time.";
+    LogLine "log_line" KIB, 16 * KIB, Bytes, "One log line; what is longer is cut.";
+    LogCall "log_call" 64 * KIB, MIB, Bytes, "Log lines of one call.";
+    LogRate "log_rate" 100, 1_000, PerSecond, "Log lines of one instance.";
+    State "state" MIB, 64 * MIB, Bytes, "Keys and values of one instance's state.";
+    StateValue "state_value" 64 * KIB, 4 * MIB, Bytes, "One value of the state.";
+    StateKeys "state_keys" 256, 65_536, Count, "Keys of one instance's state.";
+    MetricSeries "metric_series" 1_000, 10_000, Count, "Series of the guest's own metrics of one instance.";
+    ComponentSize "component_size" 16 * MIB, 64 * MIB, Bytes, "Size of a component's file.";
+}
+
+impl Limit {
+    /// The row of this limit.
+    pub fn row(self) -> &'static Row {
+        // The macro writes rows and variants in the same order; a test holds it.
+        &TABLE[self as usize]
+    }
+
+    /// The limit with that name.
+    pub fn named(name: &str) -> Option<Self> {
+        TABLE.iter().find(|row| row.name == name).map(|row| row.limit)
+    }
+}
+
+/// Why a value for a limit was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LimitError {
+    #[error("`limits.{name}` is no limit; {}", nearest(name))]
+    Unknown { name: String },
+    #[error("`{key}` is 0, which would stop everything; the default is {default}")]
+    Zero { key: &'static str, default: String },
+    #[error("`{key}` is {value}, above the ceiling of {ceiling}")]
+    Ceiling { key: &'static str, value: String, ceiling: String },
+    #[error("`{key}` is `{value}`; expected {expected}")]
+    Malformed { key: &'static str, value: String, expected: &'static str },
+}
+
+/// The limits in force for one instance: values within their ceilings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    values: [u64; TABLE.len()],
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { values: std::array::from_fn(|i| TABLE[i].default) }
+    }
+}
+
+impl Limits {
+    pub fn get(&self, limit: Limit) -> u64 {
+        self.values[limit as usize]
+    }
+
+    /// The value as a size on this machine.
+    pub fn size(&self, limit: Limit) -> usize {
+        usize::try_from(self.get(limit)).unwrap_or(usize::MAX)
+    }
+
+    /// The value of a limit in [`Unit::Time`].
+    pub fn time(&self, limit: Limit) -> Duration {
+        Duration::from_millis(self.get(limit))
+    }
+
+    /// Sets a value in the unit of its row; times in milliseconds.
+    pub fn set(&mut self, limit: Limit, value: u64) -> Result<(), LimitError> {
+        let row = limit.row();
+        if value == 0 {
+            return Err(LimitError::Zero { key: row.key, default: written(row.unit, row.default) });
+        }
+        if value > row.ceiling {
+            return Err(LimitError::Ceiling { key: row.key, value: written(row.unit, value), ceiling: written(row.unit, row.ceiling) });
+        }
+        self.values[limit as usize] = value;
+        Ok(())
+    }
+
+    /// Sets a value as people write it: `1G` fuel, `64MiB`, `5s`, `300ms`, `16`.
+    pub fn set_text(&mut self, name: &str, text: &str) -> Result<(), LimitError> {
+        let limit = Limit::named(name).ok_or_else(|| LimitError::Unknown { name: name.into() })?;
+        let row = limit.row();
+        let value = parse(row.unit, text).ok_or_else(|| LimitError::Malformed { key: row.key, value: text.into(), expected: expected(row.unit) })?;
+        self.set(limit, value)
+    }
+
+    /// The value of a limit in words, for messages.
+    pub fn text(&self, limit: Limit) -> String {
+        written(limit.row().unit, self.get(limit))
+    }
+
+    /// The fault of a guest that reached a limit.
+    pub fn fault(&self, limit: Limit) -> GuestFault {
+        GuestFault::Limit { limit: limit.row().name, value: self.text(limit), key: limit.row().key }
+    }
+
+    /// The text that a guest sees when a request of its own goes beyond a limit.
+    pub fn refusal(&self, limit: Limit, asked: u64) -> String {
+        let row = limit.row();
+        format!("{} of {} reached: {} asked for; raise `{}` to allow more", row.name, self.text(limit), written(row.unit, asked), row.key)
+    }
+}
+
+/// A number with its unit, as messages and documents write it.
+pub fn written(unit: Unit, value: u64) -> String {
+    let scaled = |steps: [(u64, &'static str); 3]| steps.into_iter().find(|(step, _)| value >= *step && value.is_multiple_of(*step)).map(|(step, name)| (value / step, name));
+    match unit {
+        Unit::Count => value.to_string(),
+        Unit::Fuel => match scaled([(1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")]) {
+            Some((n, name)) => format!("{n}{name}"),
+            None => value.to_string(),
+        },
+        Unit::Bytes => match scaled([(1 << 30, "GiB"), (MIB, "MiB"), (KIB, "KiB")]) {
+            Some((n, name)) => format!("{n} {name}"),
+            None => format!("{value} bytes"),
+        },
+        Unit::Time if value.is_multiple_of(1_000) => format!("{}s", value / 1_000),
+        Unit::Time => format!("{value}ms"),
+        Unit::PerSecond => format!("{value}/s"),
+    }
+}
+
+fn expected(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Count => "a whole number, for example 16",
+        Unit::Fuel => "a number of fuel units, for example 1G or 500M",
+        Unit::Bytes => "a size, for example 64MiB or 512KiB",
+        Unit::Time => "a duration, for example 5s or 300ms",
+        Unit::PerSecond => "lines a second, for example 100",
+    }
+}
+
+fn parse(unit: Unit, text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let number: u64 = text.get(..digits)?.parse().ok()?;
+    let factor = match (unit, text.get(digits..)?.trim_start()) {
+        (Unit::Time, "") => return None,
+        (_, "") => 1,
+        (Unit::Fuel, "k" | "K") => 1_000,
+        (Unit::Fuel, "M") => 1_000_000,
+        (Unit::Fuel, "G") => 1_000_000_000,
+        (Unit::Bytes, "B") => 1,
+        (Unit::Bytes, "KiB") => KIB,
+        (Unit::Bytes, "MiB") => MIB,
+        (Unit::Bytes, "GiB") => 1 << 30,
+        (Unit::Time, "ms") => 1,
+        (Unit::Time, "s") => 1_000,
+        (Unit::Time, "m") => 60_000,
+        (Unit::PerSecond, "/s") => 1,
+        _ => return None,
+    };
+    number.checked_mul(factor)
+}
+
+fn nearest(name: &str) -> String {
+    let close = TABLE.iter().map(|row| row.name).min_by_key(|known| distance(name, known)).filter(|known| distance(name, known) <= 3);
+    match close {
+        Some(known) => format!("did you mean `limits.{known}`?"),
+        None => format!("known are {}", TABLE.iter().map(|row| row.name).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// Edit distance; inputs are short keys, cut at 64 bytes.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<u8>, Vec<u8>) = (a.bytes().take(64).collect(), b.bytes().take(64).collect());
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let next = (row[j + 1] + 1).min(row[j] + 1).min(diagonal + usize::from(x != y));
+            diagonal = std::mem::replace(&mut row[j + 1], next);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests;

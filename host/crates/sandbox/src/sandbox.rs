@@ -1,0 +1,271 @@
+//! The sandbox as other rooms see it: load components, open sources under grants.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bulkhead_core::{Clock, ConnectorSource, FormatterSource, SystemClock, Tenant};
+use bulkhead_observe::Metrics;
+
+use crate::bindings::{delivering, formatting};
+use crate::cache::Cache;
+use crate::capabilities::Capabilities;
+use crate::component::{Component, Linked, LoadError, compile};
+use crate::egress::client::Egress;
+use crate::egress::redact::Redactor;
+use crate::egress::{Destination, Resolve, SystemResolver};
+use crate::engine::{EngineError, Ticking};
+use crate::host::files::{Files, FilesError, FilesGrant};
+use crate::host::log::{InstanceLog, LogSink, TracingSink};
+use crate::host::metrics::{GuestCollector, GuestSeries};
+use crate::host::state::{State, StateScope, StateStore};
+use crate::inspect::Inspection;
+use crate::limits::{Limit, Limits};
+use crate::linker::{GrantSet, Linkers, remedy};
+use crate::manifest::Kind;
+use crate::store::{Calls, Factory};
+use crate::{connector, formatter};
+
+/// How the sandbox runs.
+#[derive(Clone)]
+pub struct SandboxSettings {
+    /// Where compiled components are kept; without, every load compiles.
+    pub data_dir: Option<PathBuf>,
+    /// Largest component in bytes.
+    pub component_size: u64,
+    pub resolver: Arc<dyn Resolve>,
+    pub log: Arc<dyn LogSink>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for SandboxSettings {
+    fn default() -> Self {
+        Self {
+            data_dir: None,
+            component_size: Limit::ComponentSize.row().default,
+            resolver: Arc::new(SystemResolver),
+            log: Arc::new(TracingSink),
+            clock: Arc::new(SystemClock::default()),
+        }
+    }
+}
+
+impl fmt::Debug for SandboxSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SandboxSettings").field("data_dir", &self.data_dir).field("component_size", &self.component_size).finish_non_exhaustive()
+    }
+}
+
+/// What one connector instance may reach. Nothing by default.
+#[derive(Clone, Default)]
+pub struct ConnectorGrants {
+    pub tenant: Tenant,
+    pub instance: String,
+    pub destinations: Vec<Destination>,
+    pub files: Vec<FilesGrant>,
+    pub state: Option<Arc<dyn StateStore>>,
+    pub limits: Limits,
+}
+
+/// Under what a formatter runs.
+#[derive(Debug, Clone, Default)]
+pub struct FormatterGrants {
+    /// The instance of the lane, for metrics and log.
+    pub instance: String,
+    pub limits: Limits,
+}
+
+/// Why there is no sandbox.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error("the cache of compiled components below {} cannot be used", dir.display())]
+    Cache {
+        dir: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("guests' metrics cannot be shown: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Why a component cannot be used as it is configured.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error("component `{component}` is a {is}; a {wanted} is needed here")]
+    Kind { component: String, is: &'static str, wanted: &'static str },
+    #[error("component `{component}` needs what instance `{instance}` does not grant: {}", .missing.join("; "))]
+    NotGranted { component: String, instance: String, missing: Vec<String> },
+    #[error("component `{component}` does not fit: {problem}")]
+    Unfit { component: String, problem: String },
+    #[error("{0}")]
+    Limits(String),
+    #[error("the configuration of instance `{instance}` is no JSON object")]
+    Config { instance: String },
+    #[error(transparent)]
+    Files(#[from] FilesError),
+}
+
+/// The engine with what all guests share; cheap to clone.
+#[derive(Clone)]
+pub struct Sandbox(Arc<Inner>);
+
+struct Inner {
+    ticking: Ticking,
+    linkers: Linkers,
+    cache: Option<Cache>,
+    settings: SandboxSettings,
+    metrics: Metrics,
+    series: GuestSeries,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.ticking.ticker.stop();
+    }
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox").field("settings", &self.0.settings).finish_non_exhaustive()
+    }
+}
+
+impl Sandbox {
+    /// Starts the engine. One for each process and registry of metrics.
+    pub fn new(settings: SandboxSettings, metrics: Metrics) -> Result<Self, SandboxError> {
+        let cache = match &settings.data_dir {
+            Some(dir) => Some(Cache::open(dir).map_err(|source| SandboxError::Cache { dir: dir.clone(), source })?),
+            None => None,
+        };
+        let series = GuestSeries::default();
+        metrics.registry().register(Box::new(GuestCollector::new(series.clone())?))?;
+        Ok(Self(Arc::new(Inner { ticking: Ticking::start()?, linkers: Linkers::default(), cache, settings, metrics, series })))
+    }
+
+    /// Checks and compiles a component, or takes it from the cache. Blocks for as long as compiling
+    /// takes (tenths of a second to many seconds): call it where that is allowed.
+    pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Component, LoadError> {
+        let inspection =
+            Inspection::read(bytes, self.0.settings.component_size).map_err(|source| LoadError::Inspect { name: name.into(), source })?;
+        for contradiction in &inspection.contradictions {
+            tracing::warn!(component = name, contradiction, "the manifest contradicts the component; the component counts");
+        }
+        let engine = &self.0.ticking.engine;
+        if let Some(compiled) = self.0.cache.as_ref().and_then(|cache| cache.load(engine, &inspection.digest)) {
+            return Ok(Component::new(name, inspection, compiled));
+        }
+        let (compiled, artefact) = compile(engine, name, bytes)?;
+        if let (Some(cache), Some(artefact)) = (&self.0.cache, artefact) {
+            cache.store(&inspection.digest, &artefact);
+        }
+        Ok(Component::new(name, inspection, compiled))
+    }
+
+    /// A source of connectors of one instance. `config` is its JSON object.
+    pub fn connector(&self, component: &Component, config: String, grants: ConnectorGrants) -> Result<Arc<dyn ConnectorSource>, SetupError> {
+        let ConnectorGrants { tenant, instance, destinations, files, state, limits } = grants;
+        let set = GrantSet { connector: true, http: !destinations.is_empty(), files: !files.is_empty(), state: state.is_some() };
+        check_config(&config, &instance)?;
+        component.check_limits(&limits).map_err(SetupError::Limits)?;
+        let linked = self.link(component, Kind::Connector, &instance, set)?;
+        let limits = Arc::new(limits);
+        let secrets = destinations.iter().filter_map(Destination::credential).flat_map(|credential| credential.secrets());
+        let redactor = Arc::new(Redactor::new(secrets));
+        let clock = Arc::clone(&self.0.settings.clock);
+        let shared_instance: Arc<str> = instance.as_str().into();
+        let destinations: BTreeMap<String, Destination> =
+            destinations.into_iter().map(|destination| (destination.name().to_owned(), destination)).collect();
+        let egress = Egress::new(
+            &instance,
+            destinations,
+            Arc::clone(&self.0.settings.resolver),
+            Arc::clone(&redactor),
+            Arc::clone(&limits),
+            self.0.metrics.clone(),
+            Arc::clone(&clock),
+        );
+        let capabilities = Capabilities {
+            instance: Arc::clone(&shared_instance),
+            egress,
+            files: Files::open(&files)?,
+            state: state.map(|store| Arc::new(State { store, scope: StateScope { tenant, instance: shared_instance } })),
+            series: self.0.series.clone(),
+            limits: Arc::clone(&limits),
+        };
+        let shared = self.shared(component, &instance, config, redactor, limits, linked, Some(Arc::new(capabilities)), connector::CALLS);
+        Ok(Arc::new(connector::Source { shared }))
+    }
+
+    /// A source of formatters of one configuration.
+    pub fn formatter(&self, component: &Component, config: String, grants: FormatterGrants) -> Result<Arc<dyn FormatterSource>, SetupError> {
+        let FormatterGrants { instance, limits } = grants;
+        check_config(&config, &instance)?;
+        component.check_limits(&limits).map_err(SetupError::Limits)?;
+        let linked = self.link(component, Kind::Formatter, &instance, GrantSet::default())?;
+        let shared = self.shared(component, &instance, config, Arc::default(), Arc::new(limits), linked, None, formatter::CALLS);
+        Ok(Arc::new(formatter::Source { shared }))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one struct, joined in one place for both kinds")]
+    fn shared(
+        &self,
+        component: &Component,
+        instance: &str,
+        config: String,
+        redactor: Arc<Redactor>,
+        limits: Arc<Limits>,
+        linked: Arc<Linked>,
+        capabilities: Option<Arc<Capabilities>>,
+        calls: &[&'static str],
+    ) -> Arc<connector::Shared> {
+        let inner = &self.0;
+        let metrics = inner.metrics.guest(instance, component.name());
+        let clock = Arc::clone(&inner.settings.clock);
+        let (sink, cut) = (Arc::clone(&inner.settings.log), metrics.log_cut.clone());
+        let log = Arc::new(InstanceLog::new(instance, component.name(), sink, Arc::clone(&redactor), Arc::clone(&clock), cut, &limits));
+        let calls = Calls::new(&metrics, calls);
+        let factory = Factory { ticking: inner.ticking.clone(), limits, log, metrics, capabilities, clock };
+        Arc::new(connector::Shared { factory, linked, calls, config, redactor })
+    }
+
+    fn link(&self, component: &Component, wanted: Kind, instance: &str, grants: GrantSet) -> Result<Arc<Linked>, SetupError> {
+        if component.kind() != wanted {
+            return Err(SetupError::Kind { component: component.name().into(), is: component.kind().name(), wanted: wanted.name() });
+        }
+        let missing: Vec<String> = component.inspection().capabilities.iter().filter(|name| !grants.links(name)).map(|name| format!("{name} ({})", remedy(name))).collect();
+        if !missing.is_empty() {
+            return Err(SetupError::NotGranted { component: component.name().into(), instance: instance.into(), missing });
+        }
+        let engine = &self.0.ticking.engine;
+        component.linked(grants, || {
+            let unfit = |error: wasmtime::Error| SetupError::Unfit { component: component.name().into(), problem: format!("{error:#}") };
+            let linker = self.0.linkers.get(engine, grants).map_err(unfit)?;
+            let pre = linker.instantiate_pre(component.compiled()).map_err(unfit)?;
+            Ok(match wanted {
+                Kind::Connector => {
+                    let indices = delivering::GuestIndices::new(&pre).map_err(unfit)?;
+                    Linked::Connector(pre, indices)
+                }
+                Kind::Formatter => {
+                    let indices = formatting::GuestIndices::new(&pre).map_err(unfit)?;
+                    Linked::Formatter(pre, indices)
+                }
+            })
+        })
+    }
+}
+
+/// Guests are promised a JSON object.
+fn check_config(config: &str, instance: &str) -> Result<(), SetupError> {
+    match serde_json::from_str::<BTreeMap<&str, &serde_json::value::RawValue>>(config) {
+        Ok(_) => Ok(()),
+        // A key with an escape cannot be borrowed; the slower reading decides.
+        Err(_) => match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(config) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(SetupError::Config { instance: instance.into() }),
+        },
+    }
+}

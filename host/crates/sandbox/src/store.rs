@@ -1,0 +1,257 @@
+//! The one place where stores are made, and where calls begin and end: fuel, epochs, deadline, memory
+//! and host-call data are set for each call, and before instantiation.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bulkhead_core::{Clock, GuestFault};
+use bulkhead_observe::GuestMetrics;
+use tokio::time::Instant;
+use wasmtime::component::ResourceTable;
+use wasmtime::{CallHook, Store, UpdateDeadline};
+use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use crate::capabilities::Capabilities;
+use crate::engine::{Running, TICK, Ticker, Ticking};
+use crate::fault::{self, Reached};
+use crate::host::log::{GuestLog, InstanceLog, Level};
+use crate::host::stdio::Stdio;
+use crate::limiter::Limiter;
+use crate::limits::{Limit, Limits};
+
+/// What a store holds beside the guest.
+pub struct Guest {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    pub limiter: Limiter,
+    pub meter: Meter,
+    pub log: Arc<GuestLog>,
+    /// What a connector may reach; nothing for formatters.
+    pub capabilities: Option<Arc<Capabilities>>,
+    /// When the running call ends, whatever happens.
+    pub deadline: Instant,
+    times: Arc<Times>,
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl Guest {
+    pub fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+}
+
+/// Processor time of one call, counted in ticks: one for each tick that finds the guest running, and
+/// those that pass while a host function works. What a host function waits is taken out.
+#[derive(Debug)]
+pub struct Meter {
+    ticker: Arc<Ticker>,
+    used: u64,
+    budget: u64,
+    entered: u64,
+    waited: u64,
+}
+
+impl Meter {
+    /// Begins a wait in a host function; [`Self::waited`] ends it.
+    pub fn wait(&self) -> u64 {
+        self.ticker.now()
+    }
+
+    pub fn waited(&mut self, since: u64) {
+        self.waited += self.ticker.now().saturating_sub(since);
+    }
+
+    fn enter_host(&mut self) {
+        self.entered = self.ticker.now();
+        self.waited = 0;
+    }
+
+    /// True where the epoch deadline is to be set anew, because the ticks that passed were waits.
+    fn leave_host(&mut self) -> bool {
+        let elapsed = self.ticker.now().saturating_sub(self.entered);
+        let worked = elapsed.saturating_sub(self.waited);
+        if elapsed == 0 {
+            return false;
+        }
+        // The next check of the guest counts one tick itself.
+        self.used += worked.saturating_sub(1);
+        worked == 0
+    }
+
+    fn tick(&mut self) -> bool {
+        self.used += 1;
+        self.used <= self.budget
+    }
+}
+
+/// The clocks of a guest stand still within a call.
+#[derive(Debug, Default)]
+struct Times {
+    wall: AtomicU64,
+    monotonic: AtomicU64,
+}
+
+struct Wall(Arc<Times>);
+struct Monotonic(Arc<Times>);
+
+impl HostWallClock for Wall {
+    fn resolution(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.0.wall.load(Ordering::Relaxed))
+    }
+}
+
+impl HostMonotonicClock for Monotonic {
+    fn resolution(&self) -> u64 {
+        1_000_000
+    }
+
+    fn now(&self) -> u64 {
+        self.0.monotonic.load(Ordering::Relaxed)
+    }
+}
+
+/// What makes the stores of one instance.
+pub struct Factory {
+    pub ticking: Ticking,
+    pub limits: Arc<Limits>,
+    pub log: Arc<InstanceLog>,
+    pub metrics: GuestMetrics,
+    pub capabilities: Option<Arc<Capabilities>>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Handles to the counters of each call, looked up once.
+pub struct Calls {
+    metrics: GuestMetrics,
+    counts: Vec<(&'static str, prometheus::IntCounter)>,
+}
+
+impl Calls {
+    pub fn new(metrics: &GuestMetrics, names: &[&'static str]) -> Self {
+        Self { metrics: metrics.clone(), counts: names.iter().map(|name| (*name, metrics.call(name))).collect() }
+    }
+}
+
+impl Factory {
+    /// A fresh store, ready for instantiation. Formatters get clocks that stand at 0 and a constant
+    /// seed, so that the same input gives the same bytes; connectors the time of the call and a seed
+    /// of their own, against floods of colliding hashes.
+    pub fn store(&self) -> Result<Store<Guest>, GuestFault> {
+        let log = Arc::new(GuestLog::new(Arc::clone(&self.log)));
+        let times = Arc::new(Times::default());
+        let mut seed = [0x5a; 32];
+        if self.capabilities.is_some() {
+            getrandom::fill(&mut seed).map_err(|error| GuestFault::Trap(format!("the machine gives no random numbers: {error}")))?;
+        }
+        let half = seed.first_chunk::<16>().copied().unwrap_or_default();
+        let wasi = WasiCtxBuilder::new()
+            .stdout(Stdio { log: Arc::clone(&log), level: Level::Info })
+            .stderr(Stdio { log: Arc::clone(&log), level: Level::Warn })
+            .secure_random(Deterministic::new(seed.to_vec()))
+            .insecure_random(Deterministic::new(seed.to_vec()))
+            .insecure_random_seed(u128::from_le_bytes(half))
+            .max_random_size(64 << 10)
+            .wall_clock(Wall(Arc::clone(&times)))
+            .monotonic_clock(Monotonic(Arc::clone(&times)))
+            .build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(self.limits.size(Limit::Handles));
+        let budget = self.limits.get(Limit::Cpu).div_ceil(u64::try_from(TICK.as_millis()).unwrap_or(1)).max(1);
+        let guest = Guest {
+            wasi,
+            table,
+            limiter: Limiter::new(&self.limits),
+            meter: Meter { ticker: Arc::clone(&self.ticking.ticker), used: 0, budget, entered: 0, waited: 0 },
+            log,
+            capabilities: self.capabilities.clone(),
+            deadline: Instant::now(),
+            times,
+        };
+        let mut store = Store::new(&self.ticking.engine, guest);
+        store.limiter(|guest| &mut guest.limiter);
+        store.set_hostcall_fuel(self.limits.size(Limit::HostcallData));
+        store.set_max_component_handles(self.limits.size(Limit::Handles));
+        store.call_hook(|mut store, hook| {
+            match hook {
+                CallHook::CallingHost => store.data_mut().meter.enter_host(),
+                CallHook::ReturningFromHost => {
+                    if store.data_mut().meter.leave_host() {
+                        store.set_epoch_deadline(1);
+                    }
+                }
+                CallHook::CallingWasm | CallHook::ReturningFromWasm => {}
+            }
+            Ok(())
+        });
+        store.epoch_deadline_callback(|mut store| {
+            if !store.data_mut().meter.tick() {
+                return Err(Reached(Limit::Cpu).into());
+            }
+            // Gives the thread back, timers and sockets included; a spinner holds it for one tick.
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        });
+        Ok(store)
+    }
+
+    /// Arms all limits for one call. Until [`Self::end`] the store counts as running.
+    pub fn begin(&self, store: &mut Store<Guest>) -> Result<Begun, GuestFault> {
+        store.set_fuel(self.limits.get(Limit::Fuel)).map_err(|error| fault::of(&error, None, &self.limits))?;
+        store.set_epoch_deadline(1);
+        let deadline = Instant::now() + self.limits.time(Limit::Deadline);
+        let connector = self.capabilities.is_some();
+        let guest = store.data_mut();
+        guest.deadline = deadline;
+        guest.meter.used = 0;
+        guest.limiter.forget();
+        guest.log.begin();
+        if connector {
+            guest.times.wall.store(self.clock.unix_nanos(), Ordering::Relaxed);
+            guest.times.monotonic.store(u64::try_from(self.clock.monotonic().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+        Ok(Begun { deadline, started: self.clock.monotonic(), _running: self.ticking.ticker.run() })
+    }
+
+    /// Books what the call used and turns its end into a result.
+    pub fn end<T>(
+        &self,
+        store: &Store<Guest>,
+        begun: &Begun,
+        calls: &Calls,
+        call: &'static str,
+        result: Result<wasmtime::Result<T>, tokio::time::error::Elapsed>,
+    ) -> Result<T, GuestFault> {
+        let guest = store.data();
+        guest.log.end();
+        let fuel = self.limits.get(Limit::Fuel).saturating_sub(store.get_fuel().unwrap_or(0));
+        calls.metrics.fuel.inc_by(fuel);
+        calls.metrics.seconds.observe(self.clock.monotonic().saturating_sub(begun.started).as_secs_f64());
+        calls.metrics.memory.set(i64::try_from(guest.limiter.bytes()).unwrap_or(i64::MAX));
+        if let Some((_, count)) = calls.counts.iter().find(|(name, _)| *name == call) {
+            count.inc();
+        }
+        let outcome = match result {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) => fault::of(&error, Some(guest), &self.limits),
+            Err(_elapsed) => self.limits.fault(Limit::Deadline),
+        };
+        calls.metrics.fault(fault::label(&outcome)).inc();
+        Err(outcome)
+    }
+}
+
+/// A call that runs.
+pub struct Begun {
+    pub deadline: Instant,
+    started: Duration,
+    _running: Running,
+}
