@@ -1,1 +1,47 @@
+//! Records → outcomes: lanes over the journal, through a formatter and a connector, to the receiver.
+//!
+//! Promises: an event leaves a lane only as accepted by the receiver, held back by a filter, or as a dead
+//! letter on disk; only the events that need it are tried again; a slow or dead receiver stops no other
+//! lane; memory is bounded whatever the backlog; after a crash at most what was under way comes twice.
+//! Refuses: to parse an event, to name a protocol, to drop anything.
+//!
+//! The decisions are pure state machines with time as an argument ([`retry`](RetryPolicy), [`Breaker`],
+//! hold, batch, rate, schedule, ordering, worklist, judge); `lane` and `worker` are their thin drivers.
 
+mod batch;
+mod breaker;
+mod bury;
+mod context;
+mod delivery;
+mod feed;
+mod guest;
+mod hold;
+mod instance;
+mod job;
+mod judge;
+mod lane;
+mod notice;
+mod ordering;
+mod pending;
+mod rate;
+mod retry;
+mod routing;
+mod schedule;
+mod settings;
+mod slots;
+mod status;
+mod worker;
+mod worklist;
+
+pub use batch::BatchSettings;
+pub use breaker::{Breaker, BreakerSettings, BreakerState};
+pub use context::DeliveryParts;
+pub use delivery::{Delivery, DrainReport, StartError};
+pub use hold::HoldCause;
+pub use notice::{Notice, NoticeSink};
+pub use ordering::Ordering;
+pub use rate::RateSettings;
+pub use retry::{Jitter, RetryPolicy, Strategy};
+pub use routing::RoutingTable;
+pub use settings::{BacklogSettings, DeliverySettings, InstanceSettings, LaneSettings, OnBacklogFull};
+pub use status::{LastError, LaneStatus};

@@ -10,13 +10,15 @@ pub struct BatchBuilder {
 
 impl BatchBuilder {
     /// Replaces the batch by these events. The caller has bounded their number and bytes.
-    pub fn fill<'a>(&mut self, projection: &Projection, events: impl Iterator<Item = EventRef<'a>>) -> &EventBatch {
+    pub fn fill<'a>(&mut self, projection: &Projection, events: impl ExactSizeIterator<Item = EventRef<'a>>) -> &EventBatch {
         self.batch.block.clear();
         self.batch.spans.clear();
-        self.batch.count = 0;
-        for event in events {
-            projection.extract(&event, &mut self.batch.block, &mut self.batch.spans);
-            self.batch.count += 1;
+        self.batch.count = events.len() as u32;
+        // Many connectors want nothing beside the record; then the events are not even looked at.
+        if !projection.is_empty() {
+            for event in events {
+                projection.extract(&event, &mut self.batch.block, &mut self.batch.spans);
+            }
         }
         &self.batch
     }

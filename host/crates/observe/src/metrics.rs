@@ -43,6 +43,7 @@ families! {
     retried: counter, "bulkhead_lane_retried_total", ["instance", "format"], "Attempts that will be made again, counted per event.";
     rejected: counter, "bulkhead_lane_rejected_total", ["instance", "format", "cause"], "Events that went to the dead letters, by cause.";
     filtered: counter, "bulkhead_lane_filtered_total", ["instance", "format", "filter"], "Events that a filter held back, by filter.";
+    filtered_everywhere: counter, "bulkhead_events_filtered_total", ["filter"], "Events that a global filter kept from every lane, by filter.";
     depth: gauge, "bulkhead_lane_queue_depth", ["instance", "format"], "Accepted events that the lane has not settled, those it will not want included.";
     oldest: gauge, "bulkhead_lane_oldest_age_seconds", ["instance", "format"], "Age of the oldest event that the lane has not settled.";
     breaker: gauge, "bulkhead_breaker_state", ["instance"], "Circuit breaker: 0 closed, 1 half-open, 2 open.";
@@ -124,6 +125,11 @@ impl Metrics {
 
     pub fn breaker(&self, instance: &str) -> IntGauge {
         self.families.breaker.with_label_values(&[instance])
+    }
+
+    /// Events that a global filter kept from every lane.
+    pub fn filtered(&self, filter: &str) -> IntCounter {
+        self.families.filtered_everywhere.with_label_values(&[filter])
     }
 
     /// `instance` is the connector instance or, for a formatter, the lane's instance.

@@ -1,0 +1,60 @@
+//! What every lane and worker of the process shares.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bulkhead_core::Clock;
+use bulkhead_journal::Journal;
+use bulkhead_observe::Metrics;
+use bulkhead_store::DeadLetters;
+use tokio::sync::Semaphore;
+
+use crate::notice::NoticeSink;
+use crate::routing::RoutingTable;
+use crate::settings::DeliverySettings;
+
+/// What delivery is given by the host.
+#[derive(Clone)]
+pub struct DeliveryParts {
+    pub settings: DeliverySettings,
+    pub journal: Journal,
+    pub dead_letters: DeadLetters,
+    pub metrics: Metrics,
+    pub routing: Arc<RoutingTable>,
+    pub clock: Arc<dyn Clock>,
+    pub notices: NoticeSink,
+}
+
+pub(crate) struct Context {
+    pub parts: DeliveryParts,
+    /// Places for batches over all instances.
+    pub all: Arc<Semaphore>,
+    draws: AtomicU64,
+}
+
+impl Context {
+    pub fn new(parts: DeliveryParts) -> Arc<Self> {
+        let all = Arc::new(Semaphore::new(parts.settings.max_concurrent.max(1) as usize));
+        Arc::new(Self { parts, all, draws: AtomicU64::new(RandomState::new().hash_one(0u8)) })
+    }
+
+    pub fn now(&self) -> Duration {
+        self.parts.clock.monotonic()
+    }
+
+    pub fn unix_ms(&self) -> i64 {
+        i64::try_from(self.parts.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX)
+    }
+
+    /// Uniform in `[0, 1)`; spreads retries, guards nothing. Source: Steele, Lea, Flood, "Fast splittable
+    /// pseudorandom number generators" (2014), SplitMix64.
+    pub fn draw(&self) -> f64 {
+        let mut z = self.draws.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        (z >> 11) as f64 / (1u64 << 53) as f64
+    }
+}

@@ -1,0 +1,204 @@
+//! The room's front door: starts lanes, drains them, says how they are.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering as Atomic;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bulkhead_core::LaneId;
+use bulkhead_journal::LaneError;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::context::{Context, DeliveryParts};
+use crate::instance::Instance;
+use crate::lane::Lane;
+use crate::settings::InstanceSettings;
+use crate::status::{LaneShared, LaneStatus};
+
+/// How often old dead letters are looked for, where the operator set a retention.
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("instance `{0}` runs already")]
+    Running(Arc<str>),
+    #[error("lane {lane} cannot be opened")]
+    Lane {
+        lane: LaneId,
+        #[source]
+        source: LaneError,
+    },
+    #[error("delivery is stopping")]
+    Stopping,
+}
+
+/// What a drain left, for the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DrainReport {
+    /// Events on disk that each lane had not settled, those it would not want included.
+    pub unsettled: Vec<(LaneId, u64)>,
+    /// Lanes that were still busy at the deadline.
+    pub cut_off: usize,
+}
+
+/// All lanes of the process.
+pub struct Delivery {
+    context: Arc<Context>,
+    stop: CancellationToken,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    instances: BTreeMap<Arc<str>, Running>,
+    housekeeping: JoinSet<()>,
+    stopping: bool,
+}
+
+struct Running {
+    instance: Arc<Instance>,
+    lanes: Vec<Arc<LaneShared>>,
+    tasks: JoinSet<()>,
+    drain: CancellationToken,
+    stop: CancellationToken,
+}
+
+impl Delivery {
+    /// Opens every lane in the journal, tells the journal that they are all there, and starts them. Must be
+    /// called on a runtime.
+    pub fn start(parts: DeliveryParts, instances: Vec<InstanceSettings>, stop: CancellationToken) -> Result<Self, StartError> {
+        let context = Context::new(parts);
+        let mut housekeeping = JoinSet::new();
+        housekeeping.spawn(keep_house(Arc::clone(&context)));
+        let inner = Inner { instances: BTreeMap::new(), housekeeping, stopping: false };
+        let delivery = Self { context, stop, inner: Mutex::new(inner) };
+        for instance in instances {
+            delivery.add(instance)?;
+        }
+        delivery.context.parts.journal.lanes_ready();
+        Ok(delivery)
+    }
+
+    /// Starts one more instance, for a reload.
+    pub fn add(&self, settings: InstanceSettings) -> Result<(), StartError> {
+        let parts = &self.context.parts;
+        let mut inner = self.lock();
+        if inner.stopping {
+            return Err(StartError::Stopping);
+        }
+        if inner.instances.contains_key(&settings.name) {
+            return Err(StartError::Running(settings.name));
+        }
+        let stop = self.stop.child_token();
+        let lane_settings = settings.lanes.clone();
+        let instance = Instance::new(settings, Arc::clone(&self.context.all), &parts.metrics, Arc::clone(&parts.notices));
+        // All logs first: an instance runs with all its lanes or not at all.
+        let mut lanes = Vec::with_capacity(lane_settings.len());
+        for lane in lane_settings {
+            let id = LaneId { instance: Arc::clone(instance.name()), format: lane.format };
+            let shared = LaneShared::new(id.clone(), parts.metrics.lane(&id.instance, &id.format));
+            let log = parts.journal.lane(&shared.name, lane.start).map_err(|source| StartError::Lane { lane: id, source })?;
+            lanes.push(Lane { context: Arc::clone(&self.context), instance: Arc::clone(&instance), shared, formatter: lane.formatter, log });
+        }
+        let drain = CancellationToken::new();
+        let mut running = Running { instance, lanes: Vec::new(), tasks: JoinSet::new(), drain, stop };
+        for lane in lanes {
+            running.lanes.push(Arc::clone(&lane.shared));
+            running.tasks.spawn(lane.run(running.drain.clone(), running.stop.clone()));
+        }
+        inner.instances.insert(Arc::clone(running.instance.name()), running);
+        Ok(())
+    }
+
+    /// Lets one instance finish what is under way and takes it out, for a reload. `None` where it does not run.
+    /// Not cancel safe: cancelled, its lanes end at once.
+    pub async fn remove(&self, name: &str, deadline: Duration) -> Option<DrainReport> {
+        let running = self.lock().instances.remove(name)?;
+        running.drain.cancel();
+        Some(wait(vec![running], deadline).await)
+    }
+
+    /// Sends what can be sent within the deadline, then ends all lanes. What is left is on disk. Not cancel
+    /// safe: cancelled, the lanes end at once.
+    pub async fn drain(&self, deadline: Duration) -> DrainReport {
+        let (running, mut housekeeping) = {
+            let mut inner = self.lock();
+            inner.stopping = true;
+            (std::mem::take(&mut inner.instances).into_values().collect::<Vec<_>>(), std::mem::take(&mut inner.housekeeping))
+        };
+        housekeeping.abort_all();
+        for instance in &running {
+            instance.drain.cancel();
+        }
+        wait(running, deadline).await
+    }
+
+    /// Every lane, by instance and format.
+    pub fn status(&self) -> Vec<LaneStatus> {
+        let (now, unix_ms) = (self.context.now(), self.context.unix_ms());
+        let inner = self.lock();
+        inner
+            .instances
+            .values()
+            .flat_map(|running| {
+                let (breaker, held, _) = running.instance.state();
+                running.lanes.iter().map(move |lane| lane.status(now, unix_ms, breaker, held))
+            })
+            .collect()
+    }
+
+    /// Sends nothing more for this instance until it is resumed. False where it does not run.
+    pub fn pause(&self, instance: &str) -> bool {
+        self.with(instance, |running| running.instance.pause())
+    }
+
+    /// Ends a pause or a hold and closes the breaker: the next batch goes at once.
+    pub fn resume(&self, instance: &str) -> bool {
+        let now = self.context.now();
+        self.with(instance, |running| running.instance.resume(now))
+    }
+
+    fn with(&self, instance: &str, act: impl FnOnce(&Running)) -> bool {
+        self.lock().instances.get(instance).map(act).is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits for draining instances, and stops what is not done at the deadline.
+async fn wait(mut running: Vec<Running>, deadline: Duration) -> DrainReport {
+    let all = async {
+        for instance in &mut running {
+            while instance.tasks.join_next().await.is_some() {}
+        }
+    };
+    let mut report = DrainReport::default();
+    if tokio::time::timeout(deadline, all).await.is_err() {
+        for instance in &mut running {
+            report.cut_off += instance.tasks.len();
+            instance.stop.cancel();
+        }
+        for instance in &mut running {
+            while instance.tasks.join_next().await.is_some() {}
+        }
+    }
+    for lane in running.iter().flat_map(|instance| &instance.lanes) {
+        report.unsettled.push((lane.id.clone(), lane.view().backlog));
+        lane.full.store(0, Atomic::Relaxed);
+    }
+    report
+}
+
+/// Drops dead letters past their retention, where one is set, and keeps their number in the metrics.
+async fn keep_house(context: Arc<Context>) {
+    loop {
+        let letters = &context.parts.dead_letters;
+        if let Err(error) = letters.enforce_retention(context.unix_ms()).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "retention of dead letters not enforced, trying again later");
+        }
+        context.parts.metrics.dead_letters.set(letters.totals().letters.cast_signed());
+        tokio::time::sleep(HOUSEKEEPING).await;
+    }
+}

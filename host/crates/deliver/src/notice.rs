@@ -1,0 +1,28 @@
+//! What delivery tells the host, so that it can become an event of its own. Texts here are for people and
+//! carry no event.
+
+use std::sync::Arc;
+
+use bulkhead_core::LaneId;
+use bulkhead_store::Cause;
+
+use crate::breaker::BreakerState;
+use crate::hold::HoldCause;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    Breaker { instance: Arc<str>, state: BreakerState },
+    /// The instance sends nothing until people act or a probe succeeds.
+    Held { instance: Arc<str>, cause: HoldCause, reason: String },
+    Released { instance: Arc<str>, cause: HoldCause },
+    DeadLetters { lane: LaneId, cause: Cause, count: u64 },
+    /// The lane stopped because the dead letter store takes nothing more.
+    DeadLettersFull { lane: LaneId },
+    /// It goes on.
+    DeadLettersRoom { lane: LaneId },
+    /// Accepted events that the journal cannot read any more.
+    Lost { lane: LaneId, first: u64, last: u64 },
+}
+
+/// Called on delivery's tasks; must not block.
+pub type NoticeSink = Arc<dyn Fn(Notice) + Send + Sync>;
