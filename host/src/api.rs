@@ -30,7 +30,7 @@ const MAX_BODY: usize = 64 << 10;
 #[derive(Clone)]
 pub struct Api {
     pub metrics: Metrics,
-    pub delivery: Delivery,
+    pub delivery: Arc<Delivery>,
     pub journal: Journal,
     pub dead_letters: DeadLetters,
     pub tokens: Arc<[SecretString]>,
@@ -51,10 +51,10 @@ fn routes(api: Api) -> Router {
         .route("/metrics", get(metrics))
         .route("/api/integration/health", get(lanes::health))
         .route("/api/integration/instances", get(lanes::instances))
+        .route("/api/integration/instances/{instance}/pause", post(lanes::pause))
         .route("/api/integration/instances/{instance}/resume", post(lanes::resume))
         .route("/api/integration/dead-letters", get(dead_letters::list))
         .route("/api/integration/dead-letters/{id}", get(dead_letters::show))
-        .route("/api/integration/dead-letters/replay", post(dead_letters::replay))
         .route("/api/integration/dead-letters/purge", post(dead_letters::purge))
         .fallback(async || Problem::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method"))
@@ -69,7 +69,7 @@ fn routes(api: Api) -> Router {
 
 /// Ready means: the journal takes events. A degraded target never makes the host unready.
 async fn readyz(State(api): State<Api>) -> Response {
-    if api.ready.load(Ordering::Relaxed) && api.journal.accepting() {
+    if api.ready.load(Ordering::Relaxed) && api.journal.stats().fault.is_none() {
         "ready\n".into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready: the journal does not take events\n").into_response()

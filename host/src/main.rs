@@ -5,7 +5,9 @@ mod api;
 mod cli;
 mod components;
 mod config;
+mod guests;
 mod pipeline;
+mod state;
 
 fn main() -> std::process::ExitCode {
     cli::main()

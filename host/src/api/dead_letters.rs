@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use bulkhead_core::{EventRef, LaneId};
 use bulkhead_store::{Cause, DeadLetter, DeadLetterFilter};
 use serde::Deserialize;
@@ -107,13 +106,6 @@ pub async fn purge(State(api): State<Api>, Json(which): Json<Which>) -> Result<J
     let purged = api.dead_letters.delete(&filter).await.map_err(|error| Problem::internal(&error))?;
     tracing::warn!(purged, ?filter, "dead letters purged");
     Ok(Json(json!({"purged": purged})))
-}
-
-pub async fn replay(State(api): State<Api>, Json(which): Json<Which>) -> Result<(StatusCode, Json<Value>), Problem> {
-    let filter = which.explicit()?;
-    let replayed = api.delivery.replay(&filter).await.map_err(|error| Problem::internal(&error))?;
-    tracing::info!(replayed, ?filter, "dead letters handed to their lanes again");
-    Ok((StatusCode::ACCEPTED, Json(json!({"replaying": replayed}))))
 }
 
 fn summary(letter: &DeadLetter) -> Value {

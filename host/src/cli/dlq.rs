@@ -34,8 +34,6 @@ enum DlqVerb {
     },
     /// One letter with its attempts and the original event.
     Show { id: i64 },
-    /// Hand letters to their lanes again, with their ids kept.
-    Replay(Change),
     /// Delete letters for good.
     Purge(Change),
 }
@@ -103,7 +101,6 @@ pub fn run(args: &DlqArgs, output: Output) -> Result<Exit, Failure> {
             eprintln!("{} of {} letters", answer["meta"]["count"], answer["meta"]["total"]);
         }
         (Output::Text, DlqVerb::Show { .. }) => print(format!("{:#}", answer["data"]))?,
-        (Output::Text, DlqVerb::Replay(_)) => print(format!("{} letters handed to their lanes", answer["replaying"]))?,
         (Output::Text, DlqVerb::Purge(_)) => print(format!("{} letters purged", answer["purged"]))?,
     }
     Ok(Exit::Ok)
@@ -144,7 +141,6 @@ async fn ask(args: &DlqArgs) -> Result<Value, Failure> {
             (url.clone(), client.get(url))
         }
         DlqVerb::Show { id } => (format!("{base}/{id}"), client.get(format!("{base}/{id}"))),
-        DlqVerb::Replay(which) => (format!("{base}/replay"), client.post(format!("{base}/replay")).body(change(which))),
         DlqVerb::Purge(which) => (format!("{base}/purge"), client.post(format!("{base}/purge")).body(change(which))),
     };
     let mut request = request.header("content-type", "application/json");

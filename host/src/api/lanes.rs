@@ -1,0 +1,80 @@
+//! Instances and their lanes: health, status, resuming what is held.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use bulkhead_deliver::LaneStatus;
+use serde_json::{Value, json};
+
+use super::Api;
+use super::problem::Problem;
+
+pub async fn health(State(api): State<Api>) -> Json<Value> {
+    let lanes = api.delivery.status();
+    let stats = api.journal.stats();
+    let letters = api.dead_letters.totals();
+    let degraded = lanes.iter().any(|lane| lane.held.is_some() || lane.dead_letters_full || lane.breaker.name() != "closed");
+    let status = if stats.fault.is_some() {
+        "unhealthy"
+    } else if degraded {
+        "degraded"
+    } else {
+        "healthy"
+    };
+    Json(json!({
+        "status": status,
+        "version": env!("CARGO_PKG_VERSION"),
+        "journal": {
+            "status": if stats.fault.is_some() { "unhealthy" } else { "healthy" }, "message": stats.fault,
+            "bytes": stats.bytes, "max_bytes": stats.max_bytes, "segments": stats.segments, "head": stats.head.0, "oldest": stats.oldest.0,
+            "lost_ranges": stats.lost_ranges,
+        },
+        "dead_letters": {"letters": letters.letters, "bytes": letters.bytes, "max_bytes": api.dead_letters.settings().max_bytes},
+        "lanes": lanes.iter().map(lane).collect::<Vec<_>>(),
+    }))
+}
+
+pub async fn instances(State(api): State<Api>) -> Json<Value> {
+    let lanes = api.delivery.status();
+    let mut names: Vec<_> = lanes.iter().map(|lane| &*lane.lane.instance).collect();
+    names.dedup();
+    let data: Vec<_> = names
+        .iter()
+        .map(|name| {
+            let own: Vec<_> = lanes.iter().filter(|lane| &*lane.lane.instance == *name).collect();
+            json!({
+                "name": name,
+                "status": if own.iter().any(|lane| lane.held.is_some()) { "error" } else { "active" },
+                "lanes": own.into_iter().map(lane).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    Json(json!({"meta": {"total": data.len(), "count": data.len()}, "data": data}))
+}
+
+pub async fn pause(State(api): State<Api>, Path(instance): Path<String>) -> Result<Json<Value>, Problem> {
+    known(api.delivery.pause(&instance), &instance)?;
+    tracing::warn!(instance, "instance paused by hand");
+    Ok(Json(json!({"instance": instance, "paused": true})))
+}
+
+pub async fn resume(State(api): State<Api>, Path(instance): Path<String>) -> Result<Json<Value>, Problem> {
+    known(api.delivery.resume(&instance), &instance)?;
+    tracing::info!(instance, "instance resumed by hand");
+    Ok(Json(json!({"instance": instance, "paused": false})))
+}
+
+fn known(found: bool, instance: &str) -> Result<(), Problem> {
+    if found { Ok(()) } else { Err(Problem::not_found(format!("there is no instance `{}`", instance.escape_default()))) }
+}
+
+fn lane(lane: &LaneStatus) -> Value {
+    json!({
+        "instance": &*lane.lane.instance, "format": &*lane.lane.format,
+        "delivered": lane.delivered, "retried": lane.retried, "rejected": lane.rejected, "filtered": lane.filtered,
+        "cursor": lane.cursor.0, "backlog": lane.backlog, "oldest_seconds": lane.oldest.as_secs_f64(),
+        "in_flight": lane.in_flight, "retrying": lane.retrying, "unconfirmed": lane.unconfirmed,
+        "next_retry_seconds": lane.next_retry.map(|due| due.as_secs_f64()),
+        "breaker": lane.breaker.name(), "held": lane.held.map(|cause| cause.name()), "dead_letters_full": lane.dead_letters_full,
+        "last_error": lane.last_error.as_ref().map(|error| json!({"at_ms": error.at_ms, "code": error.code, "text": error.text})),
+    })
+}

@@ -1,0 +1,199 @@
+//! The rooms joined in the order of an event's way: ingest → journal → route → format → deliver.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bulkhead_core::{Clock, SystemClock};
+use bulkhead_deliver::{Delivery, DeliveryParts, Notice, RoutingTable};
+use bulkhead_journal::{Journal, JournalSettings, Observer, RealFs};
+use bulkhead_observe::Metrics;
+use bulkhead_route::{LaneIndex, Router, RouterError};
+use bulkhead_sandbox::{MemoryState, Sandbox, SandboxError, SandboxSettings};
+use bulkhead_store::{Store, StoreError};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, Api};
+use crate::config::{Config, Fault};
+use crate::guests::{self, Purpose};
+use crate::state::StoredState;
+
+/// Where a running host says what it listens on, below its `data_dir`.
+const LISTENING: &str = "listening.json";
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the configuration has {} faults", .0.len())]
+    Faults(Vec<Fault>),
+    #[error("cannot listen on {addr} ({key})")]
+    Listen { addr: SocketAddr, key: &'static str, source: std::io::Error },
+    #[error("cannot open the journal")]
+    Journal(#[from] bulkhead_journal::OpenError),
+    #[error("cannot open the store")]
+    Store(#[from] StoreError),
+    #[error("cannot start the sandbox")]
+    Sandbox(#[from] SandboxError),
+    #[error("cannot start delivery")]
+    Delivery(#[from] bulkhead_deliver::StartError),
+    #[error(transparent)]
+    Router(#[from] RouterError),
+    #[error("cannot write {LISTENING} in data_dir")]
+    Listening(#[source] std::io::Error),
+}
+
+/// A running host.
+pub struct Host {
+    api: SocketAddr,
+    intake: SocketAddr,
+    delivery: Arc<Delivery>,
+    journal: Journal,
+    ready: Arc<AtomicBool>,
+    /// Ends intake first, the API last.
+    stop_intake: CancellationToken,
+    stop_api: CancellationToken,
+    serving_intake: JoinHandle<()>,
+    serving_api: JoinHandle<()>,
+}
+
+impl Host {
+    /// Starts everything; events are taken when it returns. Not cancel safe.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let metrics = Metrics::new();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        // Addresses first: a second host on the same ports must not touch anything.
+        let api_listener = bind(config.api.addr, "listen.api").await?;
+        let intake_listener = bind(config.http.addr, "listen.http").await?;
+        let (api_addr, intake_addr) = (local(&api_listener, "listen.api")?, local(&intake_listener, "listen.http")?);
+
+        let (journal, recovery) = Journal::open(journal_settings(&config, &clock, &metrics), Arc::new(RealFs))?;
+        tracing::info!(?recovery, "journal open");
+        let store = Store::open(&config.data_dir).await?;
+        let dead_letters = store.dead_letters(config.dead_letters).await?;
+
+        let sandbox = Sandbox::new(SandboxSettings { data_dir: Some(config.data_dir.clone()), clock: Arc::clone(&clock), ..SandboxSettings::default() }, metrics.clone())?;
+        let state = Arc::new(StoredState(store.connector_state()));
+        let instances = guests::build(&config, &sandbox, state, Purpose::Serve).await.map_err(StartError::Faults)?;
+        for warning in &config.warnings {
+            tracing::warn!(key = warning.key, "{}", warning.message);
+        }
+
+        let places = config.lanes.iter().enumerate().map(|(at, lane)| (lane.id.clone(), LaneIndex(u16::try_from(at).unwrap_or(u16::MAX)))).collect::<HashMap<_, _>>();
+        let router = Router::new(config.routes, &config.default_route, config.filters, config.lanes.len())?;
+        let routing = RoutingTable::new(router, places, &metrics);
+
+        let parts = DeliveryParts {
+            settings: config.delivery,
+            routing,
+            journal: journal.clone(),
+            dead_letters: dead_letters.clone(),
+            metrics: metrics.clone(),
+            clock: Arc::clone(&clock),
+            notices: Arc::new(log_notice),
+        };
+        let delivery = Arc::new(Delivery::start(parts, instances, CancellationToken::new())?);
+
+        let (stop_intake, stop_api) = (CancellationToken::new(), CancellationToken::new());
+        let serving_intake = tokio::spawn(bulkhead_ingest::serve(intake_listener, config.http, journal.clone(), metrics.clone(), clock, stop_intake.clone()));
+        let ready = Arc::new(AtomicBool::new(true));
+        let api = Api { metrics, delivery: Arc::clone(&delivery), journal: journal.clone(), dead_letters, tokens: config.api.tokens.into(), ready: Arc::clone(&ready) };
+        let serving_api = tokio::spawn(api::serve(api_listener, api, stop_api.clone()));
+
+        write_listening(&config.data_dir, api_addr, intake_addr).map_err(StartError::Listening)?;
+        Ok(Self { api: api_addr, intake: intake_addr, delivery, journal, ready, stop_intake, stop_api, serving_intake, serving_api })
+    }
+
+    pub fn api(&self) -> SocketAddr {
+        self.api
+    }
+
+    pub fn intake(&self) -> SocketAddr {
+        self.intake
+    }
+
+    /// Takes no more events, delivers what it can within `limit`, and answers how many events lanes have
+    /// not settled; they are on disk.
+    pub async fn drain(self, limit: Duration) -> u64 {
+        let end = tokio::time::Instant::now() + limit;
+        self.ready.store(false, Ordering::Relaxed);
+        self.stop_intake.cancel();
+        // Requests under way are answered; one that does not end is cut off with the process.
+        let _ = tokio::time::timeout_at(end, self.serving_intake).await;
+        let report = self.delivery.drain(end.saturating_duration_since(tokio::time::Instant::now())).await;
+        for (lane, unsettled) in &report.unsettled {
+            if *unsettled > 0 {
+                tracing::info!(%lane, unsettled, "events wait for the next start");
+            }
+        }
+        self.stop_api.cancel();
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.serving_api).await;
+        self.journal.close().await;
+        report.unsettled.iter().map(|(_, unsettled)| unsettled).sum()
+    }
+}
+
+/// What delivery wants people to know.
+fn log_notice(notice: Notice) {
+    match notice {
+        Notice::Breaker { instance, state } => tracing::warn!(%instance, state = state.name(), "circuit breaker"),
+        Notice::Held { instance, cause, reason } => tracing::error!(%instance, cause = cause.name(), reason, "instance held: its events wait"),
+        Notice::Released { instance, cause } => tracing::info!(%instance, cause = cause.name(), "instance goes on"),
+        Notice::DeadLetters { lane, cause, count } => tracing::warn!(%lane, cause = cause.name(), count, "dead letters"),
+        Notice::DeadLettersFull { lane } => tracing::error!(%lane, "lane stopped: the dead letter store is full (dead_letters.max_bytes)"),
+        Notice::DeadLettersRoom { lane } => tracing::info!(%lane, "lane goes on: the dead letter store has room"),
+        Notice::Lost { lane, first, last } => tracing::error!(%lane, first, last, "accepted events cannot be read from the journal any more"),
+    }
+}
+
+/// Everything that `serve` would refuse, without listening or touching a journal.
+pub async fn check(config: &Config) -> Vec<Fault> {
+    let cache = config.data_dir.is_dir().then(|| config.data_dir.clone());
+    let sandbox = match Sandbox::new(SandboxSettings { data_dir: cache, ..SandboxSettings::default() }, Metrics::new()) {
+        Ok(sandbox) => sandbox,
+        Err(error) => {
+            let message = api::problem::Chain(&error).to_string();
+            return vec![config.fault(crate::config::FaultKind::Component, crate::config::Span::default(), "", message, None)];
+        }
+    };
+    guests::build(config, &sandbox, Arc::new(MemoryState::default()), Purpose::Check).await.err().unwrap_or_default()
+}
+
+fn journal_settings(config: &Config, clock: &Arc<dyn Clock>, metrics: &Metrics) -> JournalSettings {
+    let mut settings = JournalSettings::new(&config.journal.dir, config.journal.max_bytes);
+    settings.segment_bytes = config.journal.segment_bytes;
+    settings.clock = Arc::clone(clock);
+    settings.observer = Some(Arc::new(JournalMetrics(metrics.clone())));
+    settings
+}
+
+struct JournalMetrics(Metrics);
+
+impl Observer for JournalMetrics {
+    fn committed(&self, _appends: u64, _events: u64, _bytes: u64, seconds: f64) {
+        self.0.journal_syncs.inc();
+        self.0.journal_sync_seconds.observe(seconds);
+    }
+
+    fn stored(&self, bytes: u64) {
+        self.0.journal_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+}
+
+async fn bind(addr: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(addr).await.map_err(|source| StartError::Listen { addr, key, source })
+}
+
+fn local(listener: &TcpListener, key: &'static str) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|source| StartError::Listen { addr: SocketAddr::from(([0, 0, 0, 0], 0)), key, source })
+}
+
+/// Written whole or not at all, so that a reader never sees half of it.
+fn write_listening(data_dir: &Path, api: SocketAddr, http: SocketAddr) -> std::io::Result<()> {
+    let fresh = data_dir.join(format!("{LISTENING}.new"));
+    std::fs::write(&fresh, serde_json::json!({"api": api, "http": http, "pid": std::process::id()}).to_string())?;
+    std::fs::rename(fresh, data_dir.join(LISTENING))
+}
