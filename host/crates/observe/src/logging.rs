@@ -28,6 +28,17 @@ pub struct LogSettings {
     pub stderr: bool,
 }
 
+impl LogSettings {
+    /// Whether the level means something, without setting anything up.
+    pub fn check(&self) -> Result<(), LogError> {
+        self.filter().map(drop)
+    }
+
+    fn filter(&self) -> Result<EnvFilter, LogError> {
+        EnvFilter::try_new(&self.level).map_err(|source| LogError::Level { level: self.level.clone(), source })
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     #[error("telemetry.log.level `{level}` is not a level (error, warn, info, debug, trace) or filter")]
@@ -42,7 +53,7 @@ pub enum LogError {
 
 /// Sets up the process's log; once.
 pub fn init(settings: &LogSettings) -> Result<(), LogError> {
-    let filter = EnvFilter::try_new(&settings.level).map_err(|source| LogError::Level { level: settings.level.clone(), source })?;
+    let filter = settings.filter()?;
     let writer = if settings.stderr { BoxMakeWriter::new(std::io::stderr) } else { BoxMakeWriter::new(std::io::stdout) };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(true);
     let done = match settings.format {

@@ -1,0 +1,172 @@
+//! `bulkhead.yaml`: YAML first, then `${…}` in scalar values only, then the key table, then what must go
+//! together. Promises: every fault is reported, not the first, with its place and what to do; no value
+//! that may be a secret is ever printed; a value never becomes structure. Refuses unknown keys and keys
+//! that this version does not act on.
+
+mod assemble;
+mod checked;
+mod fault;
+mod interpolate;
+mod keys;
+mod nearest;
+mod raw;
+mod reader;
+mod routing;
+mod schema;
+mod settings;
+mod tree;
+mod units;
+mod unsupported;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bulkhead_deliver::DeliverySettings;
+use bulkhead_ingest::HttpIntakeSettings;
+use bulkhead_journal::JournalSettings;
+use bulkhead_observe::LogSettings;
+use bulkhead_route::{Filter, LaneIndex, Route};
+use bulkhead_sandbox::Limits;
+use bulkhead_store::DeadLetterSettings;
+
+pub use checked::RawConfig;
+pub use fault::{Fault, FaultKind, Source, Span};
+pub use schema::schema;
+pub use settings::{ApiListener, FormatterConfig, Instance, Lane};
+
+use fault::Faults;
+
+/// A checked configuration.
+#[derive(Debug)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub connectors_dir: PathBuf,
+    pub api: ApiListener,
+    pub http: HttpIntakeSettings,
+    pub instances: Vec<Instance>,
+    pub formatters: Vec<FormatterConfig>,
+    /// Every pair of instance and format that a route names; [`LaneIndex`] counts in it.
+    pub lanes: Vec<Lane>,
+    pub routes: Vec<Route>,
+    pub default_route: Vec<LaneIndex>,
+    /// Global filters without state; global rate limits are among each instance's filters.
+    pub filters: Vec<Filter>,
+    pub dead_letters: DeadLetterSettings,
+    pub journal: JournalSettings,
+    pub delivery: DeliverySettings,
+    pub drain: Duration,
+    pub log: LogSettings,
+    /// Not wrong, but perhaps not meant: instances that no route uses, no route at all.
+    pub warnings: Vec<Fault>,
+    shown: serde_json::Value,
+    source: Arc<Source>,
+}
+
+impl Config {
+    /// Reads a file; variables come from `env`.
+    pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<Fault>> {
+        match read(path) {
+            Ok(text) => Self::parse(path, &text, env),
+            Err(message) => {
+                let hint = Some("name the file with --config".to_owned());
+                Err(vec![Source::veiled(path, "").fault(FaultKind::Unreadable, Span::default(), "", message, hint)])
+            }
+        }
+    }
+
+    /// The same for text; `path` is only named in faults.
+    pub fn parse(path: &Path, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<Fault>> {
+        let mut faults = Faults::default();
+        let Some(mut tree) = tree::parse(text, &mut faults) else { return Err(faults.finish(&Source::veiled(path, text))) };
+        interpolate::interpolate(&mut tree, env, &mut faults);
+        let root = reader::Reader::new(&mut faults).section(&tree, &keys::ROOT);
+        let assembled = root.as_ref().map(|root| assemble::assemble(root, &mut faults));
+        let source = Source::masked(path, text, &faults.veil);
+        match (root, assembled) {
+            (Some(root), Some(parts)) if faults.is_empty() => Ok(Self::of(&root, parts, source)),
+            _ => Err(faults.finish(&source)),
+        }
+    }
+
+    fn of(root: &checked::Fields, parts: assemble::Assembled, source: Source) -> Self {
+        let assemble::Assembled { api, http, instances, formatters, lanes, routes, default_route, filters, dead_letters, journal, delivery, log } = parts;
+        let mut config = Self {
+            data_dir: root.path("data_dir").unwrap_or_default(),
+            connectors_dir: root.path("connectors_dir").unwrap_or_default(),
+            drain: root.duration("drain").unwrap_or_default(),
+            api,
+            http,
+            instances,
+            formatters,
+            lanes,
+            routes,
+            default_route,
+            filters,
+            dead_letters,
+            journal,
+            delivery,
+            log,
+            warnings: Vec::new(),
+            shown: root.show(),
+            source: Arc::new(source),
+        };
+        config.warnings = config.find_warnings();
+        config
+    }
+
+    fn find_warnings(&self) -> Vec<Fault> {
+        let unused = |at: &usize| self.lanes.iter().all(|lane| lane.instance != *at);
+        let mut warnings: Vec<Fault> = (0..self.instances.len())
+            .filter(unused)
+            .map(|at| {
+                let instance = &self.instances[at];
+                let hint = Some("name it in `routes` or `default_route`".to_owned());
+                self.fault(FaultKind::Conflict, instance.span, format!("instances.{}", instance.name), "no route leads to this instance", hint)
+            })
+            .collect();
+        if self.lanes.is_empty() {
+            let hint = Some("events are accepted and kept, but delivered nowhere".to_owned());
+            warnings.push(self.fault(FaultKind::Conflict, Span::default(), "routes", "there is no route and no default route", hint));
+        }
+        warnings
+    }
+
+    /// A fault that was found later, at a place of this file: a component's refusal, for example.
+    pub fn fault(&self, kind: FaultKind, span: Span, key: impl Into<String>, message: impl Into<String>, hint: Option<String>) -> Fault {
+        self.source.fault(kind, span, key, message, hint)
+    }
+
+    /// What `format:` means: an entry of `formatters`, or a formatter of that name as it is.
+    pub fn formatter(&self, format: &str) -> FormatterConfig {
+        let configured = self.formatters.iter().find(|formatter| formatter.name == format);
+        configured.cloned().unwrap_or_else(|| FormatterConfig {
+            name: format.to_owned(),
+            span: self.lanes.iter().find(|lane| &*lane.id.format == format).map_or_else(Span::default, |lane| lane.span),
+            formatter: format.to_owned(),
+            config: RawConfig { json: serde_json::json!({}), ..RawConfig::default() },
+            limits: Limits::default(),
+        })
+    }
+
+    /// What is in force, with defaults, without secrets; text from variables is shown as `${…}`.
+    pub fn effective(&self) -> &serde_json::Value {
+        &self.shown
+    }
+}
+
+/// A text file within the bound of [`tree::parse`].
+fn read(path: &Path) -> Result<String, String> {
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::InvalidData => "the file is not UTF-8 text".to_owned(),
+        _ => format!("cannot read the file: {error}"),
+    };
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(tree::MAX_BYTES as u64 + 1).read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests;

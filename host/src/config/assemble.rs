@@ -1,0 +1,330 @@
+//! The checked tree → settings: references between its parts, and what must go together. Every fault is
+//! collected; a part that is faulty gives its default, since the file is refused anyway.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bulkhead_core::Tenant;
+use bulkhead_deliver::{
+    BacklogSettings, BatchSettings, BreakerSettings, DeliverySettings, Jitter, OnBacklogFull, Ordering, RateSettings, RetryPolicy, Strategy,
+};
+use bulkhead_ingest::{HttpIntakeSettings, IntakeToken, Rules, ShapeRule};
+use bulkhead_journal::{Durability, JournalSettings};
+use bulkhead_observe::{LogFormat, LogSettings};
+use bulkhead_route::{Filter, FilterSettings, LaneIndex, Route};
+use bulkhead_sandbox::{Credential, CredentialError, Destination, DestinationSettings, FileAccess, FilesGrant, Scheme};
+use bulkhead_store::{DeadLetterSettings, OnFull};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::checked::{Checked, Fields, Item};
+use super::fault::{FaultKind, Faults, Span};
+use super::nearest;
+use super::routing::{self, Lanes, number};
+use super::settings::{ApiListener, FormatterConfig, Instance, Lane};
+
+pub(super) struct Assembled {
+    pub api: ApiListener,
+    pub http: HttpIntakeSettings,
+    pub instances: Vec<Instance>,
+    pub formatters: Vec<FormatterConfig>,
+    pub lanes: Vec<Lane>,
+    pub routes: Vec<Route>,
+    pub default_route: Vec<LaneIndex>,
+    pub filters: Vec<Filter>,
+    pub dead_letters: DeadLetterSettings,
+    pub journal: JournalSettings,
+    pub delivery: DeliverySettings,
+    pub log: LogSettings,
+}
+
+pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Assembled {
+    let (api, http) = listeners(root.map("listen"), faults);
+    let credentials = credentials(root, faults);
+    let (rates, filters): (Vec<_>, Vec<_>) =
+        routing::filters(root.list("filters")).into_iter().partition(|filter| matches!(filter, FilterSettings::RateLimiting(_)));
+    let instances: Vec<Instance> =
+        root.named("instances").iter().filter_map(|(name, span, value)| instance(name, *span, value.as_map()?, &rates, &credentials, faults)).collect();
+    let known = root.named("instances").iter().map(|(name, ..)| name.as_str()).collect();
+    let mut lanes = Lanes { instances: &instances, known, lanes: Vec::new() };
+    let routes = lanes.routes(root.list("routes"), faults);
+    let default_route = lanes.targets(root.list("default_route"), "default_route", faults);
+    let lanes = lanes.lanes;
+    Assembled {
+        api,
+        http,
+        formatters: root.named("formatters").iter().filter_map(|(name, span, value)| formatter(name, *span, value.as_map()?)).collect(),
+        lanes,
+        routes,
+        default_route,
+        filters: filters.into_iter().filter_map(|filter| if let FilterSettings::Plain(filter) = filter { Some(filter) } else { None }).collect(),
+        dead_letters: dead_letters(root.map("dead_letters")),
+        journal: journal(root),
+        delivery: delivery(root.map("delivery")),
+        log: log(root.map("telemetry").map("log"), faults),
+        instances,
+    }
+}
+
+fn listeners(listen: &Fields, faults: &mut Faults) -> (ApiListener, HttpIntakeSettings) {
+    let (api, http) = (listen.map("api"), listen.map("http"));
+    for (name, fields) in [("api", api), ("http", http)] {
+        let open = fields.address("addr").is_some_and(|addr| !addr.ip().is_loopback());
+        if open && fields.list("tokens").is_empty() {
+            let hint = format!("write `{name}: {{addr: …, tokens: [\"${{BULKHEAD_TOKEN}}\"]}}`, or use a loopback address such as 127.0.0.1");
+            faults.push(FaultKind::Conflict, fields.span("addr"), format!("listen.{name}"), "an address beyond this machine needs `tokens`", Some(hint));
+        }
+        for token in fields.list("tokens") {
+            if !matches!(&token.item, Item::Secret(secret) if IntakeToken::new(secret.expose_secret()).is_some()) {
+                let hint = "a token has at most 4096 letters, digits and signs, no spaces";
+                faults.push(FaultKind::WrongType, token.span, format!("listen.{name}.tokens"), "not a bearer token", Some(hint.into()));
+            }
+        }
+    }
+    if let (Some(one), Some(other)) = (api.address("addr"), http.address("addr"))
+        && one == other
+        && one.port() != 0
+    {
+        faults.push(
+            FaultKind::Conflict,
+            http.span("addr"),
+            "listen.http",
+            "the same address as listen.api",
+            Some("give each listener a port of its own".into()),
+        );
+    }
+    (ApiListener { addr: addr(api), tokens: secrets(api.list("tokens")), span: listen.span("api") }, intake(http))
+}
+
+fn addr(fields: &Fields) -> SocketAddr {
+    fields.address("addr").unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
+}
+
+fn intake(fields: &Fields) -> HttpIntakeSettings {
+    let shape = fields.text("shape").and_then(|name| ShapeRule::ALL.into_iter().find(|shape| shape.name() == name)).unwrap_or_default();
+    let tenant = fields.text("tenant").and_then(|name| Tenant::new(&name)).unwrap_or_default();
+    HttpIntakeSettings {
+        tokens: secrets(fields.list("tokens")).iter().filter_map(|token| IntakeToken::new(token.expose_secret())).collect(),
+        max_body: fields.size("max_body").and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX),
+        durability: match fields.text("durability").as_deref() {
+            Some("os") => Durability::Os,
+            Some("memory") => Durability::Memory,
+            _ => Durability::Fsync,
+        },
+        rules: Rules { shape, strict: fields.bool("strict").unwrap_or_default(), tenant },
+        ..HttpIntakeSettings::new(addr(fields))
+    }
+}
+
+fn secrets(list: &[Checked]) -> Vec<SecretString> {
+    let one = |value: &Checked| if let Item::Secret(secret) = &value.item { Some(secret.clone()) } else { None };
+    list.iter().filter_map(one).collect()
+}
+
+/// By name; `None` for one that is faulty, so that naming it is no second fault.
+type Credentials = HashMap<String, Option<Arc<Credential>>>;
+
+fn credentials(root: &Fields, faults: &mut Faults) -> Credentials {
+    let mut all = Credentials::new();
+    for (name, span, value) in root.named("credentials") {
+        let Item::Tagged(kind, fields) = &value.item else { continue };
+        let made = credential(name, kind, fields);
+        if let Some(Err(error)) = &made {
+            faults.push(FaultKind::WrongType, *span, format!("credentials.{name}"), error.problem.clone(), None);
+        }
+        all.insert(name.clone(), made.and_then(Result::ok).map(Arc::new));
+    }
+    all
+}
+
+/// Nothing where a part is missing or faulty.
+fn credential(name: &str, kind: &str, fields: &Fields) -> Option<Result<Credential, CredentialError>> {
+    Some(match kind {
+        "header" => Credential::header(name, &fields.text("name")?, &fields.text("prefix")?, fields.secret("value")?),
+        "query" => Credential::query(name, &fields.text("name")?, fields.secret("value")?),
+        "basic" => Credential::basic(name, &fields.text("username")?, fields.secret("password")?),
+        "bearer" => Credential::bearer(name, fields.secret("token")?),
+        "hmac" => Credential::hmac(name, Scheme::named(&fields.text("scheme")?)?, secrets(fields.list("secret"))),
+        _ => return None,
+    })
+}
+
+fn instance(name: &str, span: Span, fields: &Fields, rates: &[FilterSettings], credentials: &Credentials, faults: &mut Faults) -> Option<Instance> {
+    let key = format!("instances.{name}");
+    let destinations = destinations(fields, &key, credentials, faults);
+    let retry = retry(fields.map("retry"), &format!("{key}.retry"), faults);
+    let mut filters = rates.to_vec();
+    filters.extend(routing::filters(fields.list("filters")));
+    let directory = |(name, _, value): &(String, Span, Checked)| {
+        let fields = value.as_map()?;
+        let access = if fields.text("access")? == "read" { FileAccess::Read } else { FileAccess::Write };
+        Some(FilesGrant { name: name.clone(), dir: fields.path("dir")?, access })
+    };
+    Some(Instance {
+        name: name.to_owned(),
+        span,
+        connector: fields.text("connector")?,
+        connector_span: fields.span("connector"),
+        config: fields.raw("config").unwrap_or_default(),
+        destinations,
+        files: fields.named("files").iter().filter_map(directory).collect(),
+        limits: fields.limits("limits"),
+        concurrency: number(fields, "concurrency").unwrap_or(1),
+        ordering: match fields.text("ordering").as_deref() {
+            Some("key") => Ordering::Key,
+            Some("strict") => Ordering::Strict,
+            _ => Ordering::None,
+        },
+        batch: batch(fields.map("batch")),
+        backlog: backlog(fields.map("backlog")),
+        retry,
+        breaker: breaker(fields.map("circuit_breaker")),
+        rate_limit: fields.opt_map("rate_limit").and_then(rate_limit),
+        filters,
+    })
+}
+
+fn destinations(fields: &Fields, key: &str, credentials: &Credentials, faults: &mut Faults) -> Vec<Destination> {
+    let mut all = Vec::new();
+    for (name, span, value) in fields.named("destinations") {
+        let Some(fields) = value.as_map() else { continue };
+        let key = format!("{key}.destinations.{name}");
+        let wanted = fields.text("credential");
+        let credential = match wanted.as_ref().map(|wanted| credentials.get(wanted)) {
+            Some(Some(credential)) => credential.clone(),
+            Some(None) => {
+                let known: Vec<_> = credentials.keys().map(String::as_str).collect();
+                let wanted = wanted.unwrap_or_default();
+                let message = format!("there is no credential `{wanted}`");
+                faults.push(FaultKind::UnknownReference, fields.span("credential"), format!("{key}.credential"), message, Some(nearest::hint(&wanted, &known)));
+                None
+            }
+            None => None,
+        };
+        let Some(url) = fields.text("url") else { continue };
+        let settings = DestinationSettings {
+            url,
+            methods: fields.texts("methods"),
+            paths: fields.texts("paths"),
+            credential,
+            addresses: fields.texts("addresses"),
+            allow_metadata: fields.bool("allow_metadata").unwrap_or_default(),
+        };
+        match Destination::new(name, settings) {
+            Ok(destination) => all.push(destination),
+            Err(error) => {
+                let place = fields.get(error.key).map_or(*span, |value| value.span);
+                faults.push(FaultKind::WrongType, place, format!("{key}.{}", error.key), error.problem, None);
+            }
+        }
+    }
+    all
+}
+
+fn batch(fields: &Fields) -> BatchSettings {
+    BatchSettings {
+        max_events: number(fields, "max_events").unwrap_or(1),
+        max_bytes: fields.size("max_bytes").unwrap_or_default(),
+        max_age: fields.duration("max_age").unwrap_or_default(),
+    }
+}
+
+fn backlog(fields: &Fields) -> BacklogSettings {
+    let on_full = if fields.text("on_full").as_deref() == Some("block") { OnBacklogFull::Block } else { OnBacklogFull::DeadLetter };
+    BacklogSettings { max_bytes: fields.size("max_bytes"), max_age: fields.duration("max_age"), on_full }
+}
+
+fn retry(fields: &Fields, key: &str, faults: &mut Faults) -> RetryPolicy {
+    let (initial, max) = (fields.duration("initial").unwrap_or_default(), fields.duration("max").unwrap_or_default());
+    if initial > max {
+        faults.push(
+            FaultKind::Conflict,
+            fields.span("initial"),
+            format!("{key}.initial"),
+            "`initial` is longer than `max`",
+            Some("lower `initial` or raise `max`".into()),
+        );
+    }
+    RetryPolicy {
+        strategy: match fields.text("strategy").as_deref() {
+            Some("linear") => Strategy::Linear,
+            Some("fixed") => Strategy::Fixed,
+            _ => Strategy::Exponential { multiplier: fields.factor("multiplier").unwrap_or(1.0) },
+        },
+        initial,
+        max,
+        jitter: if fields.text("jitter").as_deref() == Some("none") { Jitter::None } else { Jitter::Full },
+        max_elapsed: fields.duration("max_elapsed").unwrap_or_default(),
+        max_attempts: number(fields, "max_attempts"),
+    }
+}
+
+fn breaker(fields: &Fields) -> BreakerSettings {
+    BreakerSettings {
+        failure_threshold: number(fields, "failure_threshold").unwrap_or(1),
+        open_for: fields.duration("open_for").unwrap_or_default(),
+        half_open_calls: number(fields, "half_open_calls").unwrap_or(1),
+    }
+}
+
+fn rate_limit(fields: &Fields) -> Option<RateSettings> {
+    let events_per_second = number(fields, "events_per_second")?;
+    Some(RateSettings { events_per_second, burst: number(fields, "burst").unwrap_or(events_per_second) })
+}
+
+fn formatter(name: &str, span: Span, fields: &Fields) -> Option<FormatterConfig> {
+    Some(FormatterConfig {
+        name: name.to_owned(),
+        span,
+        formatter: fields.text("formatter")?,
+        config: fields.raw("config").unwrap_or_default(),
+        limits: fields.limits("limits"),
+    })
+}
+
+fn dead_letters(fields: &Fields) -> DeadLetterSettings {
+    DeadLetterSettings {
+        max_bytes: fields.size("max_bytes").unwrap_or_default(),
+        retention: fields.duration("retention"),
+        on_full: if fields.text("on_full").as_deref() == Some("drop_oldest") { OnFull::DropOldest } else { OnFull::StopLane },
+    }
+}
+
+fn journal(root: &Fields) -> JournalSettings {
+    let fields = root.map("journal");
+    let dir = root.path("data_dir").unwrap_or_default().join("journal");
+    JournalSettings {
+        segment_bytes: fields.size("segment_bytes").unwrap_or_default(),
+        ..JournalSettings::new(dir, fields.size("max_bytes").unwrap_or_default())
+    }
+}
+
+fn delivery(fields: &Fields) -> DeliverySettings {
+    DeliverySettings {
+        max_concurrent: number(fields, "max_concurrent").unwrap_or(1),
+        pending_expiry: fields.duration("pending_expiry").unwrap_or(Duration::ZERO),
+    }
+}
+
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+fn log(fields: &Fields, faults: &mut Faults) -> LogSettings {
+    let settings = LogSettings {
+        format: match fields.text("format").as_deref() {
+            Some("pretty") => LogFormat::Pretty,
+            Some("compact") => LogFormat::Compact,
+            _ => LogFormat::Json,
+        },
+        level: fields.text("level").unwrap_or_default(),
+        stderr: fields.text("output").as_deref() == Some("stderr"),
+    };
+    // A lone word that is no level would be taken for the name of a target.
+    let lone = settings.level.split(',').find(|part| !part.contains('=') && !LEVELS.contains(&part.trim()));
+    if let Some(word) = lone {
+        faults.push(FaultKind::WrongType, fields.span("level"), "telemetry.log.level", "not a level", Some(nearest::hint(word, &LEVELS)));
+    } else if let Err(error) = settings.check() {
+        faults.push(FaultKind::WrongType, fields.span("level"), "telemetry.log.level", error.to_string(), None);
+    }
+    settings
+}

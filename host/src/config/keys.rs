@@ -1,0 +1,455 @@
+//! Every key of `bulkhead.yaml`: one table that the reader, the editor schema and `config show` follow.
+//! A key that is not here is unknown; keys of later versions are in [`unsupported`](super::unsupported).
+
+/// A map with fixed keys.
+#[derive(Debug)]
+pub(super) struct Section {
+    /// Name in the editor schema.
+    pub name: &'static str,
+    pub keys: &'static [Key],
+}
+
+#[derive(Debug)]
+pub(super) struct Key {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub need: Need,
+    pub doc: &'static str,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Need {
+    Required,
+    /// Absent or null where not wanted.
+    Optional,
+    /// YAML text that stands for an absent key.
+    Default(&'static str),
+}
+
+/// What a value must be.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    Bool,
+    /// Text, perhaps empty.
+    AnyText,
+    /// Present to say so: `always: true`.
+    True,
+    Text,
+    /// Text that is never shown; at least [`SECRET_MIN`](super::reader::SECRET_MIN) bytes.
+    Secret,
+    /// 1 to 64 letters, digits, `.`, `_`, `-`; begins with a letter or digit.
+    Name,
+    /// A tenant: 1 to 64 of a-z, 0-9, `-`.
+    Tenant,
+    Path,
+    /// `127.0.0.1:8781`.
+    Address,
+    /// `http://…` or `https://…`.
+    Url,
+    /// `10.0.0.0/8`.
+    Cidr,
+    /// An upper-case HTTP method.
+    Method,
+    Severity,
+    Size {
+        min: u64,
+        max: u64,
+    },
+    /// In milliseconds.
+    Duration {
+        min: u64,
+        max: u64,
+    },
+    Count {
+        min: u64,
+        max: u64,
+    },
+    /// Units of fuel.
+    Fuel {
+        min: u64,
+        max: u64,
+    },
+    Integer {
+        min: i64,
+        max: i64,
+    },
+    Factor {
+        min: f64,
+        max: f64,
+    },
+    Choice(&'static [&'static str]),
+    List {
+        of: &'static Kind,
+        min: usize,
+        max: usize,
+    },
+    /// One value or a list of at least one.
+    OneOrMany(&'static Kind),
+    Map(&'static Section),
+    /// A map of [`CONDITION`] with at least one key.
+    Condition,
+    /// Names of the operator's choice to values.
+    Named(&'static Kind),
+    /// A map whose `type` says which keys it has.
+    Tagged(&'static [(&'static str, &'static Section)]),
+    /// A single value that stands for a map with this one key.
+    Short {
+        key: &'static str,
+        map: &'static Section,
+    },
+    /// Anything; the component says what it takes.
+    Raw,
+    /// The limits of the sandbox.
+    Limits,
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const TIB: u64 = 1 << 40;
+const SECOND: u64 = 1000;
+const HOUR: u64 = 3600 * SECOND;
+const DAY: u64 = 24 * HOUR;
+const YEARS: u64 = 3650 * DAY;
+
+const fn key(name: &'static str, kind: Kind, need: Need, doc: &'static str) -> Key {
+    Key { name, kind, need, doc }
+}
+
+use Kind::{
+    Address, AnyText, Bool, Choice, Cidr, Condition, Count, Duration, Factor, Integer, Limits, List, Map, Method, Name, Named, OneOrMany, Path, Raw, Secret,
+    Severity, Short, Size, Tagged, Tenant, Text, True, Url,
+};
+use Need::{Default, Optional, Required};
+
+pub(super) static ROOT: Section = Section {
+    name: "bulkhead",
+    keys: &[
+        key("data_dir", Path, Default("./data"), "Journal, dead letters, state and the cache of compiled components."),
+        key("listen", Map(&LISTEN), Default("{}"), "Addresses and who may use them."),
+        key("connectors_dir", Path, Default("./connectors"), "More .wasm files beside the built-in ones."),
+        key("instances", Named(&Map(&INSTANCE)), Default("{}"), "Configured connectors, by a name of your choice."),
+        key("credentials", Named(&Tagged(CREDENTIALS)), Default("{}"), "Secrets that the host applies to requests; connectors never see them."),
+        key("formatters", Named(&Map(&FORMATTER)), Default("{}"), "Formatters with a configuration; `format:` names one of these or a formatter itself."),
+        key(
+            "filters",
+            List { of: &Tagged(FILTERS), min: 0, max: 64 },
+            Default("[]"),
+            "What every event must pass; a rate limit here holds for each lane by itself.",
+        ),
+        key("routes", List { of: &Map(&ROUTE), min: 0, max: 10_000 }, Default("[]"), "Which events go where."),
+        key("default_route", List { of: &Map(&TARGET), min: 0, max: 256 }, Default("[]"), "Where events go that no route matched."),
+        key("dead_letters", Map(&DEAD_LETTERS), Default("{}"), "Events that no receiver took."),
+        key("journal", Map(&JOURNAL), Default("{}"), "The journal of accepted events."),
+        key("delivery", Map(&DELIVERY), Default("{}"), "Delivery over all instances."),
+        key("drain", Duration { min: 0, max: HOUR }, Default("30s"), "Longest time for deliveries under way after SIGTERM."),
+        key("telemetry", Map(&TELEMETRY), Default("{}"), "The host's own log."),
+    ],
+};
+
+static LISTEN: Section = Section {
+    name: "listen",
+    keys: &[
+        key("api", Short { key: "addr", map: &API }, Default("127.0.0.1:8780"), "Management API, /metrics, /livez, /readyz."),
+        key("http", Short { key: "addr", map: &HTTP }, Default("127.0.0.1:8781"), "Event intake: POST /events."),
+    ],
+};
+
+static API: Section = Section {
+    name: "api_listener",
+    keys: &[key("addr", Address, Default("127.0.0.1:8780"), "Address and port; port 0 takes a free one."), key("tokens", TOKENS, Default("[]"), TOKENS_DOC)],
+};
+
+static HTTP: Section = Section {
+    name: "http_listener",
+    keys: &[
+        key("addr", Address, Default("127.0.0.1:8781"), "Address and port; port 0 takes a free one."),
+        key("tokens", TOKENS, Default("[]"), TOKENS_DOC),
+        key("tenant", Tenant, Default("default"), "Whose events come in here."),
+        key("max_body", Size { min: KIB, max: 256 * MIB }, Default("8MiB"), "Largest request body, before and after decompression."),
+        key(
+            "durability",
+            Choice(&["fsync", "os", "memory"]),
+            Default("fsync"),
+            "When an event counts as accepted: on disk, handed to the system, or in memory.",
+        ),
+        key(
+            "shape",
+            Choice(&["auto", "cloudevents", "copybook", "intelliguard", "datavault", "plain"]),
+            Default("auto"),
+            "The shape of events; auto recognises it.",
+        ),
+        key("strict", Bool, Default("false"), "Refuse events without the required fields of their shape."),
+    ],
+};
+
+const TOKENS: Kind = List { of: &Secret, min: 0, max: 256 };
+const TOKENS_DOC: &str = "Bearer tokens, one of which a client must send; without tokens only loopback addresses are allowed.";
+
+static INSTANCE: Section = Section {
+    name: "instance",
+    keys: &[
+        key("connector", Name, Required, "Name of the connector component."),
+        key("config", Raw, Default("{}"), "Configuration of the connector, checked against its schema."),
+        key("destinations", Named(&Short { key: "url", map: &DESTINATION }), Default("{}"), "What it may reach, under the names it uses."),
+        key("files", Named(&Map(&FILES)), Default("{}"), "Directories it may use, under the names it uses."),
+        key("limits", Limits, Default("{}"), "Limits of the sandbox."),
+        key("concurrency", Count { min: 1, max: 1024 }, Default("4"), "Deliveries at the same time."),
+        key("ordering", Choice(&["none", "key", "strict"]), Default("none"), "Which events must arrive in order: none, those with the same key, all."),
+        key("batch", Map(&BATCH), Default("{}"), "Events per delivery."),
+        key("backlog", Map(&BACKLOG), Default("{}"), "What may wait for a receiver that is down."),
+        key("retry", Map(&RETRY), Default("{}"), "When events are tried again; the first bound reached wins."),
+        key("circuit_breaker", Map(&CIRCUIT_BREAKER), Default("{}"), "Leaving a receiver alone that fails."),
+        key("rate_limit", Map(&RATE_LIMIT), Optional, "Most events a second."),
+        key("filters", List { of: &Tagged(FILTERS), min: 0, max: 64 }, Default("[]"), "What events for this instance must pass."),
+    ],
+};
+
+static DESTINATION: Section = Section {
+    name: "destination",
+    keys: &[
+        key("url", Url, Required, "Base of all requests; an address literal or localhost grants exactly that address and port."),
+        key("methods", List { of: &Method, min: 1, max: 16 }, Default("[GET, HEAD, POST, PUT, PATCH]"), "Methods it may use."),
+        key(
+            "paths",
+            List { of: &Text, min: 1, max: 64 },
+            Optional,
+            "Path prefixes below the base, on segment boundaries; everything below the base where absent.",
+        ),
+        key("credential", Name, Optional, "Credential that the host applies."),
+        key(
+            "addresses",
+            List { of: &Cidr, min: 1, max: 64 },
+            Optional,
+            "Networks that the name may resolve to, and no others; only public addresses where absent.",
+        ),
+        key("allow_metadata", Bool, Default("false"), "Allow the addresses of cloud metadata services."),
+    ],
+};
+
+static FILES: Section = Section {
+    name: "directory",
+    keys: &[
+        key("dir", Path, Required, "The directory; made where missing if it may be written."),
+        key("access", Choice(&["read", "write"]), Default("write"), "write includes read."),
+    ],
+};
+
+static BATCH: Section = Section {
+    name: "batch",
+    keys: &[
+        key("max_events", Count { min: 1, max: 10_000 }, Default("500"), "Most events."),
+        key("max_bytes", Size { min: KIB, max: 64 * MIB }, Default("1MiB"), "Most bytes of formatted events."),
+        key("max_age", Duration { min: 0, max: 10 * 60 * SECOND }, Default("0ms"), "How long a free slot waits for a batch to fill."),
+    ],
+};
+
+static BACKLOG: Section = Section {
+    name: "backlog",
+    keys: &[
+        key("max_bytes", Size { min: MIB, max: 1024 * TIB }, Default("4GiB"), "Most bytes that wait in one lane."),
+        key("max_age", Duration { min: SECOND, max: YEARS }, Default("24h"), "Oldest event that waits."),
+        key(
+            "on_full",
+            Choice(&["dead_letter", "block"]),
+            Default("dead_letter"),
+            "Move the oldest to the dead letters, or hold the journal (and in the end the senders).",
+        ),
+    ],
+};
+
+static RETRY: Section = Section {
+    name: "retry",
+    keys: &[
+        key("strategy", Choice(&["exponential", "linear", "fixed"]), Default("exponential"), "How the delay grows."),
+        key("initial", Duration { min: 1, max: DAY }, Default("1s"), "Delay before the first retry."),
+        key("max", Duration { min: 1, max: 7 * DAY }, Default("60s"), "Longest delay; a Retry-After is capped too."),
+        key("multiplier", Factor { min: 1.0, max: 100.0 }, Default("2"), "Growth of an exponential delay."),
+        key("jitter", Choice(&["full", "none"]), Default("full"), "full: uniform between nothing and the delay."),
+        key("max_elapsed", Duration { min: SECOND, max: YEARS }, Default("24h"), "From the first attempt to the dead letters."),
+        key("max_attempts", Count { min: 1, max: 1_000_000 }, Optional, "Attempts to the dead letters, the first included."),
+    ],
+};
+
+static CIRCUIT_BREAKER: Section = Section {
+    name: "circuit_breaker",
+    keys: &[
+        key("failure_threshold", Count { min: 1, max: 10_000 }, Default("5"), "Failures in a row that open it."),
+        key("open_for", Duration { min: 1, max: DAY }, Default("60s"), "How long nothing is sent then."),
+        key("half_open_calls", Count { min: 1, max: 1000 }, Default("3"), "Successes that close it again."),
+    ],
+};
+
+static RATE_LIMIT: Section = Section {
+    name: "rate_limit",
+    keys: &[
+        key("events_per_second", Count { min: 1, max: 10_000_000 }, Required, "Most events a second."),
+        key("burst", Count { min: 1, max: 10_000_000 }, Optional, "Most events at once; events_per_second where absent."),
+    ],
+};
+
+static FORMATTER: Section = Section {
+    name: "formatter",
+    keys: &[
+        key("formatter", Name, Required, "Name of the formatter, for example cef."),
+        key("config", Raw, Default("{}"), "Configuration of the formatter, checked against its schema."),
+        key("limits", Limits, Default("{}"), "Limits of the sandbox."),
+    ],
+};
+
+static ROUTE: Section = Section {
+    name: "route",
+    keys: &[
+        key("id", Name, Required, "Unique among the routes."),
+        key("name", Text, Optional, "For people; the id where absent."),
+        key("when", Condition, Required, "Which events; several keys must all hold."),
+        key("to", List { of: &Map(&TARGET), min: 1, max: 256 }, Required, "Where they go."),
+        key("exclusive", Bool, Default("false"), "No later route is asked where this one matches."),
+        key("priority", Integer { min: -1_000_000, max: 1_000_000 }, Default("100"), "Smaller first; routes of the same priority in the order of the file."),
+    ],
+};
+
+static TARGET: Section = Section {
+    name: "target",
+    keys: &[key("instance", Name, Required, "Name of an instance."), key("format", Name, Required, "Name of a formatter, or of an entry of `formatters`.")],
+};
+
+pub(super) static CONDITION: Section = Section {
+    name: "condition",
+    keys: &[
+        key("and", List { of: &Condition, min: 1, max: 256 }, Optional, "All hold."),
+        key("or", List { of: &Condition, min: 1, max: 256 }, Optional, "At least one holds."),
+        key("not", Condition, Optional, "Does not hold."),
+        key("event_type", OneOrMany(&Text), Optional, "Type in either spelling; `some.namespace.*` for all below."),
+        key("severity", OneOrMany(&Severity), Optional, "One of these severities."),
+        key("min_severity", Severity, Optional, "At least this grave; an event without a severity counts as info."),
+        key("security_classification", OneOrMany(&Text), Optional, "Data classification, in either spelling."),
+        key("compliance_profile", OneOrMany(&Text), Optional, "An active compliance profile, in either spelling."),
+        key("user_role", OneOrMany(&Text), Optional, "A role of the user, exactly."),
+        key("metadata_contains", Map(&METADATA), Optional, "A label has this text in it."),
+        key("source", OneOrMany(&Text), Optional, "The event's source, exactly."),
+        key("always", True, Optional, "Every event."),
+        key("never", True, Optional, "No event."),
+    ],
+};
+
+static METADATA: Section = Section {
+    name: "metadata_contains",
+    keys: &[key("key", Text, Required, "The label."), key("value", AnyText, Required, "The text within its value; case counts.")],
+};
+
+const FILTERS: &[(&str, &Section)] = &[
+    (
+        "severity_threshold",
+        &Section {
+            name: "severity_threshold",
+            keys: &[key("min_severity", Severity, Required, "Least severity that passes; an event without one counts as info.")],
+        },
+    ),
+    (
+        "event_type_filter",
+        &Section {
+            name: "event_type_filter",
+            keys: &[key("allowed_types", List { of: &Text, min: 1, max: 256 }, Required, "Types that pass, in either spelling.")],
+        },
+    ),
+    (
+        "data_classification_filter",
+        &Section {
+            name: "data_classification_filter",
+            keys: &[key("allowed_classifications", List { of: &Text, min: 1, max: 256 }, Required, "Classifications that pass, in either spelling.")],
+        },
+    ),
+    ("compliance_required", &Section { name: "compliance_required", keys: &[] }),
+    ("exclude_performance_metrics", &Section { name: "exclude_performance_metrics", keys: &[] }),
+    (
+        "rate_limiting",
+        &Section {
+            name: "rate_limiting",
+            keys: &[
+                key("max_events_per_second", Count { min: 1, max: 10_000_000 }, Required, "Most events a second."),
+                key("burst_capacity", Count { min: 1, max: 10_000_000 }, Optional, "Most events at once; max_events_per_second where absent."),
+                key("on_excess", Choice(&["delay", "drop"]), Default("delay"), "What happens beyond the rate."),
+            ],
+        },
+    ),
+];
+
+const CREDENTIALS: &[(&str, &Section)] = &[
+    (
+        "header",
+        &Section {
+            name: "header_credential",
+            keys: &[
+                key("name", Text, Required, "Name of the header field."),
+                key("prefix", AnyText, Default("''"), "Text before the value, for example \"Splunk \"."),
+                key("value", Secret, Required, "The secret."),
+            ],
+        },
+    ),
+    (
+        "query",
+        &Section {
+            name: "query_credential",
+            keys: &[key("name", Text, Required, "Name of the query parameter."), key("value", Secret, Required, "The secret.")],
+        },
+    ),
+    (
+        "basic",
+        &Section {
+            name: "basic_credential",
+            keys: &[key("username", Text, Required, "User name, without a colon."), key("password", Secret, Required, "Password.")],
+        },
+    ),
+    ("bearer", &Section { name: "bearer_credential", keys: &[key("token", Secret, Required, "Token for `Authorization: Bearer`.")] }),
+    (
+        "hmac",
+        &Section {
+            name: "hmac_credential",
+            keys: &[
+                key(
+                    "scheme",
+                    Choice(&["datavault", "standard-webhooks"]),
+                    Required,
+                    "datavault: X-Webhook-Signature over the body; standard-webhooks: webhook-signature over id, timestamp and body.",
+                ),
+                key("secret", OneOrMany(&Secret), Required, "The key, or several during a rotation, the new one first; for standard-webhooks `whsec_…`."),
+            ],
+        },
+    ),
+];
+
+static DEAD_LETTERS: Section = Section {
+    name: "dead_letters",
+    keys: &[
+        key("max_bytes", Size { min: MIB, max: 1024 * TIB }, Default("1GiB"), "Most bytes."),
+        key("retention", Duration { min: SECOND, max: YEARS }, Optional, "Age at which one is deleted; never where absent."),
+        key("on_full", Choice(&["stop_lane", "drop_oldest"]), Default("stop_lane"), "Stop the lane that has nowhere to put one, or delete the oldest."),
+    ],
+};
+
+static JOURNAL: Section = Section {
+    name: "journal",
+    keys: &[
+        key("max_bytes", Size { min: 256 * KIB, max: 1024 * TIB }, Default("10GiB"), "Disk budget; beyond it senders hear 429."),
+        key("segment_bytes", Size { min: 64 * KIB, max: 1024 * MIB }, Default("64MiB"), "Size of one segment file; a quarter of max_bytes where that is less."),
+    ],
+};
+
+static DELIVERY: Section = Section {
+    name: "delivery",
+    keys: &[
+        key("max_concurrent", Count { min: 1, max: 10_000 }, Default("100"), "Deliveries at the same time over all instances."),
+        key("pending_expiry", Duration { min: SECOND, max: DAY }, Default("10m"), "How long a receiver may take to confirm before an event is sent again."),
+    ],
+};
+
+static TELEMETRY: Section = Section { name: "telemetry", keys: &[key("log", Map(&LOG), Default("{}"), "The log.")] };
+
+static LOG: Section = Section {
+    name: "log",
+    keys: &[
+        key("format", Choice(&["json", "pretty", "compact"]), Default("json"), "How a line looks."),
+        key("level", Text, Default("info"), "A level (error, warn, info, debug, trace) or a filter such as info,bulkhead_deliver=debug."),
+        key("output", Choice(&["stdout", "stderr"]), Default("stdout"), "Where lines go."),
+    ],
+};

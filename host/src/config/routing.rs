@@ -1,0 +1,148 @@
+//! `routes`, `default_route` and `filters` as the router takes them. Lanes get their place in the order
+//! in which the file names them.
+
+use bulkhead_core::{LaneId, Severity};
+use bulkhead_route::{Condition, Filter, FilterSettings, LaneIndex, MAX_DEPTH, MAX_LANES, Name, OnExcess, RateLimit, Route, SeveritySet, TypeName};
+
+use super::checked::{Checked, Fields, Item};
+use super::fault::{FaultKind, Faults};
+use super::nearest;
+use super::settings::{Instance, Lane};
+
+/// Collects lanes while routes are read.
+pub(super) struct Lanes<'a> {
+    pub instances: &'a [Instance],
+    /// Names of instances whose own part is faulty: no second fault for naming them.
+    pub known: Vec<&'a str>,
+    pub lanes: Vec<Lane>,
+}
+
+impl Lanes<'_> {
+    pub(super) fn routes(&mut self, list: &[Checked], faults: &mut Faults) -> Vec<Route> {
+        let mut routes: Vec<Route> = Vec::new();
+        let mut seen = std::collections::HashMap::new();
+        for (at, route) in list.iter().enumerate() {
+            let key = format!("routes[{at}]");
+            let Some(fields) = route.as_map() else { continue };
+            let to = self.targets(fields.list("to"), &format!("{key}.to"), faults);
+            let when = fields.opt_map("when").map(condition);
+            let Some(id) = fields.text("id") else { continue };
+            if let Some(first) = seen.insert(id.clone(), fields.span("id").line) {
+                let message = format!("another route has the id `{id}` (line {first})");
+                faults.push(FaultKind::Conflict, fields.span("id"), format!("{key}.id"), message, Some("give each route an id of its own".into()));
+                continue;
+            }
+            let Some(when) = when else { continue };
+            if when.depth() > MAX_DEPTH {
+                faults.push(FaultKind::OutOfRange, fields.span("when"), format!("{key}.when"), format!("nested deeper than {MAX_DEPTH}"), None);
+                continue;
+            }
+            let priority = fields.integer("priority").and_then(|priority| i32::try_from(priority).ok()).unwrap_or_default();
+            let name = fields.text("name").unwrap_or_else(|| id.clone());
+            routes.push(Route { id: id.into(), name: name.into(), when, to, exclusive: fields.bool("exclusive").unwrap_or_default(), priority });
+        }
+        routes
+    }
+
+    pub(super) fn targets(&mut self, list: &[Checked], key: &str, faults: &mut Faults) -> Vec<LaneIndex> {
+        let targets = list.iter().enumerate().filter_map(|(at, target)| self.target(target.as_map()?, &format!("{key}[{at}]"), faults));
+        targets.collect()
+    }
+
+    fn target(&mut self, fields: &Fields, key: &str, faults: &mut Faults) -> Option<LaneIndex> {
+        let name = fields.text("instance")?;
+        let Some(instance) = self.instances.iter().position(|instance| instance.name == name) else {
+            if !self.known.contains(&name.as_str()) {
+                let message = format!("there is no instance `{name}`");
+                faults.push(FaultKind::UnknownReference, fields.span("instance"), format!("{key}.instance"), message, Some(nearest::hint(&name, &self.known)));
+            }
+            return None;
+        };
+        let id = LaneId::new(&name, &fields.text("format")?);
+        let at = match self.lanes.iter().position(|lane| lane.id == id) {
+            Some(at) => at,
+            None if self.lanes.len() == MAX_LANES => {
+                let message = format!("more than {MAX_LANES} pairs of instance and format");
+                faults.push(FaultKind::OutOfRange, fields.span("format"), key, message, None);
+                return None;
+            }
+            None => {
+                self.lanes.push(Lane { id, instance, span: fields.span("format"), key: format!("{key}.format") });
+                self.lanes.len() - 1
+            }
+        };
+        u16::try_from(at).ok().map(LaneIndex)
+    }
+}
+
+/// Several keys of one condition must all hold. Parts that were faulty are left out: the file is refused.
+fn condition(fields: &Fields) -> Condition {
+    let mut all: Vec<Condition> = fields.0.iter().map(|(name, value)| single(fields, name, value)).collect();
+    if all.len() == 1 { all.remove(0) } else { Condition::And(all) }
+}
+
+fn single(fields: &Fields, name: &str, value: &Checked) -> Condition {
+    let parts = || fields.list(name).iter().filter_map(|part| part.as_map().map(condition)).collect();
+    let names = || fields.texts(name).iter().map(|name| Name::new(name)).collect();
+    let words = || fields.texts(name).into_iter().map(String::into_boxed_str).collect();
+    match name {
+        "and" => Condition::And(parts()),
+        "or" => Condition::Or(parts()),
+        "not" => Condition::Not(Box::new(condition(fields.map(name)))),
+        "event_type" => Condition::EventType(types(fields, name)),
+        "severity" => Condition::Severity(severities(fields, name)),
+        "min_severity" => Condition::MinSeverity(if let Item::Severity(severity) = value.item { severity } else { Severity::Info }),
+        "security_classification" => Condition::SecurityClassification(names()),
+        "compliance_profile" => Condition::ComplianceProfile(names()),
+        "user_role" => Condition::UserRole(words()),
+        "metadata_contains" => {
+            let text = |part| fields.map(name).text(part).unwrap_or_default().into_boxed_str();
+            Condition::MetadataContains { key: text("key"), value: text("value") }
+        }
+        "source" => Condition::Source(words()),
+        "always" => Condition::Always,
+        // The table has no other key.
+        _ => Condition::Never,
+    }
+}
+
+fn types(fields: &Fields, name: &str) -> Vec<TypeName> {
+    fields.texts(name).iter().map(|name| TypeName::new(name)).collect()
+}
+
+fn severities(fields: &Fields, name: &str) -> SeveritySet {
+    let one = |value: &Checked| if let Item::Severity(severity) = value.item { Some(severity) } else { None };
+    fields.list(name).iter().filter_map(one).collect()
+}
+
+pub(super) fn filters(list: &[Checked]) -> Vec<FilterSettings> {
+    list.iter()
+        .filter_map(|filter| match &filter.item {
+            Item::Tagged(kind, fields) => filter_of(kind, fields),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Nothing where a part is faulty.
+fn filter_of(kind: &str, fields: &Fields) -> Option<FilterSettings> {
+    Some(FilterSettings::Plain(match kind {
+        "severity_threshold" => Filter::SeverityThreshold(fields.severity("min_severity")?),
+        "event_type_filter" => Filter::EventType(types(fields, "allowed_types")),
+        "data_classification_filter" => Filter::DataClassification(fields.texts("allowed_classifications").iter().map(|name| Name::new(name)).collect()),
+        "compliance_required" => Filter::ComplianceRequired,
+        "exclude_performance_metrics" => Filter::ExcludePerformanceMetrics,
+        "rate_limiting" => {
+            let max_events_per_second = number(fields, "max_events_per_second")?;
+            let burst_capacity = number(fields, "burst_capacity").unwrap_or(max_events_per_second);
+            let on_excess = if fields.text("on_excess")? == "drop" { OnExcess::Drop } else { OnExcess::Delay };
+            return Some(FilterSettings::RateLimiting(RateLimit { max_events_per_second, burst_capacity, on_excess }));
+        }
+        _ => return None,
+    }))
+}
+
+/// A count whose range in the table fits.
+pub(super) fn number(fields: &Fields, name: &str) -> Option<u32> {
+    fields.count(name).and_then(|count| u32::try_from(count).ok())
+}

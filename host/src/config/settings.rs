@@ -1,0 +1,67 @@
+//! What a checked configuration consists of: plain values that rooms run on.
+
+use std::net::SocketAddr;
+
+use bulkhead_core::LaneId;
+use bulkhead_deliver::{BacklogSettings, BatchSettings, BreakerSettings, Ordering, RateSettings, RetryPolicy};
+use bulkhead_route::FilterSettings;
+use bulkhead_sandbox::{Destination, FilesGrant, Limits};
+use secrecy::SecretString;
+
+use super::checked::RawConfig;
+use super::fault::Span;
+
+/// The API listener.
+#[derive(Debug, Clone)]
+pub struct ApiListener {
+    pub addr: SocketAddr,
+    /// One of these must come with a request. Empty only for a loopback address: none is needed.
+    pub tokens: Vec<SecretString>,
+    pub span: Span,
+}
+
+/// A configured connector.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    pub name: String,
+    /// Where it stands in the file, for faults found later.
+    pub span: Span,
+    /// Name of the component.
+    pub connector: String,
+    pub connector_span: Span,
+    pub config: RawConfig,
+    pub destinations: Vec<Destination>,
+    pub files: Vec<FilesGrant>,
+    pub limits: Limits,
+    pub concurrency: u32,
+    pub ordering: Ordering,
+    pub batch: BatchSettings,
+    pub backlog: BacklogSettings,
+    pub retry: RetryPolicy,
+    pub breaker: BreakerSettings,
+    pub rate_limit: Option<RateSettings>,
+    /// The global rate limits, then its own filters. The other global filters are asked before routing.
+    pub filters: Vec<FilterSettings>,
+}
+
+/// An entry of `formatters`.
+#[derive(Debug, Clone)]
+pub struct FormatterConfig {
+    pub name: String,
+    pub span: Span,
+    /// Name of the formatter, for example `cef`.
+    pub formatter: String,
+    pub config: RawConfig,
+    pub limits: Limits,
+}
+
+/// A lane that some route names; its place in the list is its [`LaneIndex`](bulkhead_route::LaneIndex).
+#[derive(Debug, Clone)]
+pub struct Lane {
+    pub id: LaneId,
+    /// Place in `instances`.
+    pub instance: usize,
+    /// Where a route first names the format, and that key's path.
+    pub span: Span,
+    pub key: String,
+}

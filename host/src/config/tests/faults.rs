@@ -1,0 +1,235 @@
+use super::super::FaultKind;
+use super::{bad, good, instance};
+
+/// Each fault as `line:column kind key`.
+#[track_caller]
+fn check(text: &str, want: &[(usize, usize, FaultKind, &str)]) {
+    let faults = bad(text);
+    let found: Vec<_> = faults.iter().map(|fault| (fault.span.line, fault.span.column, fault.kind, fault.key.as_str())).collect();
+    assert_eq!(found, want, "{}", faults.iter().map(ToString::to_string).collect::<String>());
+}
+
+/// One fault with this message and hint.
+#[track_caller]
+fn check_words(text: &str, message: &str, hint: &str) {
+    let faults = bad(text);
+    assert_eq!(faults.len(), 1, "{faults:#?}");
+    assert!(faults[0].message.contains(message), "{}", faults[0]);
+    assert!(faults[0].hint.as_deref().unwrap_or_default().contains(hint), "{}", faults[0]);
+}
+
+#[test]
+fn ten_faults_are_ten_messages_with_their_places() {
+    use FaultKind::{Conflict, DuplicateKey, Interpolation, Missing, OutOfRange, UnknownKey, UnknownReference, Unsupported, WrongType};
+    let text = "\
+lisen: {}
+listen:
+  http: 0.0.0.0:8781
+instances:
+  siem:
+    connector: splunk-hec
+    batch: {max_events: 0, max_byts: 1MiB}
+    retry: {initial: 5}
+    destinations:
+      primary: {url: \"http://10.0.0.1/\", credential: heck}
+    limits: {fuel: 1000G}
+  archive:
+    config: {path: \"${NO_SUCH}\"}
+  archive: {}
+credentials:
+  hec: {type: header, name: Authorization, value: \"a token of the test\"}
+routes:
+  - id: a
+    when: {always: true}
+    to: [{instance: seim, format: cef}]
+alerts: {response_time: 5s}
+";
+    check(
+        text,
+        &[
+            (1, 1, UnknownKey, "lisen"),
+            (3, 9, Conflict, "listen.http"),
+            (7, 25, OutOfRange, "instances.siem.batch.max_events"),
+            (7, 28, UnknownKey, "instances.siem.batch.max_byts"),
+            (8, 22, WrongType, "instances.siem.retry.initial"),
+            (10, 54, UnknownReference, "instances.siem.destinations.primary.credential"),
+            (11, 20, OutOfRange, "instances.siem.limits.fuel"),
+            (13, 5, Missing, "instances.archive.connector"),
+            (13, 20, Interpolation, "instances.archive.config.path"),
+            (14, 3, DuplicateKey, "archive"),
+            (20, 21, UnknownReference, "routes[0].to[0].instance"),
+            (21, 1, Unsupported, "alerts"),
+        ],
+    );
+}
+
+#[test]
+fn a_fault_reads_well() {
+    let faults = bad("data_dir: ./data\ndrain: 30\n");
+    assert_eq!(
+        faults[0].to_string(),
+        "bulkhead.yaml:2:8: drain: `30` is not a duration such as 250ms, 30s, 5m, 24h or 30d\n 2 | drain: 30\n   |        ^^\n   = the unit is missing\n"
+    );
+    assert_eq!(
+        faults[0].to_json(),
+        serde_json::json!({
+            "code": "config.wrong_type", "file": "bulkhead.yaml", "line": 2, "column": 8, "key": "drain",
+            "message": "`30` is not a duration such as 250ms, 30s, 5m, 24h or 30d", "hint": "the unit is missing",
+        })
+    );
+}
+
+#[test]
+fn columns_count_characters() {
+    check(
+        "instances: {\"é\u{1f600}\": {}}\n",
+        &[(1, 13, FaultKind::WrongType, "instances.é\u{1f600}"), (1, 19, FaultKind::Missing, "instances.é\u{1f600}.connector")],
+    );
+}
+
+#[test]
+fn unknown_keys_name_the_nearest() {
+    check_words("jornal: {}", "unknown key", "did you mean `journal`?");
+    check_words("zzzzzzzzz: {}", "unknown key", "possible are data_dir, listen");
+    check_words(&instance("concurency: 2"), "unknown key", "did you mean `concurrency`?");
+    check_words(&instance("limits: {feul: 1G}"), "unknown limit", "did you mean `fuel`?");
+    check_words("journal: {max_byes: 1GiB}", "unknown key", "did you mean `max_bytes`?");
+    check_words("telemetry: {log: {format: jsno}}", "`jsno` is not possible", "did you mean `json`?");
+    check_words("credentials: {a: {type: beerer, token: 12345678}}", "`beerer` is no type known here", "did you mean `bearer`?");
+    check_words("credentials: {a: {type: oauth2, token: 12345678}}", "`oauth2` is no type known here", "possible are header, query, basic, bearer, hmac");
+    check_words("filters: [{type: rate_limit, max_events_per_second: 1}]", "is no type", "did you mean `rate_limiting`?");
+    check_words("filters: [{min_severity: low}]", "`type` is missing", "severity_threshold");
+}
+
+#[test]
+fn types_and_ranges() {
+    check_words("listen: []", "expected a map, found a list", "api, http");
+    check_words("routes: {}", "expected a list, found a map", "- ");
+    check_words("instances: 7", "expected a map of names, found a single value", "");
+    check_words("drain: [30s]", "expected a duration such as", "");
+    check_words("drain:", "has no value", "remove the key to have the default, 30s");
+    check_words("drain: unlimited", "everything has a limit", "from 0ms to 1h");
+    check_words("drain: 2h", "`2h` is out of range", "from 0ms to 1h");
+    check_words("journal: {max_bytes: 0}", "`0` is out of range", "from 256KiB");
+    check_words("journal: {max_bytes: 1000}", "`1000` is out of range", "from 256KiB");
+    check_words("dead_letters: {max_bytes: none}", "everything has a limit", "from 1MiB");
+    check_words("delivery: {max_concurrent: -1}", "everything has a limit", "from 1 to 10000");
+    check_words(&instance("concurrency: 0"), "out of range", "from 1 to 1024");
+    check_words(&instance("concurrency: 4.5"), "not a whole number", "");
+    check_words(&instance("retry: {multiplier: 0.5}"), "out of range", "from 1 to 100");
+    check_words(&instance("retry: {max_attempts: 0}"), "out of range", "from 1");
+    check_words(&instance("retry: {max_elapsed: null}"), "has no value", "24h");
+    check_words(&instance("retry: {initial: 2m}"), "`initial` is longer than `max`", "raise");
+    check_words(&instance("limits: {memory: 1GiB}"), "out of range", "from 1B to 512MiB");
+    check_words(&instance("limits: {deadline: 0s}"), "out of range", "");
+    check_words(&instance("rate_limit: {burst: 5}"), "`events_per_second` is missing", "");
+    check_words(&instance("ordering: stric"), "not possible", "did you mean `strict`?");
+    check_words(&instance("config: [1]"), "expected a map", "");
+    check_words(&instance("config: {x: .nan}"), "no form in JSON", "");
+    check_words(&instance("connector: splunk-hec@1.2").replace("connector: file\n    ", ""), "is not a name", "letters");
+    check_words("instances: {\"a b\": {connector: file}}", "not a name", "letters");
+    check_words("listen: {http: {strict: yes}}", "`yes` is not true or false", "");
+    check_words("listen: {http: {tenant: ACME}}", "is not a tenant", "");
+    check_words("listen: {http: example.org:80}", "is not an address", "");
+    check_words("listen: {http: 127.0.0.1}", "is not an address", "");
+    check_words("telemetry: {log: {level: louder}}", "not a level", "possible are error");
+    check_words("telemetry: {log: {level: inof}}", "not a level", "did you mean `info`?");
+    check_words("telemetry: {log: {level: 'info,a=loud'}}", "telemetry.log.level", "");
+}
+
+#[test]
+fn routes_are_checked() {
+    let with = |when: &str| format!("{}routes: [{{id: a, when: {when}, to: [{{instance: one, format: json}}]}}]", instance("{}").replace("    {}\n", ""));
+    good(&with("{always: true}"));
+    check_words(&with("{}"), "says nothing", "always: true");
+    check_words(&with("{not: {}}"), "says nothing", "");
+    check_words(&with("{or: [{always: true}, {}]}"), "says nothing", "");
+    check_words(&with("{and: []}"), "0 entries; from 1", "");
+    check_words(&with("{always: false}"), "is not true", "");
+    check_words(&with("{severity: [low, grave]}"), "`grave` is not info, low", "");
+    check_words(&with("{min_severity: 9}"), "`9` is not info", "");
+    check_words(&with("{event_typ: x}"), "unknown key", "did you mean `event_type`?");
+    check_words(&with("{metadata_contains: {key: a}}"), "`value` is missing", "");
+    check_words(&with("{event_type: \"\"}"), "is empty", "");
+    check_words(&with(&format!("{}{{always: true}}{}", "{not: ".repeat(40), "}".repeat(40))), "nested deeper than 32", "");
+    let twice = "[{id: a, when: {always: true}, to: [{instance: one, format: json}]}, {id: a, when: {never: true}, to: [{instance: one, format: json}]}]";
+    check_words(&format!("{}routes: {twice}", instance("config: {}")), "another route has the id `a`", "");
+    check_words(&format!("{}default_route: [{{instance: two, format: json}}]", instance("config: {}")), "there is no instance `two`", "possible are one");
+    // A faulty instance is one fault, not a second one where it is named.
+    check_words("instances: {one: {}}\ndefault_route: [{instance: one, format: json}]", "`connector` is missing", "");
+}
+
+#[test]
+fn credentials_and_destinations_are_held_to_the_sandbox() {
+    check_words("credentials: {a: {type: basic, username: \"a:b\", password: 12345678}}", "has a `:`", "");
+    check_words("credentials: {a: {type: header, name: Host, value: 12345678}}", "belongs to the host", "");
+    check_words("credentials: {a: {type: hmac, scheme: standard-webhooks, secret: 12345678}}", "whsec_", "");
+    check_words("credentials: {a: {type: bearer, token: \"\"}}", "the secret is empty", "");
+    check_words("credentials: {a: {type: bearer, token: abc}}", "shorter than 6 bytes", "");
+    let with = |part: &str| instance(&format!("destinations: {{primary: {part}}}"));
+    good(&with("\"https://example.org/base\""));
+    check_words(&with("{url: \"ftp://example.org\"}"), "scheme `ftp`", "");
+    check_words(&with("{url: \"https://example.org\", methods: [post]}"), "upper-case", "");
+    check_words(&with("{url: \"https://example.org\", methods: [TRACE]}"), "never allowed", "");
+    check_words(&with("{url: \"https://example.org\", addresses: [10.0.0.0/40]}"), "no network", "");
+    check_words(&with("{url: \"http://169.254.169.254\"}"), "allow_metadata", "");
+    check_words(&instance("destinations: {Primary: \"https://example.org\"}"), "must be 1 to 64 of a-z", "");
+}
+
+#[test]
+fn listeners_beyond_this_machine_need_tokens() {
+    check_words("listen: {http: 0.0.0.0:1}", "needs `tokens`", "http: {addr");
+    check_words("listen: {api: {addr: \"[::]:1\", tokens: []}}", "needs `tokens`", "api: {addr");
+    check_words("listen: {api: 127.0.0.1:5, http: 127.0.0.1:5}", "the same address", "port");
+    good("listen: {api: 127.0.0.1:0, http: 127.0.0.1:0}");
+    check_words("listen: {http: {tokens: [\"a b c d e\"]}}", "not a bearer token", "no spaces");
+    good("listen: {http: {addr: 0.0.0.0:8781, tokens: [\"${TOKEN}\"]}}");
+    good("listen: {http: \"[::1]:8781\", api: localhost:8780}");
+}
+
+#[test]
+fn keys_of_later_versions_are_refused_unless_they_say_nothing() {
+    for part in [
+        "store: {url: postgres://x}",
+        "upload: {require_signed: true}",
+        "encryption: {fields: [/data/iban]}",
+        "alerts: {error_rate: 5%}",
+        "event_index: {enabled: true}",
+        "transports: {tcp: {connect: 10s}}",
+        "listen: {syslog: [{proto: tcp}]}",
+        "listen: {metrics: {addr: 127.0.0.1:9}}",
+        "listen: {http: {tls: {cert: /x}}}",
+        "telemetry: {otlp_endpoint: http://x}",
+        "journal: {dedup_window: 5s}",
+        "dead_letters: {retry: {interval: 5m}}",
+        "instances: {one: {connector: file, health_check: {interval: 300s}}}",
+        "instances: {one: {connector: file, destinations: {primary: {url: \"https://x\", tls: {min_version: 1.2}}}}}",
+    ] {
+        let faults = bad(part);
+        assert_eq!(faults.iter().map(|fault| fault.kind).collect::<Vec<_>>(), [FaultKind::Unsupported], "{part}: {faults:?}");
+        assert!(faults[0].message.starts_with("not supported in this version: "), "{}", faults[0]);
+    }
+    good(
+        "store: {url: null}\nupload: {require_signed: false, keys: []}\nlisten: {syslog: [], metrics: null}\njournal: {dedup_window: 0s}\ntelemetry: {otlp_endpoint: null}",
+    );
+}
+
+#[test]
+fn faults_are_bounded_and_sorted() {
+    let text: String = (0..1000).map(|at| format!("key{at}: 1\n")).collect();
+    let faults = bad(&text);
+    assert_eq!(faults.len(), 200);
+    assert!(faults.is_sorted_by_key(|fault| fault.span));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_fault() {
+    let missing = super::super::Config::load(std::path::Path::new("/no/such/file.yaml"), &super::env).expect_err("no file");
+    assert_eq!((missing.len(), missing[0].kind), (1, FaultKind::Unreadable));
+    assert!(missing[0].to_string().starts_with("/no/such/file.yaml: cannot read the file"), "{}", missing[0]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("latin1.yaml");
+    std::fs::write(&path, b"data_dir: caf\xe9").expect("written");
+    let faults = super::super::Config::load(&path, &super::env).expect_err("not UTF-8");
+    assert_eq!(faults[0].message, "the file is not UTF-8 text");
+}

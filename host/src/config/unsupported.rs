@@ -1,0 +1,54 @@
+//! Keys of the documented file that this version does not act on. They are refused rather than ignored,
+//! unless they say nothing (null, empty, `false`, `0s`). Making one work removes its row here.
+
+use super::tree::{Node, Value};
+
+/// Path of the key, `*` for a name or place, and what it is for.
+const KEYS: &[(&str, &str)] = &[
+    ("listen.metrics", "a listener of its own for metrics; /metrics is on the API listener"),
+    ("listen.syslog", "syslog listeners"),
+    ("listen.http.tls", "TLS on the intake listener"),
+    ("listen.http.client_ca", "client certificates on the intake listener"),
+    ("listen.api.tls", "TLS on the API listener"),
+    ("instances.*.destinations.*.urls", "failover between URLs"),
+    ("instances.*.destinations.*.members", "destinations whose members are discovered"),
+    ("instances.*.destinations.*.tls", "TLS settings of a destination"),
+    ("instances.*.destinations.*.verify", "destinations without verified certificates"),
+    ("instances.*.health_check", "regular health checks of receivers"),
+    ("dead_letters.retry", "automatic retries of dead letters"),
+    ("journal.dedup_window", "removal of duplicates at intake"),
+    ("store", "another store than SQLite in data_dir"),
+    ("upload", "uploads of connectors"),
+    ("telemetry.service_name", "a service name in telemetry"),
+    ("telemetry.otlp_endpoint", "export of telemetry"),
+    ("telemetry.sampling_ratio", "sampling of traces"),
+    ("transports", "settings of transports"),
+    ("encryption", "sealing of fields"),
+    ("alerts", "alerts of the host"),
+    ("event_index", "the event index"),
+];
+
+/// What a key would be for, where this version does not act on it.
+pub(super) fn purpose(path: &str) -> Option<&'static str> {
+    KEYS.iter().find(|(pattern, _)| matches(pattern, path)).map(|(_, purpose)| *purpose)
+}
+
+/// Whether a value asks for nothing.
+pub(super) fn inert(node: &Node) -> bool {
+    match &node.value {
+        Value::Scalar(scalar) => node.is_null() || matches!(scalar.text.as_str(), "false" | "0s"),
+        Value::List(items) => items.iter().all(inert),
+        Value::Map(entries) => entries.iter().all(|entry| inert(&entry.value)),
+    }
+}
+
+fn matches(pattern: &str, path: &str) -> bool {
+    let (mut pattern, mut path) = (pattern.split('.'), path.split('.'));
+    loop {
+        match (pattern.next(), path.next()) {
+            (None, None) => return true,
+            (Some(want), Some(have)) if want == "*" || want == have => {}
+            _ => return false,
+        }
+    }
+}
