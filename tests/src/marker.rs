@@ -1,50 +1,55 @@
 //! The id of a generated event: `bkm-<run>-<number>-<nanoseconds>` in hexadecimal, of fixed length and
 //! made of characters that no format escapes. A receiver finds it in any output without parsing and
-//! reads from it which event it is and when it was sent.
+//! reads from it which event it is and when it was sent. Short enough for every field that ids go to
+//! (CEF's `externalId` holds 40 characters).
 //!
 //! ```text
-//! bkm-0000002a-00000000f4e1-18b3c2a1d4e5f607
-//!     run      number       nanoseconds since 1970
+//! bkm-00002a-000000f4e1-18b3c2a1d4e5f607
+//!     run    number     nanoseconds since 1970
 //! ```
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use memchr::memmem::Finder;
 
-pub const LENGTH: usize = 42;
+pub const LENGTH: usize = 38;
 const PREFIX: &[u8] = b"bkm-";
-const NUMBER: usize = 13;
-const NANOS: usize = 26;
+const RUN: usize = 4;
+const NUMBER: usize = 11;
+const NANOS: usize = 22;
+/// Runs are below this.
+pub const RUNS: u32 = 1 << 24;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Marker {
+    /// Below 2^24.
     pub run: u32,
-    /// Below 2^48.
+    /// Below 2^40.
     pub number: u64,
     pub nanos: u64,
 }
 
 impl Marker {
     pub fn write(self, out: &mut [u8]) {
-        out[..4].copy_from_slice(PREFIX);
-        hex(u64::from(self.run), &mut out[4..12]);
-        out[12] = b'-';
-        hex(self.number, &mut out[NUMBER..25]);
-        out[25] = b'-';
+        out[..RUN].copy_from_slice(PREFIX);
+        hex(u64::from(self.run), &mut out[RUN..NUMBER - 1]);
+        out[NUMBER - 1] = b'-';
+        hex(self.number, &mut out[NUMBER..NANOS - 1]);
+        out[NANOS - 1] = b'-';
         hex(self.nanos, &mut out[NANOS..LENGTH]);
     }
 
     pub fn read(text: &[u8]) -> Option<Self> {
-        if text.len() < LENGTH || !text.starts_with(PREFIX) || text[12] != b'-' || text[25] != b'-' {
+        if text.len() < LENGTH || !text.starts_with(PREFIX) || text[NUMBER - 1] != b'-' || text[NANOS - 1] != b'-' {
             return None;
         }
-        Some(Self { run: u32::try_from(unhex(&text[4..12])?).ok()?, number: unhex(&text[NUMBER..25])?, nanos: unhex(&text[NANOS..LENGTH])? })
+        Some(Self { run: u32::try_from(unhex(&text[RUN..NUMBER - 1])?).ok()?, number: unhex(&text[NUMBER..NANOS - 1])?, nanos: unhex(&text[NANOS..LENGTH])? })
     }
 }
 
 impl std::fmt::Display for Marker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "bkm-{:08x}-{:012x}-{:016x}", self.run, self.number, self.nanos)
+        write!(f, "bkm-{:06x}-{:010x}-{:016x}", self.run, self.number, self.nanos)
     }
 }
 
@@ -132,7 +137,7 @@ mod tests {
         marker.write(&mut id);
         assert_eq!(std::str::from_utf8(&id).expect("ascii"), marker.to_string());
         let other = Marker { number: 7, ..marker };
-        let body = format!("CEF:0|bkm-|x externalId={marker} cs1={marker}\nbkm-zz{{\"id\":\"{other}\"}} bkm-0000002a-cut");
+        let body = format!("CEF:0|bkm-|x externalId={marker} cs1={marker}\nbkm-zz{{\"id\":\"{other}\"}} bkm-00002a-cut");
         let finder = Markers::finder();
         assert_eq!(Markers::new(body.as_bytes(), &finder).collect::<Vec<_>>(), [marker, other]);
         assert_eq!(Markers::new(b"", &finder).count(), 0);

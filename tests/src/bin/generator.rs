@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bulkhead_tests::args::{Args, loopback};
 use bulkhead_tests::generator::{self, Options};
+use bulkhead_tests::marker::RUNS;
 use bulkhead_tests::template::Layout;
 
 const KEYS: [&str; 12] = ["to", "path", "connections", "batch", "layout", "rate", "count", "seconds", "run", "first", "token", "acked"];
@@ -22,8 +23,8 @@ fn main() -> Result<()> {
         rate: args.get("rate")?,
         count: args.number("count", 100_000_000, 1..=100_000_000)?,
         duration: Duration::from_secs(args.number("seconds", 10, 1..=3_600)?),
-        run: args.number("run", 1, 0..=u64::from(u32::MAX))? as u32,
-        first: args.number("first", 0, 0..=1 << 40)?,
+        run: args.number("run", 1, 0..=u64::from(RUNS) - 1)? as u32,
+        first: args.number("first", 0, 0..=1 << 39)?,
         token: args.text("token").map(str::to_owned),
         reconnect: args.flag("reconnect"),
         acked: args.text("acked").map(PathBuf::from),

@@ -71,7 +71,7 @@ fn event(i: u64, second: u64, dice: &mut Dice) -> Value {
         _ => ".123456789",
     };
     json!({
-        "event_id": format!("audit-{}", dice.uuid()),
+        "event_id": format!("{}", dice.uuid()),
         "timestamp": time(second, fraction),
         "event_type": kind,
         "severity": severity,

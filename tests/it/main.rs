@@ -1,0 +1,13 @@
+//! Stories: the real binary, real sockets, real files. One test binary, so that one link serves all.
+
+mod bad_input;
+mod cli;
+mod crash;
+mod deliver;
+mod formats;
+mod independent;
+mod intake;
+mod lifecycle;
+mod observe;
+mod route;
+mod story;
