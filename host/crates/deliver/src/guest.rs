@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bulkhead_core::{BoxFuture, Connector, DeliverError, GuestFault, OpenError, RecordFormat};
+use bulkhead_core::{Connector, DeliverError, Delivery, EventBatch, GuestFault, OpenError, Outcome, RecordBatch, RecordFormat};
 
 use crate::instance::Instance;
 
@@ -45,19 +45,31 @@ impl ConnectorSlot {
         self.fresh
     }
 
-    /// Calls the guest. It is out of its place while it runs, so that a dropped future or a fault takes it along.
-    pub async fn call<T>(
-        &mut self,
-        format: &RecordFormat,
-        call: impl for<'a> FnOnce(&'a mut Box<dyn Connector>) -> BoxFuture<'a, Result<T, DeliverError>>,
-    ) -> Result<T, CallError> {
+    /// Not cancel safe: a dropped call takes the guest along, and the receiver may have seen the batch.
+    pub async fn deliver(&mut self, format: &RecordFormat, records: &RecordBatch, events: &EventBatch, attempt: u32) -> Result<Delivery, CallError> {
+        let mut guest = self.begin(format).await?;
+        let result = guest.deliver(records, events, attempt).await;
+        self.end(guest, result)
+    }
+
+    /// As [`deliver`](Self::deliver).
+    pub async fn settle(&mut self, format: &RecordFormat, tokens: &[String]) -> Result<Vec<Outcome>, CallError> {
+        let mut guest = self.begin(format).await?;
+        let result = guest.settle(tokens).await;
+        self.end(guest, result)
+    }
+
+    /// The guest is out of its place while it runs, so that a dropped future or a fault takes it along.
+    async fn begin(&mut self, format: &RecordFormat) -> Result<Box<dyn Connector>, CallError> {
         self.ready(format).await.map_err(CallError::Open)?;
-        let mut guest = self.guest.take().expect("opened above");
         self.fresh = self.calls == 0;
         self.calls += 1;
-        let result = call(&mut guest).await;
+        Ok(self.guest.take().expect("opened above"))
+    }
+
+    fn end<T>(&mut self, guest: Box<dyn Connector>, result: Result<T, DeliverError>) -> Result<T, CallError> {
         match result {
-            Err(DeliverError::Fault(GuestFault::Limit { limit: "deadline", ref value, .. })) => Err(CallError::Deadline(format!("no answer within {value}"))),
+            Err(DeliverError::Fault(GuestFault::Limit { limit: "deadline", value, .. })) => Err(CallError::Deadline(format!("no answer within {value}"))),
             Err(error @ DeliverError::Fault(_)) => Err(CallError::Deliver(error)),
             other => {
                 self.guest = Some(guest);

@@ -33,6 +33,9 @@ mod status;
 mod worker;
 mod worklist;
 
+#[cfg(test)]
+mod tests;
+
 pub use batch::BatchSettings;
 pub use breaker::{Breaker, BreakerSettings, BreakerState};
 pub use context::DeliveryParts;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bulkhead_core::{DeliverError, Delivery, Failure, FormatterSource, OpenError, Outcome, RecordBatch, RecordFormat};
+use bulkhead_core::{DeliverError, Delivery, Failure, FormatterSource, OpenError, Outcome};
 use bulkhead_format::{BatchBuilder, FormatFault, FormatterSlot, without};
 use bulkhead_store::Cause;
 use tokio::sync::mpsc;
@@ -176,12 +176,12 @@ impl Worker {
         self.lane.metrics.batches.inc();
         let delivered = if refused.is_empty() {
             let events = self.seen.fill(&projection, job.events(range));
-            send(&mut self.connector, &format, &formatted.records, events, attempt).await
+            self.connector.deliver(&format, &formatted.records, events, attempt).await
         } else {
             let places: Vec<usize> = refused.iter().map(|(place, _)| *place).collect();
             let kept: Vec<_> = job.events(range).enumerate().filter(|(place, _)| places.binary_search(place).is_err()).map(|(_, event)| event).collect();
             let events = self.seen.fill(&projection, kept.into_iter());
-            send(&mut self.connector, &format, &without(&formatted.records, &places), events, attempt).await
+            self.connector.deliver(&format, &without(&formatted.records, &places), events, attempt).await
         };
         match delivered {
             Ok(Delivery::Each(outcomes)) if outcomes.len() != count - refused.len() => {
@@ -368,7 +368,7 @@ impl Worker {
                 return Report::Confirmed(entries, Vec::new());
             }
         };
-        let answered = self.connector.call(&format, |guest| guest.settle(&tokens)).await;
+        let answered = self.connector.settle(&format, &tokens).await;
         let (now, unix_ms) = (self.context.now(), self.context.unix_ms());
         let (outcomes, end) = match answered {
             Ok(outcomes) if outcomes.len() == entries.len() => {
@@ -447,14 +447,4 @@ fn set(verdicts: &mut Vec<Verdict>, events: usize, item: usize, verdict: Verdict
 fn closed(which: &str, error: OpenError) -> Call {
     let cause = if matches!(error, OpenError::Refused(_)) { HoldCause::Configuration } else { HoldCause::Quarantine };
     Call::Closed { cause, text: format!("{which}: {error}") }
-}
-
-async fn send(
-    connector: &mut ConnectorSlot,
-    format: &RecordFormat,
-    records: &RecordBatch,
-    events: &bulkhead_core::EventBatch,
-    attempt: u32,
-) -> Result<Delivery, CallError> {
-    connector.call(format, |guest| guest.deliver(records, events, attempt)).await
 }

@@ -1,0 +1,7 @@
+//! The room as a whole: real journal, real store, guests and receiver in memory, time under control.
+
+mod faults;
+mod flow;
+mod order;
+mod rig;
+mod survive;
