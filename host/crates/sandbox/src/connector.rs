@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bulkhead_core::{
-    BatchLimits, BoxFuture, Connector, ConnectorSource, DeliverError, Delivery, EventBatch, GuestFault, OpenError, Outcome, Projection, RecordBatch, RecordFormat,
+    BatchLimits, BoxFuture, Connector, ConnectorSource, DeliverError, Delivery, EventBatch, GuestFault, OpenError, Outcome, Projection, RecordBatch,
+    RecordFormat,
 };
 use tokio::time::timeout_at;
 use wasmtime::Store;

@@ -160,7 +160,9 @@ mod tests {
         let rejected = types::Delivery::All(types::Outcome::Rejected("x\u{1b}".repeat(5 << 20)));
         let Ok(Delivery::All(Outcome::Rejected { reason })) = delivery(rejected, 2, &none) else { panic!("rejected") };
         assert!(reason.len() < 9 * MAX_REASON && !reason.contains('\u{1b}'), "{}", reason.len());
-        let Ok(Delivery::All(Outcome::Retry { after })) = delivery(types::Delivery::All(types::Outcome::Retry(Some(u64::MAX))), 1, &none) else { panic!("retry") };
+        let Ok(Delivery::All(Outcome::Retry { after })) = delivery(types::Delivery::All(types::Outcome::Retry(Some(u64::MAX))), 1, &none) else {
+            panic!("retry")
+        };
         assert_eq!(after, Some(Duration::from_millis(u64::MAX)));
         let pending = |token: &str| types::Delivery::All(types::Outcome::Pending(types::Pending { token: token.into(), poll_after: 1 }));
         assert!(matches!(delivery(pending("t"), 1, &none), Ok(Delivery::All(Outcome::Pending { .. }))));

@@ -139,7 +139,8 @@ impl Credential {
             let bytes = match scheme {
                 Scheme::Datavault => written.expose_secret().as_bytes().to_vec(),
                 Scheme::StandardWebhooks => {
-                    let digits = written.expose_secret().strip_prefix("whsec_").ok_or_else(|| fault("a Standard Webhooks secret begins with `whsec_`".into()))?;
+                    let digits =
+                        written.expose_secret().strip_prefix("whsec_").ok_or_else(|| fault("a Standard Webhooks secret begins with `whsec_`".into()))?;
                     let bytes = STANDARD.decode(digits).map_err(|_| fault("what follows `whsec_` is not base64".into()))?;
                     if bytes.len() < MIN_SECRET {
                         return Err(fault(format!("the secret has {} bytes; at least 24 are usual", bytes.len())));
@@ -251,7 +252,8 @@ fn header_value(value: &SecretString) -> Result<HeaderValue, ()> {
 fn check_secret(name: &str, value: &SecretString) -> Result<(), CredentialError> {
     let length = value.expose_secret().len();
     if length < MIN_SECRET {
-        let problem = format!("the secret has {length} bytes; with fewer than {MIN_SECRET} it could not be taken out of answers and logs without destroying them");
+        let problem =
+            format!("the secret has {length} bytes; with fewer than {MIN_SECRET} it could not be taken out of answers and logs without destroying them");
         return Err(CredentialError { name: name.into(), problem });
     }
     Ok(())

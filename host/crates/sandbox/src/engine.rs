@@ -51,11 +51,20 @@ fn config() -> Config {
     config
 }
 
-/// The engine with its ticker. The ticker's thread ends when the last handle goes.
+/// The engine with its ticker. The ticker's thread ends when the last handle goes: whoever can run a
+/// guest keeps the epochs going.
 #[derive(Clone)]
 pub struct Ticking {
     pub engine: Engine,
-    pub ticker: Arc<Ticker>,
+    handle: Arc<Handle>,
+}
+
+struct Handle(Arc<Ticker>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
 }
 
 /// Counts epochs while guests run; sleeps while none does.
@@ -101,7 +110,11 @@ impl Ticking {
                 }
             })
             .map_err(EngineError::Thread)?;
-        Ok(Self { engine, ticker })
+        Ok(Self { engine, handle: Arc::new(Handle(ticker)) })
+    }
+
+    pub fn ticker(&self) -> &Arc<Ticker> {
+        &self.handle.0
     }
 }
 
@@ -122,8 +135,7 @@ impl Ticker {
         Running(Arc::clone(self))
     }
 
-    /// Ends the thread.
-    pub fn stop(&self) {
+    fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
         let _lock = self.sleep.lock().unwrap_or_else(PoisonError::into_inner);
         self.wake.notify_one();
@@ -174,10 +186,10 @@ mod tests {
             }
             false
         };
-        assert!(until(&|| ticking.ticker.asleep.load(Ordering::SeqCst)), "never fell asleep");
-        let (guard, before) = (ticking.ticker.run(), ticking.ticker.now());
-        assert!(until(&|| ticking.ticker.now() > before), "never woke");
+        assert!(until(&|| ticking.ticker().asleep.load(Ordering::SeqCst)), "never fell asleep");
+        let (guard, before) = (ticking.ticker().run(), ticking.ticker().now());
+        assert!(until(&|| ticking.ticker().now() > before), "never woke");
         drop(guard);
-        assert_eq!(ticking.ticker.running.load(Ordering::SeqCst), 0);
+        assert_eq!(ticking.ticker().running.load(Ordering::SeqCst), 0);
     }
 }

@@ -101,10 +101,26 @@ pub const INTERFACES: &[(&str, &str)] = &[
 /// WASI interfaces that are always there and lead nowhere: clocks stand still, random numbers repeat,
 /// there are no files, no environment and no arguments.
 pub const INERT: &[&str] = &[
-    "wasi:io/error", "wasi:io/poll", "wasi:io/streams", "wasi:cli/environment", "wasi:cli/exit", "wasi:cli/stdin", "wasi:cli/stdout",
-    "wasi:cli/stderr", "wasi:cli/terminal-input", "wasi:cli/terminal-output", "wasi:cli/terminal-stdin", "wasi:cli/terminal-stdout",
-    "wasi:cli/terminal-stderr", "wasi:clocks/wall-clock", "wasi:clocks/monotonic-clock", "wasi:random/random", "wasi:random/insecure",
-    "wasi:random/insecure-seed", "wasi:filesystem/types", "wasi:filesystem/preopens",
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/stderr",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:cli/terminal-stderr",
+    "wasi:clocks/wall-clock",
+    "wasi:clocks/monotonic-clock",
+    "wasi:random/random",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:filesystem/types",
+    "wasi:filesystem/preopens",
 ];
 
 impl Inspection {
@@ -140,7 +156,15 @@ impl Inspection {
         }
         if kind == Kind::Formatter {
             // The formatter's world has nothing that reaches outside.
-            unknown.extend(names.imports.iter().filter(|import| import.starts_with(PACKAGE) && !["log", "types"].iter().any(|name| import[PACKAGE.len()..].split('@').next() == Some(name))).cloned());
+            unknown.extend(
+                names
+                    .imports
+                    .iter()
+                    .filter(|import| {
+                        import.starts_with(PACKAGE) && !["log", "types"].iter().any(|name| import[PACKAGE.len()..].split('@').next() == Some(name))
+                    })
+                    .cloned(),
+            );
         }
         if !unknown.is_empty() {
             return Err(InspectError::UnknownImports { names: unknown.into_iter().map(|name| hint(&name)).collect() });
@@ -150,7 +174,9 @@ impl Inspection {
             if manifest.kind != kind {
                 contradictions.push(format!("the manifest says {}, the exports say {}", manifest.kind.name(), kind.name()));
             }
-            for (name, declared) in [("http", !manifest.wants.destinations.is_empty()), ("files", !manifest.wants.files.is_empty()), ("state", manifest.wants.state.is_some())] {
+            for (name, declared) in
+                [("http", !manifest.wants.destinations.is_empty()), ("files", !manifest.wants.files.is_empty()), ("state", manifest.wants.state.is_some())]
+            {
                 let reaches = capabilities.contains(name) || (name == "http" && (capabilities.contains("tcp") || capabilities.contains("udp")));
                 if declared != reaches {
                     let says = if declared { "names" } else { "does not name" };

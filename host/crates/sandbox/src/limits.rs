@@ -172,7 +172,9 @@ impl Limits {
 
 /// A number with its unit, as messages and documents write it.
 pub fn written(unit: Unit, value: u64) -> String {
-    let scaled = |steps: [(u64, &'static str); 3]| steps.into_iter().find(|(step, _)| value >= *step && value.is_multiple_of(*step)).map(|(step, name)| (value / step, name));
+    let scaled = |steps: [(u64, &'static str); 3]| {
+        steps.into_iter().find(|(step, _)| value >= *step && value.is_multiple_of(*step)).map(|(step, name)| (value / step, name))
+    };
     match unit {
         Unit::Count => value.to_string(),
         Unit::Fuel => match scaled([(1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")]) {

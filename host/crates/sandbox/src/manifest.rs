@@ -113,7 +113,8 @@ impl Manifest {
     }
 
     fn check(&self) -> Result<(), String> {
-        let plain = |name: &str| !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b));
+        let plain =
+            |name: &str| !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b));
         if !plain(&self.name) {
             return Err("has a name that is not 1 to 64 of a-z, 0-9, -, _ and .".into());
         }
@@ -124,9 +125,8 @@ impl Manifest {
         if let Some(bad) = self.accepts.iter().find(|name| !plain(name)) {
             return Err(format!("accepts the format `{}`, which is no format name", bad.escape_default().take(64).collect::<String>()));
         }
-        let destinations = self.wants.destinations.iter().flat_map(|wanted| {
-            [Some(&wanted.name), wanted.reason.as_ref()].into_iter().flatten().chain(&wanted.methods)
-        });
+        let destinations =
+            self.wants.destinations.iter().flat_map(|wanted| [Some(&wanted.name), wanted.reason.as_ref()].into_iter().flatten().chain(&wanted.methods));
         let files = self.wants.files.iter().flat_map(|wanted| [Some(&wanted.name), wanted.access.as_ref(), wanted.reason.as_ref()].into_iter().flatten());
         let texts = [Some(&self.version), self.vendor.as_ref(), self.system.as_ref(), self.docs.as_ref()];
         for text in texts.into_iter().flatten().chain(&self.operations).chain(destinations).chain(files) {

@@ -121,12 +121,6 @@ struct Inner {
     series: GuestSeries,
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.ticking.ticker.stop();
-    }
-}
-
 impl fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sandbox").field("settings", &self.0.settings).finish_non_exhaustive()
@@ -148,8 +142,7 @@ impl Sandbox {
     /// Checks and compiles a component, or takes it from the cache. Blocks for as long as compiling
     /// takes (tenths of a second to many seconds): call it where that is allowed.
     pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Component, LoadError> {
-        let inspection =
-            Inspection::read(bytes, self.0.settings.component_size).map_err(|source| LoadError::Inspect { name: name.into(), source })?;
+        let inspection = Inspection::read(bytes, self.0.settings.component_size).map_err(|source| LoadError::Inspect { name: name.into(), source })?;
         for contradiction in &inspection.contradictions {
             tracing::warn!(component = name, contradiction, "the manifest contradicts the component; the component counts");
         }
@@ -176,8 +169,7 @@ impl Sandbox {
         let redactor = Arc::new(Redactor::new(secrets));
         let clock = Arc::clone(&self.0.settings.clock);
         let shared_instance: Arc<str> = instance.as_str().into();
-        let destinations: BTreeMap<String, Destination> =
-            destinations.into_iter().map(|destination| (destination.name().to_owned(), destination)).collect();
+        let destinations: BTreeMap<String, Destination> = destinations.into_iter().map(|destination| (destination.name().to_owned(), destination)).collect();
         let egress = Egress::new(
             &instance,
             destinations,
@@ -235,7 +227,8 @@ impl Sandbox {
         if component.kind() != wanted {
             return Err(SetupError::Kind { component: component.name().into(), is: component.kind().name(), wanted: wanted.name() });
         }
-        let missing: Vec<String> = component.inspection().capabilities.iter().filter(|name| !grants.links(name)).map(|name| format!("{name} ({})", remedy(name))).collect();
+        let missing: Vec<String> =
+            component.inspection().capabilities.iter().filter(|name| !grants.links(name)).map(|name| format!("{name} ({})", remedy(name))).collect();
         if !missing.is_empty() {
             return Err(SetupError::NotGranted { component: component.name().into(), instance: instance.into(), missing });
         }
@@ -269,3 +262,6 @@ fn check_config(config: &str, instance: &str) -> Result<(), SetupError> {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

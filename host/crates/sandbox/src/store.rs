@@ -171,7 +171,7 @@ impl Factory {
             wasi,
             table,
             limiter: Limiter::new(&self.limits),
-            meter: Meter { ticker: Arc::clone(&self.ticking.ticker), used: 0, budget, entered: 0, waited: 0 },
+            meter: Meter { ticker: Arc::clone(self.ticking.ticker()), used: 0, budget, entered: 0, waited: 0 },
             log,
             capabilities: self.capabilities.clone(),
             deadline: Instant::now(),
@@ -218,7 +218,7 @@ impl Factory {
             guest.times.wall.store(self.clock.unix_nanos(), Ordering::Relaxed);
             guest.times.monotonic.store(u64::try_from(self.clock.monotonic().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
-        Ok(Begun { deadline, started: self.clock.monotonic(), _running: self.ticking.ticker.run() })
+        Ok(Begun { deadline, started: self.clock.monotonic(), _running: self.ticking.ticker().run() })
     }
 
     /// Books what the call used and turns its end into a result.

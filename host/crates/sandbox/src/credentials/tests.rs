@@ -32,7 +32,13 @@ fn simple_kinds() {
 #[test]
 fn published_signatures() {
     for (key, id, time, body, want) in [
-        ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
+        (
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            1_614_265_330,
+            r#"{"test": 2432232314}"#,
+            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+        ),
         (
             "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
             "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk",

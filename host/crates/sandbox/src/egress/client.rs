@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write as _;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bulkhead_core::Clock;
@@ -19,6 +19,7 @@ use url::{Position, Url};
 use super::redact::Redactor;
 use super::resolve::{Checked, NotAllowed};
 use super::{Allowed, Asked, Destination, Refusal, RefusalKind, Resolve, decide, retry_after};
+use crate::host::log::Rate;
 use crate::limits::{Limit, Limits};
 
 const CONNECT: Duration = Duration::from_secs(10);
@@ -26,6 +27,8 @@ const IDLE: Duration = Duration::from_secs(60);
 const USER_AGENT: &str = concat!("bulkhead/", env!("CARGO_PKG_VERSION"));
 /// Bodies from this size on are compressed away from the executor's threads.
 const COMPRESS_ASIDE: usize = 32 << 10;
+/// Refusals that reach the host's log; the rest is in the metrics only.
+const REFUSALS_A_SECOND: u64 = 5;
 /// Longest text about a failure that a guest sees.
 const MAX_TEXT: usize = 256;
 
@@ -93,6 +96,8 @@ pub struct Egress {
     limits: Arc<Limits>,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
+    /// Refusals that are logged: a guest can ask a million times a second.
+    said: Mutex<Rate>,
 }
 
 impl fmt::Debug for Egress {
@@ -113,7 +118,18 @@ impl Egress {
     ) -> Self {
         let clients = destinations.keys().map(|name| (name.clone(), OnceLock::new())).collect();
         let permits = Semaphore::new(limits.size(Limit::HttpConcurrent).min(Semaphore::MAX_PERMITS));
-        Self { instance: instance.into(), destinations, clients, resolver, permits, redactor, limits, metrics, clock }
+        Self {
+            instance: instance.into(),
+            destinations,
+            clients,
+            resolver,
+            permits,
+            redactor,
+            limits,
+            metrics,
+            clock,
+            said: Mutex::new(Rate::new(REFUSALS_A_SECOND)),
+        }
     }
 
     pub fn destinations(&self) -> &BTreeMap<String, Destination> {
@@ -136,7 +152,9 @@ impl Egress {
             Err(error) => error.label(),
         };
         self.metrics.egress(&self.instance, named, label).inc();
-        if let Err(SendError::Refused(refusal)) = &result {
+        if let Err(SendError::Refused(refusal)) = &result
+            && self.said.lock().unwrap_or_else(PoisonError::into_inner).take(self.clock.monotonic())
+        {
             tracing::warn!(instance = self.instance, destination = named, rule = refusal.rule, reason = refusal.text, "egress refused");
         }
         result
@@ -199,8 +217,7 @@ impl Egress {
             return Err(SendError::Limit(format!("the answer's header: {}", self.limits.refusal(Limit::HttpHeaderBytes, size as u64))));
         }
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|field| retry_after::parse(field.as_bytes(), now));
-        let headers =
-            response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), self.redactor.bytes(value.as_bytes()).into_owned())).collect();
+        let headers = response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), self.redactor.bytes(value.as_bytes()).into_owned())).collect();
         let most = self.limits.size(Limit::HttpResponse);
         // A secret on the edge is read whole, redacted, then cut.
         let read_most = most.saturating_add(self.redactor.longest()).saturating_add(1);

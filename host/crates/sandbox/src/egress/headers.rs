@@ -7,8 +7,24 @@ use crate::limits::{Limit, Limits};
 
 /// Names that decide where a request goes, how it is framed, or who it claims to be from.
 const HOST_OWNED: &[&str] = &[
-    "host", "authorization", "connection", "keep-alive", "te", "trailer", "upgrade", "transfer-encoding", "content-length",
-    "accept-encoding", "expect", "forwarded", "user-agent", "http2-settings", "cookie", "via", "max-forwards", "x-real-ip",
+    "host",
+    "authorization",
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "upgrade",
+    "transfer-encoding",
+    "content-length",
+    "accept-encoding",
+    "expect",
+    "forwarded",
+    "user-agent",
+    "http2-settings",
+    "cookie",
+    "via",
+    "max-forwards",
+    "x-real-ip",
 ];
 const HOST_OWNED_PREFIXES: &[&str] = &["proxy-", "x-forwarded-", "sec-", ":"];
 
@@ -44,9 +60,13 @@ pub(super) fn build(fields: &[(String, Vec<u8>)], gzip: bool, taken: &[&str], li
         let parsed = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| Refusal::invalid(RULE, format!("header {i} `{}` is no field name (RFC 9110 §5.1)", shown())))?;
         if let Some(byte) = value.iter().find(|byte| !(0x20..0x7f).contains(*byte) && **byte != b'\t') {
-            return Err(Refusal::invalid(RULE, format!("the value of header {i} `{}` has the byte 0x{byte:02x}; allowed are visible ASCII, space and tab", shown())));
+            return Err(Refusal::invalid(
+                RULE,
+                format!("the value of header {i} `{}` has the byte 0x{byte:02x}; allowed are visible ASCII, space and tab", shown()),
+            ));
         }
-        let parsed_value = HeaderValue::from_bytes(value).map_err(|_| Refusal::invalid(RULE, format!("the value of header {i} `{}` is not a field value", shown())))?;
+        let parsed_value =
+            HeaderValue::from_bytes(value).map_err(|_| Refusal::invalid(RULE, format!("the value of header {i} `{}` is not a field value", shown())))?;
         map.append(parsed, parsed_value);
     }
     Ok(map)
@@ -78,9 +98,27 @@ mod tests {
         check("content-type", b"application/json", Ok(()));
         check("content-type", b"", Ok(()));
         for owned in [
-            "host", "authorization", "proxy-authorization", "proxy-connection", "connection", "te", "upgrade", "transfer-encoding",
-            "content-length", "accept-encoding", "expect", "forwarded", "x-forwarded-for", "x-forwarded-host", "keep-alive", "trailer",
-            "user-agent", "content-encoding", "cookie", ":authority", ":path",
+            "host",
+            "authorization",
+            "proxy-authorization",
+            "proxy-connection",
+            "connection",
+            "te",
+            "upgrade",
+            "transfer-encoding",
+            "content-length",
+            "accept-encoding",
+            "expect",
+            "forwarded",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "keep-alive",
+            "trailer",
+            "user-agent",
+            "content-encoding",
+            "cookie",
+            ":authority",
+            ":path",
         ] {
             check(owned, b"x", Err((RefusalKind::Denied, "belongs to the host")));
         }

@@ -182,8 +182,8 @@ fn append(dir: &Dir, path: &Path, bytes: &[u8], sync: bool) -> Result<u64, wit::
 }
 
 fn sync_directory(dir: &Dir, path: &Path) -> io::Result<()> {
-    let opened = if path.as_os_str().is_empty() { dir.try_clone()? } else { dir.open_dir(path)? };
-    opened.into_std_file().sync_all()
+    // As a file: handles of `open_dir` are for names only and cannot be synced.
+    dir.open(if path.as_os_str().is_empty() { Path::new(".") } else { path })?.sync_all()
 }
 
 /// Size of a regular file. Pipes and devices, which could block for ever, are refused.

@@ -134,7 +134,8 @@ impl StateStore for MemoryState {
         let mut all = self.lock();
         let values = all.entry(scope.clone()).or_default();
         let others = values.iter().filter(|(other, _)| *other != key);
-        let (keys, bytes) = others.fold((1, (key.len() + value.len()) as u64), |(keys, bytes), (key, value)| (keys + 1, bytes + (key.len() + value.len()) as u64));
+        let (keys, bytes) =
+            others.fold((1, (key.len() + value.len()) as u64), |(keys, bytes), (key, value)| (keys + 1, bytes + (key.len() + value.len()) as u64));
         let result = if keys > quota.max_keys {
             Err(StateError::Keys { keys })
         } else if bytes > quota.max_bytes {

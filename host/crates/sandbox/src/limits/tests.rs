@@ -52,8 +52,5 @@ fn a_fault_says_what_how_much_and_which_key() {
     let limits = Limits::default();
     assert_eq!(limits.fault(Limit::Fuel).to_string(), "fuel of 1G reached; raise `limits.fuel` to allow more");
     assert_eq!(limits.fault(Limit::Deadline).to_string(), "deadline of 30s reached; raise `limits.deadline` to allow more");
-    assert_eq!(
-        limits.refusal(Limit::HttpRequest, 9 << 20),
-        "http_request of 8 MiB reached: 9 MiB asked for; raise `limits.http_request` to allow more"
-    );
+    assert_eq!(limits.refusal(Limit::HttpRequest, 9 << 20), "http_request of 8 MiB reached: 9 MiB asked for; raise `limits.http_request` to allow more");
 }

@@ -144,8 +144,15 @@ fn links_of_receivers_become_paths_or_are_refused() {
     assert_eq!(relative("https://h.example/apix/v1"), Err(4));
     assert_eq!(relative("https://h.example/api/v1/../../x"), Err(3));
     for other in [
-        "http://h.example/api/v1", "https://h.example:8443/api/v1", "https://h.example.evil/api/v1", "https://h.example@evil/api/v1", "//h.example/api/v1",
-        "https://H.example/api/v1", "/api/v1", "", "javascript:alert(1)",
+        "http://h.example/api/v1",
+        "https://h.example:8443/api/v1",
+        "https://h.example.evil/api/v1",
+        "https://h.example@evil/api/v1",
+        "//h.example/api/v1",
+        "https://H.example/api/v1",
+        "/api/v1",
+        "",
+        "javascript:alert(1)",
     ] {
         assert_eq!(relative(other), Err(1), "{other}");
     }
