@@ -54,16 +54,15 @@ fn as_text(component: &str, found: &Inspection) -> String {
         text.push_str(&format!("  - {sentence}\n"));
     }
     if let Some(manifest) = &found.manifest {
-        let wants = &manifest.wants;
-        if !wants.destinations.is_empty() || !wants.files.is_empty() {
+        if !manifest.wants.is_empty() {
             text.push_str("\nIt asks for:\n");
-            for wanted in &wants.destinations {
-                text.push_str(&format!("  - destination `{}` ({}): {}\n", wanted.name, wanted.methods.join(", "), wanted.reason.as_deref().unwrap_or("no reason given")));
-            }
-            for wanted in &wants.files {
-                let access = wanted.access.as_deref().unwrap_or("read");
-                text.push_str(&format!("  - directory `{}` ({access}): {}\n", wanted.name, wanted.reason.as_deref().unwrap_or("no reason given")));
-            }
+        }
+        for want in &manifest.wants {
+            let parts = [want.methods.join(", "), want.paths.join(", "), want.access.clone().unwrap_or_default()];
+            let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            let name = want.name.as_ref().map(|name| format!(" `{name}`")).unwrap_or_default();
+            let detail = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join("; ")) };
+            text.push_str(&format!("  - {}{name}{detail}: {}\n", want.interface, want.reason.as_deref().unwrap_or("no reason given")));
         }
     }
     for contradiction in &found.contradictions {

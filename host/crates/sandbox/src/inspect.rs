@@ -174,10 +174,9 @@ impl Inspection {
             if manifest.kind != kind {
                 contradictions.push(format!("the manifest says {}, the exports say {}", manifest.kind.name(), kind.name()));
             }
-            for (name, declared) in
-                [("http", !manifest.wants.destinations.is_empty()), ("files", !manifest.wants.files.is_empty()), ("state", manifest.wants.state.is_some())]
-            {
-                let reaches = capabilities.contains(name) || (name == "http" && (capabilities.contains("tcp") || capabilities.contains("udp")));
+            for name in ["http", "tcp", "udp", "files", "state", "credentials"] {
+                let declared = manifest.wants.iter().any(|want| want.interface == name);
+                let reaches = capabilities.contains(name);
                 if declared != reaches {
                     let says = if declared { "names" } else { "does not name" };
                     contradictions.push(format!("the manifest {says} wishes for {name}, the imports say {}", if reaches { "yes" } else { "no" }));

@@ -34,5 +34,5 @@ pub use host::log::{Level, LogSink, TracingSink};
 pub use host::state::{MemoryState, StateError, StateQuota, StateScope, StateStore};
 pub use inspect::{CONTRACT, InspectError, Inspection, Version, inspect};
 pub use limits::{Limit, LimitError, Limits};
-pub use manifest::{Kind, Manifest, SECTION as MANIFEST_SECTION, WantedDestination, WantedFiles, WantedLimits, Wants};
+pub use manifest::{Kind, Manifest, SECTION as MANIFEST_SECTION, Want, WantedLimits};
 pub use sandbox::{ConnectorGrants, FormatterGrants, Sandbox, SandboxError, SandboxSettings, SetupError};

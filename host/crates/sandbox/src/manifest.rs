@@ -50,7 +50,7 @@ pub struct Manifest {
     #[serde(default)]
     pub config_schema: Option<Box<RawValue>>,
     #[serde(default)]
-    pub wants: Wants,
+    pub wants: Vec<Want>,
     /// Link to the documentation.
     #[serde(default)]
     pub docs: Option<String>,
@@ -67,30 +67,20 @@ pub struct WantedLimits {
     pub concurrency: Option<u32>,
 }
 
-/// What it would like to be granted, each with a reason.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct Wants {
-    #[serde(default)]
-    pub destinations: Vec<WantedDestination>,
-    #[serde(default)]
-    pub files: Vec<WantedFiles>,
-    /// `true`, or the reason.
-    #[serde(default)]
-    pub state: Option<serde_json::Value>,
-}
-
+/// Something it would like to be granted, with a reason.
 #[derive(Debug, Clone, Deserialize)]
-pub struct WantedDestination {
-    pub name: String,
+pub struct Want {
+    /// Interface of the contract, for example `http`.
+    pub interface: String,
+    /// Name of the destination or directory, where the interface has any.
+    #[serde(default)]
+    pub name: Option<String>,
     #[serde(default)]
     pub methods: Vec<String>,
+    /// Path prefixes below the destination.
     #[serde(default)]
-    pub reason: Option<String>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub struct WantedFiles {
-    pub name: String,
+    pub paths: Vec<String>,
+    /// `read` or `write`, for files.
     #[serde(default)]
     pub access: Option<String>,
     #[serde(default)]
@@ -119,17 +109,18 @@ impl Manifest {
             return Err("has a name that is not 1 to 64 of a-z, 0-9, -, _ and .".into());
         }
         let lists = [&self.operations, &self.accepts];
-        if lists.iter().any(|list| list.len() > MAX_LIST) || self.wants.destinations.len() > MAX_LIST || self.wants.files.len() > MAX_LIST {
+        if lists.iter().any(|list| list.len() > MAX_LIST) || self.wants.len() > MAX_LIST {
             return Err(format!("has a list of more than {MAX_LIST} entries"));
         }
         if let Some(bad) = self.accepts.iter().find(|name| !plain(name)) {
             return Err(format!("accepts the format `{}`, which is no format name", bad.escape_default().take(64).collect::<String>()));
         }
-        let destinations =
-            self.wants.destinations.iter().flat_map(|wanted| [Some(&wanted.name), wanted.reason.as_ref()].into_iter().flatten().chain(&wanted.methods));
-        let files = self.wants.files.iter().flat_map(|wanted| [Some(&wanted.name), wanted.access.as_ref(), wanted.reason.as_ref()].into_iter().flatten());
+        let wants = self.wants.iter().flat_map(|want| {
+            let one = [Some(&want.interface), want.name.as_ref(), want.access.as_ref(), want.reason.as_ref()];
+            one.into_iter().flatten().chain(&want.methods).chain(&want.paths)
+        });
         let texts = [Some(&self.version), self.vendor.as_ref(), self.system.as_ref(), self.docs.as_ref()];
-        for text in texts.into_iter().flatten().chain(&self.operations).chain(destinations).chain(files) {
+        for text in texts.into_iter().flatten().chain(&self.operations).chain(wants) {
             if text.len() > MAX_TEXT || text.chars().any(char::is_control) {
                 return Err(format!("has a text with control characters or of more than {MAX_TEXT} bytes"));
             }
@@ -154,7 +145,7 @@ mod tests {
         let manifest = Manifest::parse(
             br#"{"name":"splunk-hec","version":"1.2.0","kind":"connector","vendor":"Bulkhead","system":"splunk","operations":["deliver","check"],
                 "accepts":["json","cef"],"limits":{"max_events":500},"config_schema":{"type":"object","x":1e400},
-                "wants":{"destinations":[{"name":"primary","methods":["POST"],"reason":"the collector"}],"state":true},"docs":"https://docs.example","later":[1]}"#,
+                "wants":[{"interface":"http","name":"primary","methods":["POST"],"reason":"the collector"},{"interface":"state","reason":"the cursor"}],"docs":"https://docs.example","later":[1]}"#,
         )
         .expect("parses");
         assert_eq!((manifest.name.as_str(), manifest.kind, manifest.limits.max_events), ("splunk-hec", Kind::Connector, Some(500)));
@@ -173,7 +164,7 @@ mod tests {
         bad(r#"{"name":"a","version":"1","kind":"connector","accepts":["x y"]}"#, "no format name");
         bad(&format!(r#"{{"name":"a","version":"{}","kind":"connector"}}"#, "v".repeat(2_000)), "more than 1024");
         bad(&format!(r#"{{"name":"a","version":"1","kind":"connector","config_schema":{}"#, "[".repeat(100_000)), "no manifest");
-        bad(&format!(r#"{{"name":"a","version":"1","kind":"connector","wants":{{"state":{}"#, "[".repeat(100_000)), "recursion limit");
+        bad(&format!(r#"{{"name":"a","version":"1","kind":"connector","wants":[{{"later":{}"#, "[".repeat(100_000)), "recursion limit");
         bad(&format!(r#"{{"name":"a","version":"1","kind":"connector","operations":[{}""]}}"#, "\"\",".repeat(300)), "more than 256");
         bad(&" ".repeat(MAX_SECTION + 1), "at most 262144");
         assert!(Manifest::parse(b"{\"name\":\"a\xff\"}").expect_err("not text").contains("no manifest"));

@@ -103,7 +103,7 @@ fn unknown_imports_are_listed() {
 
 #[test]
 fn imports_say_what_it_can_reach_and_win_over_the_section() {
-    let section = section(SECTION, r#"{"name":"quiet","version":"1","kind":"formatter","wants":{"files":[{"name":"primary"}]}}"#);
+    let section = section(SECTION, r#"{"name":"quiet","version":"1","kind":"formatter","wants":[{"interface":"files","name":"primary"}]}"#);
     let imports =
         r#"(import "bulkhead:connector/http@0.1.0" (instance)) (import "bulkhead:connector/log@0.1.0" (instance)) (import "wasi:io/poll@0.2.6" (instance))"#;
     let inspection = Inspection::read(&wasm(&format!("(component {imports} {CONNECTOR} {section})")), 1 << 20).expect("reads");
