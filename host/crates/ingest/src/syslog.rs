@@ -7,7 +7,5 @@ mod framing;
 mod listener;
 mod message;
 
-pub use event::SyslogNormaliser;
-pub use framing::{Deframer, Framing, FramingError};
+pub use framing::Framing;
 pub use listener::{Proto, SyslogSettings, serve_tcp, serve_udp};
-pub use message::{Message, Version, elements};

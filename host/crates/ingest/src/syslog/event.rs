@@ -63,7 +63,11 @@ impl SyslogNormaliser {
 
 fn source(message: &Message<'_>) -> String {
     // A URI reference: what is not unreserved is escaped (RFC 3986 §2.3).
-    let part = |text: &str| text.bytes().map(|b| if b.is_ascii_alphanumeric() || b"-._~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect::<String>();
+    let part = |text: &str| {
+        text.bytes()
+            .map(|b| if b.is_ascii_alphanumeric() || b"-._~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+            .collect::<String>()
+    };
     match (message.hostname, message.app_name) {
         (Some(host), Some(app)) => format!("syslog://{}/{}", part(host), part(app)),
         (Some(host), None) => format!("syslog://{}", part(host)),

@@ -187,7 +187,15 @@ fn bsd_time(text: &str) -> Option<&str> {
     let b = time.as_bytes();
     let digits = |range: std::ops::Range<usize>| b[range].iter().all(u8::is_ascii_digit);
     let day = (b[4] == b' ' || b[4].is_ascii_digit()) && b[5].is_ascii_digit();
-    let fits = MONTHS.contains(&time.get(..3)?) && b[3] == b' ' && day && b[6] == b' ' && digits(7..9) && b[9] == b':' && digits(10..12) && b[12] == b':' && digits(13..15);
+    let fits = MONTHS.contains(&time.get(..3)?)
+        && b[3] == b' '
+        && day
+        && b[6] == b' '
+        && digits(7..9)
+        && b[9] == b':'
+        && digits(10..12)
+        && b[12] == b':'
+        && digits(13..15);
     (fits && rest.starts_with(' ')).then_some(time)
 }
 

@@ -48,7 +48,14 @@ fn rfc_3164_as_devices_send_it() {
     check("<34>Oct  1 22:14:15 su: no host", Message { app_name: Some("su"), content: "no host", ..base });
     check(
         "<34>2026-01-02T03:04:05+01:00 fw01 CEF:0|a|b|1|x|y|3|",
-        Message { timestamp: Some("2026-01-02T03:04:05+01:00"), hostname: Some("fw01"), app_name: Some("CEF"), content: "0|a|b|1|x|y|3|", version: Version::Rfc3164, ..pri(34) },
+        Message {
+            timestamp: Some("2026-01-02T03:04:05+01:00"),
+            hostname: Some("fw01"),
+            app_name: Some("CEF"),
+            content: "0|a|b|1|x|y|3|",
+            version: Version::Rfc3164,
+            ..pri(34)
+        },
     );
 }
 
