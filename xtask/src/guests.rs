@@ -52,7 +52,7 @@ struct Manifest {
     tested: Vec<String>,
     #[serde(default)]
     operations: Vec<Operation>,
-    /// Formats that a connector takes: names, media types, or `*`.
+    /// Names of the formats that a connector takes; any where empty.
     #[serde(default)]
     accepts: Vec<String>,
     #[serde(default)]

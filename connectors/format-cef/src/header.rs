@@ -29,7 +29,7 @@ pub struct Header<'a> {
     pub version: Value<'a>,
     pub class_id: Value<'a>,
     pub name: Value<'a>,
-    pub severity: Option<u8>,
+    pub severity: u8,
 }
 
 impl Header<'_> {
@@ -39,10 +39,7 @@ impl Header<'_> {
             out.escaped_text::<HeaderEscape>(value, limit);
             out.literal(b"|");
         }
-        match self.severity {
-            Some(number) => out.unsigned(u64::from(number)),
-            None => out.literal(b"Unknown"),
-        }
+        out.unsigned(u64::from(self.severity));
         out.literal(b"|");
     }
 }

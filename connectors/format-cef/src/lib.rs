@@ -74,6 +74,9 @@ pub struct Severities {
     high: u8,
     #[config(default = 10, max = 10)]
     critical: u8,
+    /// For events that have none. The standard also knows the word `Unknown`, but many parsers do not.
+    #[config(default = 0, max = 10)]
+    unknown: u8,
 }
 
 #[derive(Debug)]
@@ -82,16 +85,16 @@ pub struct Cef {
 }
 
 impl Cef {
-    /// The severity of the header; an event without one is `Unknown`, as the standard allows.
-    fn severity(&self, event: &Event<'_>) -> Option<u8> {
+    /// The severity of the header.
+    fn severity(&self, event: &Event<'_>) -> u8 {
         let map = &self.settings.severity;
         match event.get(field::SEVERITY).raw() {
-            b"info" => Some(map.info),
-            b"low" => Some(map.low),
-            b"medium" => Some(map.medium),
-            b"high" => Some(map.high),
-            b"critical" => Some(map.critical),
-            _ => None,
+            b"info" => map.info,
+            b"low" => map.low,
+            b"medium" => map.medium,
+            b"high" => map.high,
+            b"critical" => map.critical,
+            _ => map.unknown,
         }
     }
 

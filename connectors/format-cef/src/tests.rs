@@ -70,7 +70,7 @@ fn intelliguard_events() {
         event,
         r#"CEF:0|Ac\|me|Mail"Shield"|9|authentication|login|8|start=1795164178000 end=1795164178000 suser=CORP\\mallory dvchost=vpn-1 src=198.51.100.7 shost=vpn-1 smac=00:00:5e:00:53:01 c6a3=2001:db8::1 c6a3Label=Destination IPv6 Address dpt=443 destinationServiceName=https cat=iam act=login outcome=failure cn1=97 cn1Label=Threat Confidence cs1=malicious cs1Label=Threat Reputation cs2=JP cs2Label=Source Country externalId=0b9e"#,
     );
-    check("", r#"{"data":{"event":{"type":"x"}}}"#, "CEF:0|Bulkhead|Audit Events|1.0|x|x|Unknown|");
+    check("", r#"{"data":{"event":{"type":"x"}}}"#, "CEF:0|Bulkhead|Audit Events|1.0|x|x|0|");
 }
 
 #[test]
@@ -78,9 +78,9 @@ fn other_events() {
     check(
         r#"{"receipt_time":true}"#,
         r#"{"id":"1","source":"/billing/eu","type":"com.example.paid","time":"2026-11-20T08:42:58.5Z","received":"2026-11-20T08:43:00Z","subject":"inv/1","classification":"confidential","compliance":["sox"],"srcip":"web-1","dstip":"192.0.2.1","dstport":"443","process":"nginx","data":{"message":"a=b\nc\\d|e"}}"#,
-        r"CEF:0|Bulkhead|/billing/eu|1.0|com.example.paid|com.example.paid|Unknown|rt=1795164180000 start=1795164178500 end=1795164178500 deviceProcessName=nginx shost=web-1 dst=192.0.2.1 dpt=443 sourceServiceName=/billing/eu cs2=confidential cs2Label=Data Classification cs3=sox cs3Label=Active Compliance Profiles cs6=inv/1 cs6Label=Subject externalId=1 msg=a\=b\nc\\d|e",
+        r"CEF:0|Bulkhead|/billing/eu|1.0|com.example.paid|com.example.paid|0|rt=1795164180000 start=1795164178500 end=1795164178500 deviceProcessName=nginx shost=web-1 dst=192.0.2.1 dpt=443 sourceServiceName=/billing/eu cs2=confidential cs2Label=Data Classification cs3=sox cs3Label=Active Compliance Profiles cs6=inv/1 cs6Label=Subject externalId=1 msg=a\=b\nc\\d|e",
     );
-    check("{}", "{}", "CEF:0|Bulkhead|Audit Events|1.0|event|event|Unknown|");
+    check("{}", "{}", "CEF:0|Bulkhead|Audit Events|1.0|event|event|0|");
     check("{}", r#"{"severity":"info"}"#, "CEF:0|Bulkhead|Audit Events|1.0|event|event|2|");
 }
 
@@ -89,7 +89,7 @@ fn hostile_values_stay_inside_their_field() {
     check(
         r#"{"device_vendor":"A|B\\C","device_product":"P=Q"}"#,
         r#"{"type":"x|y\\z\n|10|act=forged","user":"u act=x\ncs1=y\\","host":" h ","outcome":"\u0000\u001b[31m","category":"  ","action":"\t"}"#,
-        r"CEF:0|A\|B\\C|P=Q|1.0|x\|y\\z \|10\|act=forged|x\|y\\z \|10\|act=forged|Unknown|suser=u act\=x\ncs1\=y\\ dvchost=h outcome=  [31m",
+        r"CEF:0|A\|B\\C|P=Q|1.0|x\|y\\z \|10\|act=forged|x\|y\\z \|10\|act=forged|0|suser=u act\=x\ncs1\=y\\ dvchost=h outcome=  [31m",
     );
 }
 

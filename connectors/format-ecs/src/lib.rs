@@ -47,6 +47,9 @@ pub struct Settings {
     /// Values of `event.severity`.
     #[config(default)]
     severity: Severities,
+    /// Adds `event.created`, the time at which Bulkhead received the event.
+    #[config(default = false)]
+    receipt_time: bool,
 }
 
 /// `event.severity` by event severity.
@@ -72,7 +75,7 @@ pub struct Ecs {
 }
 
 impl Ecs {
-    fn severity(&self, event: &Event<'_>) -> Option<u32> {
+    pub(crate) fn severity(&self, event: &Event<'_>) -> Option<u32> {
         let map = &self.settings.severity;
         match event.get(field::SEVERITY).raw() {
             b"info" => Some(map.info),
@@ -152,7 +155,7 @@ impl Formatter for Ecs {
         if message.is_string() {
             document.json(b"\"message\":", message);
         }
-        sets::event(event, &class, self.severity(event), &mut document);
+        sets::event(event, &class, self, &mut document);
         sets::actors(event, &mut document);
         sets::network(event, &mut document);
         sets::related(event, &mut document);

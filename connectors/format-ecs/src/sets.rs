@@ -6,7 +6,7 @@ use bulkhead_sdk::{Event, Kind, Timestamp, Value};
 
 use crate::class::Class;
 use crate::object::Object;
-use crate::{field, text};
+use crate::{Ecs, field, text};
 
 /// Top-level names that documents use, and which the own key must not take.
 pub const NAMES: [&str; 18] = [
@@ -14,7 +14,7 @@ pub const NAMES: [&str; 18] = [
     "error",
 ];
 
-pub fn event(event: &Event<'_>, class: &Class, severity: Option<u32>, document: &mut Object<'_>) {
+pub fn event(event: &Event<'_>, class: &Class, ecs: &Ecs, document: &mut Object<'_>) {
     document.object(b"\"event\":{", |set| {
         set.text(b"\"kind\":", class.kind);
         set.keyword(b"\"id\":", event.get(field::ID));
@@ -30,11 +30,13 @@ pub fn event(event: &Event<'_>, class: &Class, severity: Option<u32>, document: 
         if let Some(outcome) = class.outcome {
             set.text(b"\"outcome\":", outcome);
         }
-        if let Some(severity) = severity {
+        if let Some(severity) = ecs.severity(event) {
             set.integer(b"\"severity\":", i64::from(severity));
         }
         set.keyword(b"\"hash\":", event.get(field::INTEGRITY_HASH));
-        if let Some(moment) = Timestamp::parse(event.get(field::RECEIVED).raw()) {
+        if ecs.settings.receipt_time
+            && let Some(moment) = Timestamp::parse(event.get(field::RECEIVED).raw())
+        {
             set.time(b"\"created\":", moment);
         }
         if let Some(moment) = Timestamp::parse(event.get(field::STARTED).raw()) {

@@ -13,7 +13,7 @@ vendor = "Acme"
 kind = "connector"
 system = "Acme Log"
 operations = ["deliver", "check"]
-accepts = ["*"]
+accepts = ["json"]
 docs = "https://example.com"
 [limits]
 max_events = 10
@@ -37,7 +37,7 @@ fn a_manifest_ends_up_in_the_component() {
         json,
         serde_json::json!({
             "contract": 1, "name": "sample", "version": "1.2.3", "vendor": "Acme", "kind": "connector", "system": "Acme Log", "tested": [],
-            "operations": ["deliver", "check"], "accepts": ["*"], "limits": {"max_events": 10},
+            "operations": ["deliver", "check"], "accepts": ["json"], "limits": {"max_events": 10},
             "wants": [{"interface": "http", "name": "primary", "methods": ["POST"], "reason": "to deliver"}],
             "metrics": [], "docs": "https://example.com", "config_schema": {"type": "object", "properties": {}}
         })
@@ -55,7 +55,6 @@ fn faults_are_named() {
     check_refused("name = \"sample\"", "name = \"other\"", "belongs into a folder `other`");
     check_refused("kind = \"connector\"", "kind = \"formatter\"", "belongs into a folder `format-sample`");
     check_refused("\"deliver\", \"check\"", "", "`operations` is empty");
-    check_refused("accepts = [\"*\"]", "", "`accepts` is empty");
     check_refused("to deliver", " ", "has no reason");
     check_refused("max_events", "max_event", "unknown field `max_event`");
     check_refused("interface = \"http\"", "interface = \"ftp\"", "unknown variant `ftp`");

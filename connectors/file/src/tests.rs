@@ -1,0 +1,74 @@
+use bulkhead_sdk::native::{self, EventText, NativeConnector};
+
+use super::*;
+
+fn connector(config: &str) -> NativeConnector<File> {
+    native::reset();
+    native::connector(config, &RecordFormat::new("cef", "text/plain")).unwrap()
+}
+
+fn deliver(file: &mut NativeConnector<File>, records: &[&str]) {
+    let batch: Vec<_> = records.iter().map(|record| (*record, EventText::new("{}"))).collect();
+    assert_eq!(file.deliver_texts(&batch), Ok(Delivery::accepted()));
+}
+
+#[track_caller]
+fn check(path: &str, want: Option<&str>) {
+    assert_eq!(native::file("primary", path).map(|bytes| String::from_utf8(bytes).unwrap()).as_deref(), want, "{path}");
+}
+
+#[test]
+fn records_are_lines() {
+    let mut file = connector(r#"{"path":"logs/a.log"}"#);
+    deliver(&mut file, &["one", "two\n", ""]);
+    deliver(&mut file, &["three\n", "four\n"]);
+    check("logs/a.log", Some("one\ntwo\n\nthree\nfour\n"));
+}
+
+#[test]
+fn rotation_keeps_what_it_says() {
+    let mut file = connector(r#"{"path":"a.log","rotate":{"max_bytes":10,"keep":2}}"#);
+    for record in ["first", "1234", "second", "third", "fourth"] {
+        deliver(&mut file, &[record]);
+    }
+    // "first\n" + "1234\n" would be 11 bytes.
+    check("a.log", Some("fourth\n"));
+    check("a.log.1", Some("third\n"));
+    check("a.log.2", Some("second\n"));
+    check("a.log.3", None);
+    // A batch larger than a file has one of its own.
+    deliver(&mut file, &["a line of twenty-five bytes"]);
+    check("a.log", Some("a line of twenty-five bytes\n"));
+    check("a.log.1", Some("fourth\n"));
+}
+
+#[test]
+fn a_file_that_was_there_counts() {
+    let mut file = connector(r#"{"path":"a.log","rotate":{"max_bytes":"10B"}}"#);
+    bulkhead_sdk::files::append("primary", "a.log", b"12345678\n", false).unwrap();
+    deliver(&mut file, &["x"]);
+    check("a.log", Some("x\n"));
+    check("a.log.1", Some("12345678\n"));
+    assert_eq!(file.connector.check(), Ok("a.log holds 2 bytes".to_owned()));
+}
+
+#[test]
+fn a_gap_left_by_a_stop_between_renames_loses_nothing() {
+    let mut file = connector(r#"{"path":"a.log","rotate":{"max_bytes":4,"keep":3}}"#);
+    for (path, text) in [("a.log", "cur\n"), ("a.log.1", "old\n"), ("a.log.3", "oldest\n")] {
+        bulkhead_sdk::files::append("primary", path, text.as_bytes(), false).unwrap();
+    }
+    deliver(&mut file, &["new"]);
+    for (path, text) in [("a.log", "new\n"), ("a.log.1", "cur\n"), ("a.log.2", "old\n"), ("a.log.3", "oldest\n")] {
+        check(path, Some(text));
+    }
+}
+
+#[test]
+fn paths_that_lead_out_are_refused() {
+    for path in ["/etc/x", "../x", "a/../../x", "a//b", ".", "a/", "a\\\\b"] {
+        let error = native::connector::<File>(&format!(r#"{{"path":"{path}"}}"#), &RecordFormat::new("json", "application/json")).unwrap_err();
+        assert!(error.contains("must be relative"), "{error}");
+    }
+    assert!(native::connector::<File>("{}", &RecordFormat::new("json", "application/json")).unwrap_err().contains("`path` is missing"));
+}
