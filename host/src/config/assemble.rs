@@ -94,7 +94,7 @@ fn listeners(listen: &Fields, faults: &mut Faults) -> (ApiListener, HttpIntakeSe
             Some("give each listener a port of its own".into()),
         );
     }
-    (ApiListener { addr: addr(api), tokens: secrets(api.list("tokens")), span: listen.span("api") }, intake(http))
+    (ApiListener { addr: addr(api), tokens: secrets(api.list("tokens")) }, intake(http))
 }
 
 fn addr(fields: &Fields) -> SocketAddr {

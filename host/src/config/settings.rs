@@ -17,7 +17,6 @@ pub struct ApiListener {
     pub addr: SocketAddr,
     /// One of these must come with a request. Empty only for a loopback address: none is needed.
     pub tokens: Vec<SecretString>,
-    pub span: Span,
 }
 
 /// A configured connector.

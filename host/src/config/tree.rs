@@ -86,7 +86,7 @@ pub(super) fn parse(text: &str, faults: &mut Faults) -> Option<Node> {
         faults.push(FaultKind::Syntax, Span::default(), "", message, None);
         return None;
     }
-    let mut builder = Builder { parser: Parser::new_from_str(text), faults, anchors: HashMap::new(), nodes: 0, text: 0 };
+    let mut builder = Builder { parser: Parser::new_from_str(text), faults, anchors: HashMap::new(), nodes: 0, text: 0, path: String::new() };
     match builder.document() {
         Ok(node) => Some(node),
         Err(Stop { span, message, hint }) => {
@@ -116,6 +116,8 @@ struct Builder<'a, 'f> {
     anchors: HashMap<usize, (Node, usize, usize)>,
     nodes: usize,
     text: usize,
+    /// Of the value that is being read.
+    path: String,
 }
 
 impl<'a> Builder<'a, '_> {
@@ -194,7 +196,8 @@ impl<'a> Builder<'a, '_> {
             if event == Event::SequenceEnd {
                 return Ok(Node { span: at, value: Value::List(items) });
             }
-            items.push(self.node(event, span, depth + 1)?);
+            let item = format!("[{}]", items.len());
+            items.push(self.child(&item, event, span, depth)?);
         }
     }
 
@@ -213,19 +216,15 @@ impl<'a> Builder<'a, '_> {
             };
             self.count(1, key.len(), key_span)?;
             let (event, span) = self.next()?;
-            let value = self.node(event, span, depth + 1)?;
+            let value = self.child(&key, event, span, depth)?;
             if key == "<<" {
                 merged.push(value);
                 continue;
             }
             if let Some(first) = seen.get(&key) {
-                self.faults.push(
-                    FaultKind::DuplicateKey,
-                    key_span,
-                    key,
-                    format!("given twice; the first is in line {}", first.line),
-                    Some("keep one of the two".into()),
-                );
+                let key = if self.path.is_empty() { key } else { format!("{}.{key}", self.path) };
+                let message = format!("given twice; the first is in line {}", first.line);
+                self.faults.push(FaultKind::DuplicateKey, key_span, key, message, Some("keep one of the two".into()));
                 value.scalars(&mut |span, _| self.faults.veil.push(span));
                 continue;
             }
@@ -236,6 +235,17 @@ impl<'a> Builder<'a, '_> {
             merge(&mut entries, value, &mut self.faults.veil)?;
         }
         Ok(Node::map(at, entries))
+    }
+
+    fn child(&mut self, step: &str, event: Event<'a>, span: Span, depth: usize) -> Result<Node, Stop> {
+        let length = self.path.len();
+        if length > 0 && !step.starts_with('[') {
+            self.path.push('.');
+        }
+        self.path.extend(step.chars().take(64));
+        let node = self.node(event, span, depth + 1);
+        self.path.truncate(length);
+        node
     }
 
     fn count(&mut self, nodes: usize, bytes: usize, at: Span) -> Result<(), Stop> {

@@ -2,11 +2,12 @@
 //! in place, and only strings with escapes are decoded.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use bulkhead_core::{Attr, EventRef, Kind, Severity};
 
 use crate::json_scan::{member, scalars};
-use crate::names::{Name, TypeName};
+use crate::names::{FoldedType, Name, TypeName};
 
 /// Deepest nesting of `and`, `or`, `not`: conditions are evaluated recursively.
 pub const MAX_DEPTH: usize = 32;
@@ -102,12 +103,17 @@ impl FromIterator<Severity> for SeveritySet {
 /// An event while rules look at it: what nearly every rule asks for is found once.
 pub(crate) struct View<'a> {
     event: EventRef<'a>,
-    event_type: Cow<'a, [u8]>,
+    event_type: OnceCell<FoldedType>,
 }
 
 impl<'a> View<'a> {
     pub(crate) fn new(event: &EventRef<'a>) -> Self {
-        Self { event: *event, event_type: text(event, Attr::Type).unwrap_or_default() }
+        Self { event: *event, event_type: OnceCell::new() }
+    }
+
+    /// Found by the first rule that asks.
+    fn event_type(&self) -> &FoldedType {
+        self.event_type.get_or_init(|| FoldedType::new(&self.text(Attr::Type).unwrap_or_default()))
     }
 
     pub(crate) fn severity(&self) -> Severity {
@@ -115,12 +121,12 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn is_of(&self, types: &[TypeName]) -> bool {
-        types.iter().any(|wanted| wanted.matches(&self.event_type))
+        types.iter().any(|wanted| wanted.matches(self.event_type()))
     }
 
     /// A copybook `PerformanceMeasurement`, in either spelling.
     pub(crate) fn is_performance(&self) -> bool {
-        crate::names::is_performance(&self.event_type)
+        self.event_type().is_performance()
     }
 
     pub(crate) fn classified_as(&self, names: &[Name]) -> bool {

@@ -32,33 +32,68 @@ impl TypeName {
     pub fn new(written: &str) -> Self {
         match written.strip_suffix('*') {
             Some(namespace) if namespace.ends_with('.') => Self { name: fold(namespace.as_bytes()).collect(), below: true },
-            _ => Self { name: fold(without_copybook(written.as_bytes())).collect(), below: false },
+            _ => Self { name: without_copybook(&fold(written.as_bytes()).collect::<Vec<_>>()).into(), below: false },
         }
     }
 
-    pub fn matches(&self, event_type: &[u8]) -> bool {
+    pub fn matches(&self, event_type: &FoldedType) -> bool {
         if self.below {
-            let mut folded = fold(event_type);
-            return self.name.iter().all(|byte| folded.next() == Some(*byte)) && folded.next().is_some();
+            return event_type.name().strip_prefix(&*self.name).is_some_and(|rest| !rest.is_empty());
         }
-        fold(without_copybook(event_type)).eq(self.name.iter().copied())
+        event_type.name()[event_type.namespace..] == *self.name
     }
 }
 
-/// Whether a type is copybook's `PerformanceMeasurement`.
-pub(crate) fn is_performance(event_type: &[u8]) -> bool {
-    fold(without_copybook(event_type)).eq(*b"performancemeasurement")
+/// An event's type, folded once for all rules.
+#[derive(Debug, Clone)]
+pub struct FoldedType {
+    /// Nearly every type fits, so that nothing is allocated.
+    short: [u8; Self::SHORT],
+    length: usize,
+    long: Vec<u8>,
+    /// Length of copybook's namespace, if it has that.
+    namespace: usize,
+}
+
+impl FoldedType {
+    const SHORT: usize = 64;
+
+    pub fn new(event_type: &[u8]) -> Self {
+        let mut folded = Self { short: [0; Self::SHORT], length: 0, long: Vec::new(), namespace: 0 };
+        if event_type.len() > Self::SHORT {
+            folded.long = fold(event_type).collect();
+        } else {
+            // Without a branch: every byte is written, separators are written over.
+            for byte in event_type {
+                folded.short[folded.length] = byte.to_ascii_lowercase();
+                folded.length += usize::from(!is_separator(*byte));
+            }
+        }
+        folded.namespace = folded.name().len() - without_copybook(folded.name()).len();
+        folded
+    }
+
+    fn name(&self) -> &[u8] {
+        if self.long.is_empty() { &self.short[..self.length] } else { &self.long }
+    }
+
+    /// Whether it is copybook's `PerformanceMeasurement`.
+    pub(crate) fn is_performance(&self) -> bool {
+        self.name()[self.namespace..] == *b"performancemeasurement"
+    }
 }
 
 fn fold(name: &[u8]) -> impl Iterator<Item = u8> + '_ {
-    name.iter().filter(|byte| !matches!(byte, b'_' | b'-' | b' ')).map(u8::to_ascii_lowercase)
+    name.iter().filter(|byte| !is_separator(**byte)).map(u8::to_ascii_lowercase)
 }
 
-fn without_copybook(name: &[u8]) -> &[u8] {
-    match name.split_at_checked(COPYBOOK.len()) {
-        Some((namespace, rest)) if namespace.eq_ignore_ascii_case(COPYBOOK) => rest,
-        _ => name,
-    }
+fn is_separator(byte: u8) -> bool {
+    matches!(byte, b'_' | b'-' | b' ')
+}
+
+/// Takes the namespace off a folded type.
+fn without_copybook(folded: &[u8]) -> &[u8] {
+    folded.strip_prefix(COPYBOOK).unwrap_or(folded)
 }
 
 #[cfg(test)]

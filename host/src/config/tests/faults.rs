@@ -56,7 +56,7 @@ alerts: {response_time: 5s}
             (11, 20, OutOfRange, "instances.siem.limits.fuel"),
             (13, 5, Missing, "instances.archive.connector"),
             (13, 20, Interpolation, "instances.archive.config.path"),
-            (14, 3, DuplicateKey, "archive"),
+            (14, 3, DuplicateKey, "instances.archive"),
             (20, 21, UnknownReference, "routes[0].to[0].instance"),
             (21, 1, Unsupported, "alerts"),
         ],

@@ -1,8 +1,8 @@
-use super::{Name, TypeName};
+use super::{FoldedType, Name, TypeName};
 
 #[track_caller]
 fn check_type(rule: &str, event: &str, want: bool) {
-    assert_eq!(TypeName::new(rule).matches(event.as_bytes()), want, "rule {rule}, event {event}");
+    assert_eq!(TypeName::new(rule).matches(&FoldedType::new(event.as_bytes())), want, "rule {rule}, event {event}");
 }
 
 #[test]
@@ -28,6 +28,7 @@ fn a_namespace_matches_what_is_below_it() {
     check_type("llm.data-vault.*", "llm.data-vaults.x", false);
     check_type("copybook.*", "copybook.access_event", true);
     check_type("copybook.*", "record.incident", false);
+    check_type("copybook.*", "CopyBook.AccessEvent", true);
 }
 
 #[test]
@@ -42,4 +43,16 @@ fn classifications_and_profiles_match_in_both_spellings() {
     ] {
         assert_eq!(Name::new(rule).matches(event.as_bytes()), want, "rule {rule}, event {event}");
     }
+}
+
+#[test]
+fn long_types_are_no_different() {
+    for length in [62, 63, 64, 65, 200, 10_000] {
+        let long = "Ab_".repeat(length / 3 + 1)[..length].to_owned();
+        check_type(&long, &long.to_lowercase(), true);
+        check_type(&long, &format!("copybook.{long}"), true);
+        check_type(&long, &format!("{long}x"), false);
+        check_type("a.b.*", &format!("a.b.{long}"), true);
+    }
+    check_type("x", &"_".repeat(1000), false);
 }
