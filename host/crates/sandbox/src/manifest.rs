@@ -8,6 +8,8 @@ use serde_json::value::RawValue;
 pub const SECTION: &str = "bulkhead:manifest";
 /// Largest section; the configuration schema is most of it.
 pub const MAX_SECTION: usize = 256 << 10;
+/// The host contract that this host speaks, counted apart from the versions of the interfaces.
+pub const HOST_CONTRACT: u32 = 1;
 const MAX_TEXT: usize = 1_024;
 const MAX_LIST: usize = 256;
 
@@ -31,6 +33,9 @@ impl Kind {
 /// What a component says about itself. Unknown keys are for later hosts.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Manifest {
+    /// Host contract that it was written for; the first where absent.
+    #[serde(default)]
+    pub contract: Option<u32>,
     pub name: String,
     pub version: String,
     pub kind: Kind,
@@ -39,9 +44,15 @@ pub struct Manifest {
     /// Type of the system it speaks to, for example `splunk`.
     #[serde(default)]
     pub system: Option<String>,
+    /// Versions of that system that it was tried against.
+    #[serde(default)]
+    pub tested: Vec<String>,
     #[serde(default)]
     pub operations: Vec<String>,
-    /// Formats that a connector takes; all where empty.
+    /// Names of numbers of its own.
+    #[serde(default)]
+    pub metrics: Vec<String>,
+    /// Formats that a connector takes; all where empty or `*`.or `*`.
     #[serde(default)]
     pub accepts: Vec<String>,
     #[serde(default)]
@@ -108,11 +119,14 @@ impl Manifest {
         if !plain(&self.name) {
             return Err("has a name that is not 1 to 64 of a-z, 0-9, -, _ and .".into());
         }
-        let lists = [&self.operations, &self.accepts];
+        if let Some(wants) = self.contract.filter(|wants| *wants > HOST_CONTRACT) {
+            return Err(format!("is for host contract {wants}, this host has {HOST_CONTRACT}; use a newer host"));
+        }
+        let lists = [&self.operations, &self.accepts, &self.tested, &self.metrics];
         if lists.iter().any(|list| list.len() > MAX_LIST) || self.wants.len() > MAX_LIST {
             return Err(format!("has a list of more than {MAX_LIST} entries"));
         }
-        if let Some(bad) = self.accepts.iter().find(|name| !plain(name)) {
+        if let Some(bad) = self.accepts.iter().find(|name| !plain(name) && *name != "*") {
             return Err(format!("accepts the format `{}`, which is no format name", bad.escape_default().take(64).collect::<String>()));
         }
         let wants = self.wants.iter().flat_map(|want| {
@@ -120,7 +134,7 @@ impl Manifest {
             one.into_iter().flatten().chain(&want.methods).chain(&want.paths)
         });
         let texts = [Some(&self.version), self.vendor.as_ref(), self.system.as_ref(), self.docs.as_ref()];
-        for text in texts.into_iter().flatten().chain(&self.operations).chain(wants) {
+        for text in texts.into_iter().flatten().chain(&self.operations).chain(&self.tested).chain(&self.metrics).chain(wants) {
             if text.len() > MAX_TEXT || text.chars().any(char::is_control) {
                 return Err(format!("has a text with control characters or of more than {MAX_TEXT} bytes"));
             }
@@ -166,6 +180,7 @@ mod tests {
         bad(&format!(r#"{{"name":"a","version":"1","kind":"connector","config_schema":{}"#, "[".repeat(100_000)), "no manifest");
         bad(&format!(r#"{{"name":"a","version":"1","kind":"connector","wants":[{{"later":{}"#, "[".repeat(100_000)), "recursion limit");
         bad(&format!(r#"{{"name":"a","version":"1","kind":"connector","operations":[{}""]}}"#, "\"\",".repeat(300)), "more than 256");
+        bad(r#"{"contract":2,"name":"a","version":"1","kind":"connector"}"#, "is for host contract 2, this host has 1; use a newer host");
         bad(&" ".repeat(MAX_SECTION + 1), "at most 262144");
         assert!(Manifest::parse(b"{\"name\":\"a\xff\"}").expect_err("not text").contains("no manifest"));
     }
