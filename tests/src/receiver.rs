@@ -208,11 +208,11 @@ fn serve(stream: TcpStream, shared: &Shared) -> Result<()> {
         }
         if let Some(path) = head.path.strip_prefix("/-/") {
             let (status, body) = control(&head.method, path, connection.body(), shared);
-            write(&mut connection.stream, status, None, &body)?;
+            write(&mut connection.stream, status, &[], &body)?;
             continue;
         }
         if head.method == "GET" && head.path.starts_with("/services/collector/health") {
-            write(&mut connection.stream, 200, None, r#"{"text":"HEC is healthy","code":17}"#)?;
+            write(&mut connection.stream, 200, &[], r#"{"text":"HEC is healthy","code":17}"#)?;
             continue;
         }
         let step = lock(&shared.script).next();
@@ -255,7 +255,7 @@ fn answer(connection: &mut Connection, head: &Head, step: Step, shared: &Shared,
         }
         Step::Hang(_) => Ok(false),
         _ => {
-            write(&mut connection.stream, reply.status, reply.retry_after.as_deref(), &reply.body)?;
+            write(&mut connection.stream, reply.status, &reply.headers, &reply.body)?;
             Ok(true)
         }
     }
@@ -271,7 +271,7 @@ fn pause(wait: Duration, shared: &Shared) {
 struct Reply {
     /// 0: none.
     status: u16,
-    retry_after: Option<String>,
+    headers: Vec<(String, String)>,
     body: String,
     /// Events taken, from the front.
     taken: Taken,
@@ -286,11 +286,11 @@ enum Taken {
 impl Reply {
     fn new(status: u16, body: impl Into<String>) -> Self {
         let taken = if (200..300).contains(&status) { Taken::All } else { Taken::First(0) };
-        Self { status, retry_after: None, body: body.into(), taken }
+        Self { status, headers: Vec::new(), body: body.into(), taken }
     }
 
     fn hec(fault: hec::Fault) -> Self {
-        Self { status: fault.status, retry_after: None, body: fault.body(), taken: Taken::First(fault.index.unwrap_or(0)) }
+        Self { status: fault.status, headers: Vec::new(), body: fault.body(), taken: Taken::First(fault.index.unwrap_or(0)) }
     }
 }
 
@@ -298,10 +298,10 @@ fn reply(head: &Head, body: &[u8], step: &Step, options: &Options) -> Reply {
     let hec = head.path.starts_with("/services/collector");
     match step {
         Step::Reset | Step::Garbage | Step::Hang(_) => Reply::new(0, ""),
-        Step::Answer { status, body } => Reply::new(*status, body.as_str()),
+        Step::Answer { status, headers, body } => Reply { headers: headers.clone(), ..Reply::new(*status, body.as_str()) },
         Step::Status { status, retry_after } => {
             let body = if hec { hec_error(*status) } else { format!(r#"{{"error":"scripted {status}"}}"#) };
-            Reply { retry_after: retry_after.clone(), ..Reply::new(*status, body) }
+            Reply { headers: retry_after.iter().map(|value| ("Retry-After".to_owned(), value.clone())).collect(), ..Reply::new(*status, body) }
         }
         Step::Invalid(index) => Reply::hec(hec::Fault { code: 6, status: 400, text: "Invalid data format", index: Some(*index) }),
         Step::Accept | Step::Delay(_) if hec => collect(head, body, options),
@@ -399,11 +399,14 @@ fn control(method: &str, path: &str, body: &[u8], shared: &Shared) -> (u16, Stri
     }
 }
 
-fn write(stream: &mut TcpStream, status: u16, retry_after: Option<&str>, body: &str) -> Result<()> {
+fn write(stream: &mut TcpStream, status: u16, headers: &[(String, String)], body: &str) -> Result<()> {
     let mut wire = Vec::with_capacity(128 + body.len());
-    wire.extend_from_slice(format!("HTTP/1.1 {status} {}\r\nContent-Type: application/json\r\n", reason(status)).as_bytes());
-    if let Some(value) = retry_after {
-        wire.extend_from_slice(format!("Retry-After: {value}\r\n").as_bytes());
+    wire.extend_from_slice(format!("HTTP/1.1 {status} {}\r\n", reason(status)).as_bytes());
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+        wire.extend_from_slice(b"Content-Type: application/json\r\n");
+    }
+    for (name, value) in headers {
+        wire.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
     }
     // 204 and 304 carry no body, whatever the script says.
     let body = if matches!(status, 204 | 304) { "" } else { body };

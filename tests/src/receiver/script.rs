@@ -28,11 +28,8 @@ pub enum Step {
         status: u16,
         retry_after: Option<String>,
     },
-    /// A status with a body of its own.
-    Answer {
-        status: u16,
-        body: String,
-    },
+    /// An answer of the test's own; the length is added.
+    Answer { status: u16, headers: Vec<(String, String)>, body: String },
     Reset,
     Garbage,
     Hang(Duration),
@@ -44,6 +41,10 @@ pub enum Step {
 impl Step {
     pub fn status(status: u16) -> Self {
         Self::Status { status, retry_after: None }
+    }
+
+    pub fn answer(status: u16, body: impl Into<String>) -> Self {
+        Self::Answer { status, headers: Vec::new(), body: body.into() }
     }
 
     pub fn retry_after(status: u16, value: impl ToString) -> Self {

@@ -1,0 +1,107 @@
+//! The status table: what a receiver answers, and what the host must hear from any connector that
+//! speaks HTTP. Three events each; a credential is set, and must not show up in a log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use bulkhead_core::{DeliverError, Delivery, Failure, Outcome};
+use bulkhead_format::BatchBuilder;
+use bulkhead_sandbox::{Credential, Destination, DestinationSettings};
+use bulkhead_tests::receiver::{Script, Step};
+
+use crate::bench::{Bench, Guest, RECEIVED, refs, store};
+use crate::connector::{World, least_config};
+
+pub struct Row {
+    pub name: &'static str,
+    step: fn() -> Step,
+    want: Want,
+}
+
+#[derive(Clone, Copy)]
+enum Want {
+    Accepted,
+    /// The receiver will never take it, or people must change something: not tried again by itself.
+    Permanent,
+    Unauthorized,
+    TooLarge,
+    /// Tried again, after this wait where the receiver named one.
+    Again(Option<u64>),
+}
+
+pub static ROWS: &[Row] = &[
+    Row { name: "200", step: || Step::Accept, want: Want::Accepted },
+    Row { name: "400", step: || Step::status(400), want: Want::Permanent },
+    Row { name: "401", step: || Step::status(401), want: Want::Unauthorized },
+    Row { name: "403", step: || Step::status(403), want: Want::Unauthorized },
+    Row { name: "408", step: || Step::status(408), want: Want::Again(None) },
+    Row { name: "413", step: || Step::status(413), want: Want::TooLarge },
+    Row { name: "429", step: || Step::status(429), want: Want::Again(None) },
+    Row { name: "429_retry_after", step: || Step::retry_after(429, 7), want: Want::Again(Some(7)) },
+    Row { name: "500", step: || Step::status(500), want: Want::Again(None) },
+    Row { name: "502", step: || Step::status(502), want: Want::Again(None) },
+    Row { name: "503", step: || Step::status(503), want: Want::Again(None) },
+    Row { name: "503_retry_after", step: || Step::retry_after(503, 11), want: Want::Again(Some(11)) },
+    Row { name: "redirect", step: || Step::Answer { status: 302, headers: vec![("Location".to_owned(), "http://127.0.0.1:1/".to_owned())], body: String::new() }, want: Want::Permanent },
+    Row { name: "timeout", step: || Step::Hang(Duration::from_secs(20)), want: Want::Again(None) },
+    Row { name: "reset", step: || Step::Reset, want: Want::Again(None) },
+    Row { name: "garbage", step: || Step::Garbage, want: Want::Again(None) },
+    Row { name: "200_with_a_strange_body", step: || Step::answer(200, "<html>welcome</html>"), want: Want::Accepted },
+];
+
+const SECRET: &str = "conformance-secret-5b1f";
+
+pub fn play(bench: &Bench, guest: &Guest, row: &Row) -> Result<()> {
+    let world = World::new(Script::always((row.step)()))?;
+    let mut grants = world.grants(bench, guest)?;
+    let credential = Credential::bearer("conformance", secrecy::SecretString::from(SECRET.to_owned()))?;
+    let settings = DestinationSettings { url: world.receiver.url(), credential: Some(Arc::new(credential)), ..DestinationSettings::default() };
+    grants.destinations = vec![Destination::new("primary", settings)?];
+    let events = [r#"{"id":"1","type":"a","time":"2026-01-02T03:04:05Z"}"#, r#"{"id":"2","type":"b","time":"2026-01-02T03:04:06Z"}"#, r#"{"id":"3","message":"c"}"#];
+    let stored = store(events, RECEIVED)?;
+    let events = refs(&stored)?;
+    let (format, records) = bench.records("json", &events)?;
+    let mut connector = bench.connector(&guest.name, &least_config(bench, guest)?, &format, grants)?;
+    // A connector of one event a request is handed one event.
+    let count = connector.limits().max_events.map_or(events.len(), |most| events.len().min(most as usize));
+    let records = bulkhead_core::RecordBatch { block: records.block[..records.offsets[count] as usize].to_vec(), offsets: records.offsets[..=count].to_vec() };
+    let mut builder = BatchBuilder::default();
+    let batch = builder.fill(connector.projection(), events[..count].iter().copied());
+    let heard = bench.runtime.block_on(connector.deliver(&records, batch, 1));
+    let log = bench.log();
+    ensure!(!log.iter().any(|line| line.contains(SECRET)), "the secret is in the log: {log:?}");
+    ensure!(!format!("{heard:?}").contains(SECRET), "the secret is in the outcome: {heard:?}");
+    judge(row.want, &heard, count)
+}
+
+fn judge(want: Want, heard: &Result<Delivery, DeliverError>, count: usize) -> Result<()> {
+    let outcomes = match heard {
+        Ok(Delivery::All(outcome)) => vec![outcome.clone(); count],
+        Ok(Delivery::Each(outcomes)) => outcomes.clone(),
+        Err(DeliverError::Failure(failure)) => return judge_failure(want, failure),
+        Err(DeliverError::Fault(fault)) => bail!("the guest fails: {fault}"),
+    };
+    ensure!(outcomes.len() == count, "{} outcomes for {count} events", outcomes.len());
+    for outcome in outcomes {
+        let right = match (want, &outcome) {
+            (Want::Accepted, Outcome::Accepted { .. }) | (Want::Permanent | Want::TooLarge, Outcome::Rejected { .. }) => true,
+            (Want::Again(seconds), Outcome::Retry { after }) => *after == seconds.map(Duration::from_secs),
+            _ => false,
+        };
+        ensure!(right, "{outcome:?}");
+    }
+    Ok(())
+}
+
+fn judge_failure(want: Want, failure: &Failure) -> Result<()> {
+    let right = match (want, failure) {
+        (Want::Permanent, Failure::Configuration(_)) | (Want::Unauthorized, Failure::Unauthorized(_)) | (Want::TooLarge, Failure::TooLarge(_)) => true,
+        (Want::Again(seconds), Failure::Unavailable { after, .. }) => *after == seconds.map(Duration::from_secs),
+        // "Anything else" is tried again, but names no wait.
+        (Want::Again(None), Failure::Other(_)) => true,
+        _ => false,
+    };
+    ensure!(right, "{failure:?}");
+    Ok(())
+}
