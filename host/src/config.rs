@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_deliver::DeliverySettings;
-use bulkhead_ingest::HttpIntakeSettings;
+use bulkhead_ingest::{HttpIntakeSettings, SyslogSettings};
 use bulkhead_journal::JournalSettings;
 use bulkhead_observe::LogSettings;
 use bulkhead_route::{Filter, LaneIndex, Route};
@@ -45,6 +45,7 @@ pub struct Config {
     pub connectors_dir: PathBuf,
     pub api: ApiListener,
     pub http: HttpIntakeSettings,
+    pub syslog: Vec<SyslogSettings>,
     pub instances: Vec<Instance>,
     pub formatters: Vec<FormatterConfig>,
     /// Every pair of instance and format that a route names; [`LaneIndex`] counts in it.
@@ -91,13 +92,14 @@ impl Config {
     }
 
     fn of(root: &checked::Fields, parts: assemble::Assembled, source: Source) -> Self {
-        let assemble::Assembled { api, http, instances, formatters, lanes, routes, default_route, filters, dead_letters, journal, delivery, log } = parts;
+        let assemble::Assembled { api, http, syslog, instances, formatters, lanes, routes, default_route, filters, dead_letters, journal, delivery, log } = parts;
         let mut config = Self {
             data_dir: root.path("data_dir").unwrap_or_default(),
             connectors_dir: root.path("connectors_dir").unwrap_or_default(),
             drain: root.duration("drain").unwrap_or_default(),
             api,
             http,
+            syslog,
             instances,
             formatters,
             lanes,

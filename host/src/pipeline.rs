@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use bulkhead_core::{Clock, SystemClock};
 use bulkhead_deliver::{Delivery, DeliveryParts, Notice, RoutingTable};
+use bulkhead_ingest::{Proto, SyslogSettings};
 use bulkhead_journal::{Journal, JournalSettings, Observer, RealFs};
 use bulkhead_observe::Metrics;
 use bulkhead_route::{LaneIndex, Router, RouterError};
 use bulkhead_sandbox::{MemoryState, Sandbox, SandboxError, SandboxSettings};
 use bulkhead_store::{Store, StoreError};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api};
@@ -56,7 +57,7 @@ pub struct Host {
     /// Ends intake first, the API last.
     stop_intake: CancellationToken,
     stop_api: CancellationToken,
-    serving_intake: JoinHandle<()>,
+    serving_intake: JoinSet<()>,
     serving_api: JoinHandle<()>,
 }
 
@@ -69,6 +70,7 @@ impl Host {
         let api_listener = bind(config.api.addr, "listen.api").await?;
         let intake_listener = bind(config.http.addr, "listen.http").await?;
         let (api_addr, intake_addr) = (local(&api_listener, "listen.api")?, local(&intake_listener, "listen.http")?);
+        let syslog = bind_syslog(&config.syslog).await?;
 
         let (journal, recovery) = Journal::open(journal_settings(&config, &clock, &metrics), Arc::new(RealFs))?;
         tracing::info!(?recovery, "journal open");
@@ -98,13 +100,22 @@ impl Host {
         let delivery = Arc::new(Delivery::start(parts, instances, CancellationToken::new())?);
 
         let (stop_intake, stop_api) = (CancellationToken::new(), CancellationToken::new());
-        let serving_intake = tokio::spawn(bulkhead_ingest::serve(intake_listener, config.http, journal.clone(), metrics.clone(), clock, stop_intake.clone()));
+        let mut serving = JoinSet::new();
+        serving.spawn(bulkhead_ingest::serve(intake_listener, config.http, journal.clone(), metrics.clone(), Arc::clone(&clock), stop_intake.clone()));
+        let syslog_addrs = syslog.iter().map(|(_, settings)| settings.addr).collect::<Vec<_>>();
+        for (socket, settings) in syslog {
+            let (journal, metrics, clock, stop) = (journal.clone(), metrics.clone(), Arc::clone(&clock), stop_intake.clone());
+            match socket {
+                SyslogSocket::Tcp(listener) => serving.spawn(bulkhead_ingest::serve_tcp(listener, settings, journal, metrics, clock, stop)),
+                SyslogSocket::Udp(socket) => serving.spawn(bulkhead_ingest::serve_udp(socket, settings, journal, metrics, clock, stop)),
+            };
+        }
         let ready = Arc::new(AtomicBool::new(true));
         let api = Api { metrics, delivery: Arc::clone(&delivery), journal: journal.clone(), dead_letters, tokens: config.api.tokens.into(), ready: Arc::clone(&ready) };
         let serving_api = tokio::spawn(api::serve(api_listener, api, stop_api.clone()));
 
-        write_listening(&config.data_dir, api_addr, intake_addr).map_err(StartError::Listening)?;
-        Ok(Self { api: api_addr, intake: intake_addr, delivery, journal, ready, stop_intake, stop_api, serving_intake, serving_api })
+        write_listening(&config.data_dir, api_addr, intake_addr, &syslog_addrs).map_err(StartError::Listening)?;
+        Ok(Self { api: api_addr, intake: intake_addr, delivery, journal, ready, stop_intake, stop_api, serving_intake: serving, serving_api })
     }
 
     pub fn api(&self) -> SocketAddr {
@@ -117,12 +128,12 @@ impl Host {
 
     /// Takes no more events, delivers what it can within `limit`, and answers how many events lanes have
     /// not settled; they are on disk.
-    pub async fn drain(self, limit: Duration) -> u64 {
+    pub async fn drain(mut self, limit: Duration) -> u64 {
         let end = tokio::time::Instant::now() + limit;
         self.ready.store(false, Ordering::Relaxed);
         self.stop_intake.cancel();
         // Requests under way are answered; one that does not end is cut off with the process.
-        let _ = tokio::time::timeout_at(end, self.serving_intake).await;
+        let _ = tokio::time::timeout_at(end, async { while self.serving_intake.join_next().await.is_some() {} }).await;
         let report = self.delivery.drain(end.saturating_duration_since(tokio::time::Instant::now())).await;
         for (lane, unsettled) in &report.unsettled {
             if *unsettled > 0 {
@@ -183,6 +194,31 @@ impl Observer for JournalMetrics {
     }
 }
 
+enum SyslogSocket {
+    Tcp(TcpListener),
+    Udp(UdpSocket),
+}
+
+/// The sockets of `listen.syslog`, with the addresses that they really have.
+async fn bind_syslog(all: &[SyslogSettings]) -> Result<Vec<(SyslogSocket, SyslogSettings)>, StartError> {
+    let mut bound = Vec::new();
+    for mut settings in all.iter().cloned() {
+        let addr = settings.addr;
+        let failed = |source| StartError::Listen { addr, key: "listen.syslog", source };
+        let socket = match settings.proto {
+            Proto::Tcp => SyslogSocket::Tcp(TcpListener::bind(addr).await.map_err(failed)?),
+            Proto::Udp => SyslogSocket::Udp(UdpSocket::bind(addr).await.map_err(failed)?),
+        };
+        settings.addr = match &socket {
+            SyslogSocket::Tcp(listener) => listener.local_addr(),
+            SyslogSocket::Udp(socket) => socket.local_addr(),
+        }
+        .map_err(failed)?;
+        bound.push((socket, settings));
+    }
+    Ok(bound)
+}
+
 async fn bind(addr: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {
     TcpListener::bind(addr).await.map_err(|source| StartError::Listen { addr, key, source })
 }
@@ -192,8 +228,8 @@ fn local(listener: &TcpListener, key: &'static str) -> Result<SocketAddr, StartE
 }
 
 /// Written whole or not at all, so that a reader never sees half of it.
-fn write_listening(data_dir: &Path, api: SocketAddr, http: SocketAddr) -> std::io::Result<()> {
+fn write_listening(data_dir: &Path, api: SocketAddr, http: SocketAddr, syslog: &[SocketAddr]) -> std::io::Result<()> {
     let fresh = data_dir.join(format!("{LISTENING}.new"));
-    std::fs::write(&fresh, serde_json::json!({"api": api, "http": http, "pid": std::process::id()}).to_string())?;
+    std::fs::write(&fresh, serde_json::json!({"api": api, "http": http, "syslog": syslog, "pid": std::process::id()}).to_string())?;
     std::fs::rename(fresh, data_dir.join(LISTENING))
 }

@@ -11,3 +11,4 @@ mod lifecycle;
 mod observe;
 mod route;
 mod story;
+mod syslog;

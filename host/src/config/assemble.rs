@@ -10,7 +10,7 @@ use bulkhead_core::Tenant;
 use bulkhead_deliver::{
     BacklogSettings, BatchSettings, BreakerSettings, DeliverySettings, Jitter, OnBacklogFull, Ordering, RateSettings, RetryPolicy, Strategy,
 };
-use bulkhead_ingest::{HttpIntakeSettings, IntakeToken, Rules, ShapeRule};
+use bulkhead_ingest::{Framing, HttpIntakeSettings, IntakeToken, Proto, Rules, ShapeRule, SyslogSettings};
 use bulkhead_journal::{Durability, JournalSettings};
 use bulkhead_observe::{LogFormat, LogSettings};
 use bulkhead_route::{Filter, FilterSettings, LaneIndex, Route};
@@ -27,6 +27,7 @@ use super::settings::{ApiListener, FormatterConfig, Instance, Lane};
 pub(super) struct Assembled {
     pub api: ApiListener,
     pub http: HttpIntakeSettings,
+    pub syslog: Vec<SyslogSettings>,
     pub instances: Vec<Instance>,
     pub formatters: Vec<FormatterConfig>,
     pub lanes: Vec<Lane>,
@@ -41,6 +42,7 @@ pub(super) struct Assembled {
 
 pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Assembled {
     let (api, http) = listeners(root.map("listen"), faults);
+    let syslog = syslog(root.map("listen"), faults);
     let credentials = credentials(root, faults);
     let (rates, filters): (Vec<_>, Vec<_>) =
         routing::filters(root.list("filters")).into_iter().partition(|filter| matches!(filter, FilterSettings::RateLimiting(_)));
@@ -54,6 +56,7 @@ pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Assembled {
     Assembled {
         api,
         http,
+        syslog,
         formatters: root.named("formatters").iter().filter_map(|(name, span, value)| formatter(name, *span, value.as_map()?)).collect(),
         lanes,
         routes,
@@ -95,6 +98,29 @@ fn listeners(listen: &Fields, faults: &mut Faults) -> (ApiListener, HttpIntakeSe
         );
     }
     (ApiListener { addr: addr(api), tokens: secrets(api.list("tokens")) }, intake(http))
+}
+
+fn syslog(listen: &Fields, faults: &mut Faults) -> Vec<SyslogSettings> {
+    let mut all = Vec::new();
+    for fields in listen.list("syslog").iter().filter_map(Checked::as_map) {
+        let Some(addr) = fields.address("addr") else { continue };
+        let proto = fields.text("proto").and_then(|name| Proto::from_name(&name)).unwrap_or(Proto::Tcp);
+        let allow: Vec<_> = fields.texts("allow").iter().filter_map(|text| text.parse().ok()).collect();
+        if !addr.ip().is_loopback() && allow.is_empty() {
+            let hint = Some("name the senders' networks, for example `allow: [10.1.0.0/16]`".to_owned());
+            faults.push(FaultKind::Conflict, fields.span("addr"), "listen.syslog", "an address beyond this machine needs `allow`", hint);
+        }
+        all.push(SyslogSettings {
+            framing: fields.text("framing").and_then(|name| Framing::from_name(&name)).unwrap_or_default(),
+            allow,
+            tenant: fields.text("tenant").and_then(|name| Tenant::new(&name)).unwrap_or_default(),
+            max_message: fields.size("max_message").and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX),
+            max_connections: fields.count("max_connections").and_then(|count| usize::try_from(count).ok()).unwrap_or(1),
+            idle: fields.duration("idle").unwrap_or_default(),
+            ..SyslogSettings::new(proto, addr)
+        });
+    }
+    all
 }
 
 fn addr(fields: &Fields) -> SocketAddr {

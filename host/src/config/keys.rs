@@ -151,6 +151,26 @@ static LISTEN: Section = Section {
     keys: &[
         key("api", Short { key: "addr", map: &API }, Default("127.0.0.1:8780"), "Management API, /metrics, /livez, /readyz."),
         key("http", Short { key: "addr", map: &HTTP }, Default("127.0.0.1:8781"), "Event intake: POST /events."),
+        key("syslog", List { of: &Map(&SYSLOG), min: 0, max: 16 }, Default("[]"), "Syslog intake (RFC 5424, RFC 3164)."),
+    ],
+};
+
+static SYSLOG: Section = Section {
+    name: "syslog_listener",
+    keys: &[
+        key("proto", Choice(&["tcp", "udp"]), Default("tcp"), "Transport. UDP loses what comes faster than it is stored; use TCP where loss matters."),
+        key("addr", Address, Required, "Address and port, 127.0.0.1:514 for example; port 0 takes a free one."),
+        key(
+            "framing",
+            Choice(&["auto", "octet_counting", "newline"]),
+            Default("auto"),
+            "How messages on a TCP stream are told apart (RFC 6587); auto looks at each message's first byte.",
+        ),
+        key("allow", List { of: &Cidr, min: 0, max: 256 }, Default("[]"), "Networks that may send; needed for an address beyond this machine."),
+        key("tenant", Tenant, Default("default"), "Whose events come in here."),
+        key("max_message", Size { min: 480, max: 8 * MIB }, Default("64KiB"), "Longest message."),
+        key("max_connections", Count { min: 1, max: 100_000 }, Default("1000"), "TCP connections at the same time; more wait."),
+        key("idle", Duration { min: SECOND, max: DAY }, Default("1h"), "A TCP connection on which nothing comes for this long is closed."),
     ],
 };
 

@@ -6,7 +6,6 @@ use super::tree::{Node, Value};
 /// Path of the key, `*` for a name or place, and what it is for.
 const KEYS: &[(&str, &str)] = &[
     ("listen.metrics", "a listener of its own for metrics; /metrics is on the API listener"),
-    ("listen.syslog", "syslog listeners"),
     ("listen.http.tls", "TLS on the intake listener"),
     ("listen.http.client_ca", "client certificates on the intake listener"),
     ("listen.api.tls", "TLS on the API listener"),

@@ -1,12 +1,13 @@
 //! The sockets of syslog intake: a thin driver around `framing` and `event`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_core::{Clock, FailureClass, Tenant};
 use bulkhead_journal::{AppendBatch, AppendError, Durability, Journal};
 use bulkhead_observe::Metrics;
+use ipnet::IpNet;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
@@ -50,6 +51,8 @@ pub struct SyslogSettings {
     pub proto: Proto,
     pub addr: SocketAddr,
     pub framing: Framing,
+    /// Networks that may send; everybody where empty. Plain syslog has no other credential.
+    pub allow: Vec<IpNet>,
     /// Longest message in bytes; a longer one ends the connection (TCP) or is cut by the network (UDP).
     pub max_message: usize,
     /// Connections at the same time; more wait in the system's queue.
@@ -67,12 +70,19 @@ impl SyslogSettings {
             proto,
             addr,
             framing: Framing::Auto,
+            allow: Vec::new(),
             max_message: 64 << 10,
             max_connections: 1_000,
             idle: Duration::from_secs(3600),
             durability: Durability::Fsync,
             tenant: Tenant::default(),
         }
+    }
+
+    fn allows(&self, peer: IpAddr) -> bool {
+        // A v4 sender on a v6 socket is still a v4 sender.
+        let peer = peer.to_canonical();
+        self.allow.is_empty() || self.allow.iter().any(|network| network.contains(&peer))
     }
 
     fn label(&self) -> &'static str {
@@ -147,6 +157,11 @@ pub async fn serve_tcp(listener: TcpListener, settings: SyslogSettings, journal:
         };
         while connections.try_join_next().is_some() {}
         match accepted {
+            Ok((stream, peer)) if !settings.allows(peer.ip()) => {
+                sink.metrics.refused(settings.label(), "not_allowed").inc();
+                tracing::debug!(%peer, "syslog sender is in no allowed network");
+                drop(stream);
+            }
             Ok((stream, peer)) => {
                 let (sink, settings, cancel) = (sink.clone(), settings.clone(), cancel.clone());
                 connections.spawn(async move {
@@ -237,7 +252,9 @@ pub async fn serve_udp(socket: UdpSocket, settings: SyslogSettings, journal: Jou
         };
         while let Some((length, peer)) = next {
             let message = datagram[..length].trim_ascii_end();
-            if message.len() > settings.max_message {
+            if !settings.allows(peer.ip()) {
+                sink.metrics.refused(settings.label(), "not_allowed").inc();
+            } else if message.len() > settings.max_message {
                 sink.metrics.refused(settings.label(), "too_large").inc();
             } else if !message.is_empty() && normaliser.event(message, Some(peer.ip()), received, batch.buffer()) {
                 let _ = batch.push_event(); // a stored event just written is one
