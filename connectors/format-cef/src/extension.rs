@@ -82,11 +82,22 @@ impl<'w> Pairs<'w> {
     }
 
     /// A time as milliseconds since 1970; nothing where it is none.
-    #[inline]
     pub fn time<const N: usize>(&mut self, key: &[u8; N], value: Value<'_>) {
         if let Some(moment) = Timestamp::parse(value.raw()) {
             self.out.literal(key);
             self.out.number(moment.millis());
+            self.out.literal(b" ");
+        }
+    }
+
+    /// A moment as the interval of an activity: it begins and ends there.
+    pub fn interval(&mut self, value: Value<'_>) {
+        if let Some(moment) = Timestamp::parse(value.raw()) {
+            let millis = moment.millis();
+            self.out.literal(b"start=");
+            self.out.number(millis);
+            self.out.literal(b" end=");
+            self.out.number(millis);
             self.out.literal(b" ");
         }
     }
@@ -122,20 +133,30 @@ impl<'w> Pairs<'w> {
         if value.kind() != Kind::Array {
             return self.text(key, value, limit);
         }
-        let mut joined = Vec::new();
+        let start = self.out.len();
+        self.out.literal(key);
+        let inside = self.out.len();
+        let mut left = limit;
         for element in value.elements() {
-            if joined.len() > limit {
+            if self.out.len() > inside {
+                self.out.literal(b",");
+                left = left.saturating_sub(1);
+            }
+            if left == 0 {
                 break;
             }
-            if !joined.is_empty() {
-                joined.push(b',');
-            }
-            match element.text() {
-                Some(text) => joined.extend_from_slice(&text),
-                None => joined.extend_from_slice(element.raw()),
-            }
+            self.out.escaped_text::<ExtensionEscape>(element, left);
+            // Decoded text is never longer than what stands in the event.
+            left = left.saturating_sub(element.raw().len());
         }
-        self.bytes(key, &joined, limit)
+        let end = inside + self.out.as_bytes()[inside..].trim_ascii_end().len();
+        if end == inside {
+            self.out.truncate(start);
+            return false;
+        }
+        self.out.truncate(end);
+        self.out.literal(b" ");
+        true
     }
 
     /// An address where it belongs: `src` and `dst` are IPv4 in the 0.1 dictionary, IPv6 goes to the

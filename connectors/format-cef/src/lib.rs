@@ -144,9 +144,7 @@ impl Formatter for Cef {
 /// What every record begins its extensions with.
 fn common(event: &Event<'_>, pairs: &mut Pairs<'_>) {
     pairs.time(b"rt=", event.get(field::RECEIVED));
-    let time = event.get(field::TIME);
-    pairs.time(b"start=", time);
-    pairs.time(b"end=", time);
+    pairs.interval(event.get(field::TIME));
     pairs.text(b"suser=", event.get(field::USER), 1023);
     pairs.text(b"dvchost=", event.get(field::HOST), 100);
 }

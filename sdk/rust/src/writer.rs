@@ -253,14 +253,18 @@ impl Writer {
                 return self.escape_slowly::<E>(block.get(at..end).unwrap_or_default());
             };
             let length = STEP.min(end - at);
-            if step.iter().fold(false, |any, byte| any | E::is_special(*byte)) {
-                self.escape_slowly::<E>(&step[..length]);
-            } else {
-                let target = self.out.len() + length;
-                self.out.extend_from_slice(step);
-                self.out.truncate(target);
-            }
+            let target = self.out.len() + length;
+            self.out.extend_from_slice(step);
+            self.out.truncate(target);
             at += length;
+            if step.iter().fold(false, |any, byte| any | E::is_special(*byte))
+                && let Some(place) = step[..length].iter().position(|byte| E::is_special(*byte))
+            {
+                // Back to the special byte; the search goes on behind it.
+                self.out.truncate(target - length + place);
+                E::write(step[place], &mut self.out);
+                at = at - length + place + 1;
+            }
         }
     }
 
