@@ -42,7 +42,8 @@ fn main() -> Result<()> {
     let micros = |time: Duration| time.as_secs_f64() * 1e6 / (calls * EVENTS) as f64;
     let (guest, native, tree, scan) = (micros(guest_best), micros(native_best), micros(tree_best), micros(scan_best));
     // The scan is the host's on both sides; the ratio is that of format and deliver alone.
-    for (figure, value) in [("guest.ratio", (guest - scan) / (native - scan)), ("guest.tree", guest / tree), ("guest.micros", guest), ("guest.native", native)] {
+    for (figure, value) in [("guest.ratio", (guest - scan) / (native - scan)), ("guest.tree", guest / tree), ("guest.micros", guest), ("guest.native", native)]
+    {
         println!("{}", serde_json::json!({"figure": figure, "value": value}));
     }
     Ok(())
@@ -165,7 +166,8 @@ fn tree(events: &[EventRef<'_>]) -> Result<()> {
             _ => 0,
         };
         let kind = text("/event_type");
-        let mut line = format!("CEF:0|Copybook-rs|Enterprise Audit System|{}|{kind}|{kind}|{severity}|", text("/context/environment/version").replace('|', "\\|"));
+        let mut line =
+            format!("CEF:0|Copybook-rs|Enterprise Audit System|{}|{kind}|{kind}|{severity}|", text("/context/environment/version").replace('|', "\\|"));
         let pairs = [
             ("start", "/timestamp"),
             ("end", "/timestamp"),

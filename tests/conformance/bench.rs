@@ -60,7 +60,11 @@ impl Bench {
     }
 
     pub fn formatter(&self, name: &str, config: &str) -> Result<Box<dyn Formatter>> {
-        let source = self.sandbox.formatter(&self.component(name)?, config.to_owned(), FormatterGrants { instance: "conformance".to_owned(), ..FormatterGrants::default() })?;
+        let source = self.sandbox.formatter(
+            &self.component(name)?,
+            config.to_owned(),
+            FormatterGrants { instance: "conformance".to_owned(), ..FormatterGrants::default() },
+        )?;
         Ok(self.runtime.block_on(source.open())?)
     }
 

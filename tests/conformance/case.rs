@@ -148,7 +148,13 @@ fn deliver(bench: &Bench, guest: &Guest, case: &Case, config: &str, events: &[Ev
     }
     if let Some(requests) = &case.requests {
         let kept = world.receiver.kept();
-        ensure!(kept.len() == requests.len(), "{} requests, wanted {}: {}", kept.len(), requests.len(), kept.iter().map(|kept| kept.head.path.as_str()).collect::<Vec<_>>().join(", "));
+        ensure!(
+            kept.len() == requests.len(),
+            "{} requests, wanted {}: {}",
+            kept.len(),
+            requests.len(),
+            kept.iter().map(|kept| kept.head.path.as_str()).collect::<Vec<_>>().join(", ")
+        );
         for (i, (want, have)) in requests.iter().zip(&kept).enumerate() {
             compare(want, have).with_context(|| format!("request {i}"))?;
         }

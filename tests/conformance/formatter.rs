@@ -38,7 +38,12 @@ pub fn same_events_same_bytes(bench: &Bench, guest: &Guest) -> Result<()> {
     for (i, event) in events.iter().enumerate() {
         let batch = builder.fill(formatter.projection(), std::iter::once(*event));
         let alone = bench.runtime.block_on(formatter.format(batch))?.records;
-        ensure!(alone.get(0) == all.get(i), "event {i} alone: {}\nwithin the batch: {}", String::from_utf8_lossy(alone.get(0)), String::from_utf8_lossy(all.get(i)));
+        ensure!(
+            alone.get(0) == all.get(i),
+            "event {i} alone: {}\nwithin the batch: {}",
+            String::from_utf8_lossy(alone.get(0)),
+            String::from_utf8_lossy(all.get(i))
+        );
     }
     Ok(())
 }

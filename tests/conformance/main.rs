@@ -41,7 +41,8 @@ fn main() {
             std::process::exit(101);
         }
     };
-    let (chosen, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|check| wanted.is_empty() || wanted.iter().any(|part| check.name.contains(part.as_str())));
+    let (chosen, others): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|check| wanted.is_empty() || wanted.iter().any(|part| check.name.contains(part.as_str())));
     if list {
         chosen.iter().for_each(|check| println!("{}: test", check.name));
         return;

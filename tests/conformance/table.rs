@@ -43,7 +43,11 @@ pub static ROWS: &[Row] = &[
     Row { name: "502", step: || Step::status(502), want: Want::Again(None) },
     Row { name: "503", step: || Step::status(503), want: Want::Again(None) },
     Row { name: "503_retry_after", step: || Step::retry_after(503, 11), want: Want::Again(Some(11)) },
-    Row { name: "redirect", step: || Step::Answer { status: 302, headers: vec![("Location".to_owned(), "http://127.0.0.1:1/".to_owned())], body: String::new() }, want: Want::Permanent },
+    Row {
+        name: "redirect",
+        step: || Step::Answer { status: 302, headers: vec![("Location".to_owned(), "http://127.0.0.1:1/".to_owned())], body: String::new() },
+        want: Want::Permanent,
+    },
     Row { name: "timeout", step: || Step::Hang(Duration::from_secs(20)), want: Want::Again(None) },
     Row { name: "reset", step: || Step::Reset, want: Want::Again(None) },
     Row { name: "garbage", step: || Step::Garbage, want: Want::Again(None) },
@@ -58,7 +62,8 @@ pub fn play(bench: &Bench, guest: &Guest, row: &Row) -> Result<()> {
     let credential = Credential::bearer("conformance", secrecy::SecretString::from(SECRET.to_owned()))?;
     let settings = DestinationSettings { url: world.receiver.url(), credential: Some(Arc::new(credential)), ..DestinationSettings::default() };
     grants.destinations = vec![Destination::new("primary", settings)?];
-    let events = [r#"{"id":"1","type":"a","time":"2026-01-02T03:04:05Z"}"#, r#"{"id":"2","type":"b","time":"2026-01-02T03:04:06Z"}"#, r#"{"id":"3","message":"c"}"#];
+    let events =
+        [r#"{"id":"1","type":"a","time":"2026-01-02T03:04:05Z"}"#, r#"{"id":"2","type":"b","time":"2026-01-02T03:04:06Z"}"#, r#"{"id":"3","message":"c"}"#];
     let stored = store(events, RECEIVED)?;
     let events = refs(&stored)?;
     let (format, records) = bench.records("json", &events)?;

@@ -122,8 +122,7 @@ fn a_partial_refusal_costs_only_the_event_it_names() {
 #[test]
 fn a_refused_event_is_a_dead_letter_with_its_bytes() {
     let receiver = receiver("");
-    receiver
-        .play(Script::always(receiver::Step::answer(400, r#"{"text":"Invalid data format","code":6,"invalid-event-number":0}"#)));
+    receiver.play(Script::always(receiver::Step::answer(400, r#"{"text":"Invalid data format","code":6,"invalid-event-number":0}"#)));
     let story = siem(&receiver, "");
     story.accept("application/json", r#"{"id":"bad","message":"keep \u00e9 me"}"#);
     let scrape = story.settled();

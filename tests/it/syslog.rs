@@ -73,6 +73,7 @@ fn senders_outside_the_allowed_networks_are_turned_away() {
     let (story, addr) = story("{addr: 127.0.0.1:0, allow: [192.0.2.0/24]}");
     let mut stream = TcpStream::connect(addr).expect("connects");
     let _ = stream.write_all(b"<13>nobody asked\n");
-    story.when("the sender is refused", |scrape| scrape.sum("bulkhead_requests_refused_total", &[("listener", "syslog-tcp"), ("reason", "not_allowed")]) >= 1.0);
+    story
+        .when("the sender is refused", |scrape| scrape.sum("bulkhead_requests_refused_total", &[("listener", "syslog-tcp"), ("reason", "not_allowed")]) >= 1.0);
     assert_eq!(story.lines("archive.ndjson").len(), 0);
 }

@@ -112,18 +112,19 @@ impl Host {
         Scrape::parse(&response.text())
     }
 
-    /// Waits until every lane has settled all that was accepted.
+    /// Waits until every lane has settled all that was accepted: its cursor is at the journal's head.
+    /// The gauges of `/metrics` lag behind by some tenths of a second.
     pub fn settled(&self, limit: Duration) -> Result<Scrape> {
-        let mut last = Scrape::default();
+        let mut last = serde_json::Value::Null;
         let settled = wait::until("every lane settles its backlog", limit, || {
-            last = self.metrics()?;
-            let lanes = last.lanes().len();
-            Ok((lanes > 0 && last.sum("bulkhead_lane_queue_depth", &[]) == 0.0).then(|| last.clone()))
+            last = self.get("/api/integration/health")?.json()?;
+            let head = last["journal"]["head"].as_u64().context("health names no head of the journal")?;
+            let lanes = last["lanes"].as_array().context("health names no lanes")?;
+            let behind = lanes.iter().any(|lane| lane["cursor"].as_u64().is_none_or(|cursor| cursor < head));
+            Ok((!lanes.is_empty() && !behind).then_some(()))
         });
-        settled.with_context(|| {
-            let depths: Vec<String> = last.of("bulkhead_lane_queue_depth", &[]).map(|sample| format!("{:?} {}", sample.labels, sample.value)).collect();
-            format!("{}\nlog of the host:\n{}", depths.join("\n"), self.log_tail())
-        })
+        settled.with_context(|| format!("{last:#}\nlog of the host:\n{}", self.log_tail()))?;
+        self.metrics()
     }
 
     pub fn cpu_seconds(&self) -> Result<f64> {

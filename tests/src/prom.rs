@@ -31,7 +31,8 @@ impl Scrape {
 
     /// Their sum; 0 where there is none.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.of(name, labels).map(|sample| sample.value).sum()
+        // An empty sum of floats is -0.
+        self.of(name, labels).map(|sample| sample.value).sum::<f64>() + 0.0
     }
 
     /// The lanes that show up, as (instance, format).

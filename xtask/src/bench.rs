@@ -43,14 +43,16 @@ enum Source {
 }
 
 pub fn run(root: &Path, args: &[String]) -> Result<()> {
-    let args = Args::parse(args.iter().cloned(), &["rows", "repeats", "seconds", "profile"], &["quick"])?;
+    let args = Args::parse(args.iter().cloned(), &["rows", "repeats", "seconds", "profile"], &["quick", "no-build"])?;
     let quick = args.flag("quick");
     let profile = args.text("profile").unwrap_or(if quick { "release" } else { "dist" });
     let repeats = args.number("repeats", if quick { 1 } else { 5 }, 1..=50)?;
     let seconds = args.number("seconds", if quick { 1 } else { 10 }, 1..=300)?;
     let rows = rows(args.text("rows"))?;
-    build::guests(root)?;
-    build::host(root, profile)?;
+    if !args.flag("no-build") {
+        build::guests(root)?;
+        build::host(root, profile)?;
+    }
     let dir = build::fresh(root, "bench")?;
     let bench = Bench { tools: build::folder(root, profile), dir: dir.clone(), seconds };
     let mut report = Report::new(profile, quick);

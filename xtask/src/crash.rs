@@ -9,9 +9,11 @@ use bulkhead_tests::crash::{self, Options};
 use crate::build;
 
 pub fn run(root: &Path, args: &[String]) -> Result<()> {
-    let args = Args::parse(args.iter().cloned(), &["rounds", "kills", "rate", "seed"], &["no-faults"])?;
-    build::guests(root)?;
-    build::host(root, "release")?;
+    let args = Args::parse(args.iter().cloned(), &["rounds", "kills", "rate", "seed"], &["no-faults", "no-build"])?;
+    if !args.flag("no-build") {
+        build::guests(root)?;
+        build::host(root, "release")?;
+    }
     let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64);
     let options = Options {
         binary: build::folder(root, "release").join("bulkhead"),

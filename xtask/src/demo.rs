@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use bulkhead_tests::args::Args;
 use bulkhead_tests::host::{Host, Spec};
 use bulkhead_tests::prom::Scrape;
 use bulkhead_tests::tool::ReceiverProcess;
@@ -19,14 +20,13 @@ const WEBHOOK_SECRET: &str = "demo-webhook-secret";
 const SETTLE: Duration = Duration::from_secs(60);
 
 pub fn run(root: &Path, args: &[String]) -> Result<()> {
-    let keep = match args {
-        [] => false,
-        [flag] if flag == "--keep" => true,
-        other => anyhow::bail!("demo knows only --keep, not {}", other.join(" ")),
-    };
+    let args = Args::parse(args.iter().cloned(), &[], &["keep", "no-build"])?;
+    let keep = args.flag("keep");
     let mut stages = Stages::new();
-    stages.run("guests", Some(180), || build::guests(root))?;
-    stages.run("host (release)", Some(420), || build::host(root, "release"))?;
+    if !args.flag("no-build") {
+        stages.run("guests", Some(180), || build::guests(root))?;
+        stages.run("host (release)", Some(420), || build::host(root, "release"))?;
+    }
     let mut demo = stages.run("start", Some(5), || Demo::start(root))?;
     let posted = stages.run("post the samples", Some(5), || demo.post(root))?;
     let scrape = stages.run("settle", Some(60), || demo.host.settled(SETTLE))?;

@@ -25,6 +25,8 @@ cargo xtask COMMAND
                      --quick  a few seconds, release profile   --rows P1,P3  some rows   --repeats N
   crash [OPTIONS]    kill -9 under load: --rounds N --kills N --rate N --seed N --no-faults
   samples            write examples/events/ again (always the same)
+
+demo, bench and crash take --no-build: what is built already is run as it is.
 ";
 
 fn main() -> ExitCode {

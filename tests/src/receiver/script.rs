@@ -29,7 +29,11 @@ pub enum Step {
         retry_after: Option<String>,
     },
     /// An answer of the test's own; the length is added.
-    Answer { status: u16, headers: Vec<(String, String)>, body: String },
+    Answer {
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: String,
+    },
     Reset,
     Garbage,
     Hang(Duration),
