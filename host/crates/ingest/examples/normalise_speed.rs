@@ -1,5 +1,5 @@
 //! Prints what one event costs on its way from a body to the stored form, for each shape:
-//! `cargo run --release -p bulkhead-ingest --example normalise_speed`.
+//! `cargo run --release -p bulkhead-ingest --example normalise_speed [part of a shape's name]`.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -12,10 +12,14 @@ const PLAIN: &str = r#"{"event_type":"login","level":"warn","user":"ann","hostna
 const CLOUDEVENT: &str = r#"{"specversion":"1.0","id":"e-1","source":"/siem/prod","type":"com.example.alert","time":"2026-11-20T08:42:58Z","severity":"high","user":"ann","partitionkey":"k1","datacontenttype":"application/json","data":{"count":120,"rule":"geo"}}"#;
 
 fn main() {
+    let wanted = std::env::args().nth(1).unwrap_or_default();
     for (name, event) in [("copybook", COPYBOOK), ("plain, id and time assigned", PLAIN), ("cloudevents", CLOUDEVENT)] {
+        if !name.contains(&wanted) {
+            continue;
+        }
         let body = format!("[{}]", vec![event; 100].join(","));
         let mut normaliser = Normaliser::new(Rules::default());
-        let best = (0..300)
+        let best = (0..2_000)
             .map(|_| {
                 let mut batch = AppendBatch::with_capacity(body.len() * 2, 100);
                 let start = Instant::now();

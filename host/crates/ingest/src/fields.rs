@@ -18,24 +18,29 @@ pub(crate) struct Field {
 impl Field {
     const MISSING: Self = Self { kind: Kind::Missing, start: 0, end: 0 };
 
+    #[inline]
     pub(crate) fn range(&self) -> Range<usize> {
         self.start..self.end
     }
 
+    #[inline]
     pub(crate) fn is_text(&self) -> bool {
         matches!(self.kind, Kind::String | Kind::EscapedString)
     }
 
     /// There, and not null.
+    #[inline]
     pub(crate) fn is_set(&self) -> bool {
         !matches!(self.kind, Kind::Missing | Kind::Null)
     }
 
+    #[inline]
     pub(crate) fn raw<'t>(&self, text: &'t [u8]) -> &'t [u8] {
         text.get(self.range()).unwrap_or_default()
     }
 
     /// The text of a string, decoded; `None` for other kinds.
+    #[inline]
     pub(crate) fn text<'t>(&self, text: &'t [u8]) -> Option<Cow<'t, str>> {
         let raw = self.raw(text);
         match self.kind {
@@ -56,7 +61,7 @@ macro_rules! slots {
         #[inline]
         fn slot(group: Group, key: &[u8]) -> Option<Slot> {
             $(if group == $group {
-                return match std::str::from_utf8(key).unwrap_or_default() { $($key => Some(Slot::$slot),)* _ => None };
+                return match key { $($key => Some(Slot::$slot),)* _ => None };
             })*
             None
         }
@@ -74,23 +79,23 @@ const DESTINATION: Group = Group(7);
 
 slots! {
     TOP {
-        Id = "id", EventId = "event_id", SpecVersion = "specversion", Context = "context", Event = "event",
-        Timestamp = "timestamp", Time = "time", AtTimestamp = "@timestamp", Type = "type", EventType = "event_type",
-        Severity = "severity", Level = "level", User = "user", Hostname = "hostname", Host = "host",
-        OperationId = "operation_id", Classification = "classification", ComplianceProfiles = "compliance_profiles",
-        Metadata = "metadata", Source = "source", TraceParent = "traceparent", Payload = "payload",
-        IntegrityHash = "integrity_hash", PreviousHash = "previous_hash", DigitalSignature = "digital_signature",
+        Id = b"id", EventId = b"event_id", SpecVersion = b"specversion", Context = b"context", Event = b"event",
+        Timestamp = b"timestamp", Time = b"time", AtTimestamp = b"@timestamp", Type = b"type", EventType = b"event_type",
+        Severity = b"severity", Level = b"level", User = b"user", Hostname = b"hostname", Host = b"host",
+        OperationId = b"operation_id", Classification = b"classification", ComplianceProfiles = b"compliance_profiles",
+        Metadata = b"metadata", Source = b"source", TraceParent = b"traceparent", Payload = b"payload",
+        IntegrityHash = b"integrity_hash", PreviousHash = b"previous_hash", DigitalSignature = b"digital_signature",
     }
     CONTEXT {
-        ContextOperationId = "operation_id", ContextParent = "parent_operation_id", ContextUser = "user",
-        ContextStarted = "started_at", ContextEnvironment = "environment", ContextSecurity = "security",
-        ContextCompliance = "compliance_profiles", ContextMetadata = "metadata",
+        ContextOperationId = b"operation_id", ContextParent = b"parent_operation_id", ContextUser = b"user",
+        ContextStarted = b"started_at", ContextEnvironment = b"environment", ContextSecurity = b"security",
+        ContextCompliance = b"compliance_profiles", ContextMetadata = b"metadata",
     }
-    ENVIRONMENT { EnvironmentHostname = "hostname", EnvironmentProcess = "process_id", }
-    SECURITY { SecurityClassification = "classification", }
-    EVENT { EventKind = "type", EventCategory = "category", EventSeverity = "severity", EventAction = "action", EventOutcome = "outcome", }
-    SOURCE { SourceIp = "ip", SourceHostname = "hostname", SourceUser = "user", }
-    DESTINATION { DestinationIp = "ip", DestinationPort = "port", }
+    ENVIRONMENT { EnvironmentHostname = b"hostname", EnvironmentProcess = b"process_id", }
+    SECURITY { SecurityClassification = b"classification", }
+    EVENT { EventKind = b"type", EventCategory = b"category", EventSeverity = b"severity", EventAction = b"action", EventOutcome = b"outcome", }
+    SOURCE { SourceIp = b"ip", SourceHostname = b"hostname", SourceUser = b"user", }
+    DESTINATION { DestinationIp = b"ip", DestinationPort = b"port", }
 }
 
 /// A member of the event itself, for the shape whose members are attributes.

@@ -9,11 +9,12 @@ pub(crate) fn is_snake(name: &str) -> bool {
 /// Appends a name in snake case. A word begins at a capital behind a small letter or digit, and at
 /// the last capital of a run (`PIIData` is `pii_data`); what is neither letter, digit nor dot parts words.
 pub(crate) fn write_snake(name: &str, out: &mut String) {
+    out.reserve(name.len() + 8);
     let start = out.len();
     let mut chars = name.chars().peekable();
     let mut before = '_';
     while let Some(char) = chars.next() {
-        let word_before = out.len() > start && !out.ends_with(['_', '.']);
+        let word_before = out.len() > start && !matches!(out.as_bytes().last(), Some(b'_' | b'.'));
         if char.is_ascii_uppercase() {
             let begins =
                 before.is_ascii_lowercase() || before.is_ascii_digit() || (before.is_ascii_uppercase() && chars.peek().is_some_and(char::is_ascii_lowercase));
@@ -28,7 +29,7 @@ pub(crate) fn write_snake(name: &str, out: &mut String) {
         }
         before = char;
     }
-    while out.len() > start && out.ends_with('_') {
+    while out.len() > start && out.as_bytes().last() == Some(&b'_') {
         out.pop();
     }
 }

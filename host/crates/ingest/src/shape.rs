@@ -94,7 +94,7 @@ impl<'a> Draft<'a> {
         if field.kind == Kind::String && field.raw(self.text) == severity.name().as_bytes() {
             self.span(Attr::Severity, field.kind, field.range());
         } else {
-            self.builder.text(Attr::Severity, severity.name());
+            self.builder.raw(Attr::Severity, Kind::String, severity.name().as_bytes());
         }
         true
     }
@@ -106,15 +106,16 @@ impl<'a> Draft<'a> {
             self.span(attr, field.kind, field.range());
             return true;
         }
-        let mut spelled = String::with_capacity(prefix.len() + text.len() + 4);
+        let mut spelled = String::with_capacity(prefix.len() + text.len() + 8);
+        spelled.push_str(prefix);
         write_snake(&text, &mut spelled);
-        if spelled.is_empty() {
+        let bare = &spelled[prefix.len()..];
+        if bare.is_empty() {
             return false;
         }
-        if !spelled.starts_with(prefix) {
-            spelled.insert_str(0, prefix);
-        }
-        self.builder.text(attr, &spelled);
+        // Nothing in a name so spelled needs an escape.
+        let name = if !prefix.is_empty() && bare.starts_with(prefix) { bare } else { &spelled };
+        self.builder.raw(attr, Kind::String, name.as_bytes());
         true
     }
 

@@ -55,20 +55,34 @@ pub(super) fn next_special(text: &[u8], mut at: usize) -> usize {
 /// Where a string ends whose text starts at `at` (behind the opening quote), in text that was
 /// validated before: the position of the closing quote, and whether the string holds escapes.
 #[inline]
-pub fn string_end(text: &[u8], mut at: usize) -> Option<(usize, bool)> {
-    let mut escaped = false;
-    loop {
-        at = next_special(text, at);
-        match text.get(at)? {
-            b'"' => return Some((at, escaped)),
-            b'\\' => {
-                escaped = true;
-                at += 2;
-            }
-            // Only damaged text gets here; the caller finds out elsewhere.
-            _ => at += 1,
-        }
+pub fn string_end(text: &[u8], at: usize) -> Option<(usize, bool)> {
+    let end = next_quote(text, at);
+    if text.get(end)? == &b'"' { Some((end, false)) } else { escaped_string_end(text, end) }
+}
+
+#[inline(never)]
+fn escaped_string_end(text: &[u8], mut at: usize) -> Option<(usize, bool)> {
+    while text.get(at)? != &b'"' {
+        // What a backslash stands before belongs to the string.
+        at = next_quote(text, at + 2);
     }
+    Some((at, true))
+}
+
+/// Position of the next quote or backslash; the text's length, or more, where there is none.
+#[inline]
+fn next_quote(text: &[u8], mut at: usize) -> usize {
+    while let Some(word) = word(text, at) {
+        let marks = zeros(word ^ (ONES * b'"' as u64)) | zeros(word ^ (ONES * b'\\' as u64));
+        if marks != 0 {
+            return at + (marks.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while text.get(at).is_some_and(|byte| *byte != b'"' && *byte != b'\\') {
+        at += 1;
+    }
+    at
 }
 
 /// A number that equal keys share and different ones seldom do: from the length, the first and the

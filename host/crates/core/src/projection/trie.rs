@@ -22,6 +22,9 @@ struct Node {
     children: Vec<Child>,
     /// Children by fingerprint: an open hash table, at most a quarter full.
     table: Box<[u8]>,
+    /// Bit n is set where a child's token has n bytes, bit 63 for 63 and more: most keys that nobody
+    /// wants fall through here.
+    lengths: u64,
     /// One above the largest child that is an array index; 0 where none is.
     indices: usize,
 }
@@ -53,6 +56,7 @@ impl Trie {
                 let index = if canonical { token.parse().ok().filter(|index| *index < usize::MAX) } else { None };
                 let parent = &mut self.nodes[at];
                 parent.indices = parent.indices.max(index.map_or(0, |index: usize| index + 1));
+                parent.lengths |= length_bit(token.len());
                 parent.children.push(Child { token: token.as_bytes().into(), index, print: fingerprint(token.as_bytes()), node });
                 node
             });
@@ -117,8 +121,10 @@ impl Trie {
             let (end, escaped) = string_end(text, pos + 1)?;
             let child = if escaped {
                 decode_string(text.get(pos + 1..end)?).and_then(|key| node.child(key.as_bytes(), fingerprint(key.as_bytes())))
-            } else {
+            } else if node.lengths & length_bit(end - pos - 1) != 0 {
                 node.child(text.get(pos + 1..end)?, fingerprint_at(text, pos + 1, end - pos - 1))
+            } else {
+                None
             };
             // Behind the colon.
             pos = skip_space(text, skip_space(text, end + 1) + 1);
@@ -173,6 +179,11 @@ impl Trie {
         walk.take(node, value.kind, &value.span);
         if walk.left == 0 { None } else { Some(value.end) }
     }
+}
+
+#[inline]
+fn length_bit(length: usize) -> u64 {
+    1 << length.min(63)
 }
 
 impl Node {

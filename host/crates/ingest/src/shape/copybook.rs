@@ -27,7 +27,7 @@ pub(crate) fn fill(draft: &mut Draft<'_>) -> Result<Shape, EventFault> {
     }
     draft.require(draft.get(Slot::Payload).kind != Kind::Missing, Slot::Payload, "/payload", "the payload of the event's type")?;
     context(draft)?;
-    draft.builder.text(Attr::Source, SOURCE);
+    draft.builder.raw(Attr::Source, Kind::String, SOURCE.as_bytes());
     Ok(Shape::Copybook)
 }
 

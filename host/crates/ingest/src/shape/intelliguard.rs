@@ -35,6 +35,6 @@ pub(crate) fn fill(draft: &mut Draft<'_>) -> Result<Shape, EventFault> {
     draft.allow(taken, Slot::DestinationPort, "/destination/port", "a number")?;
     let taken = draft.metadata(draft.get(Slot::Metadata));
     draft.allow(taken, Slot::Metadata, "/metadata", "an object")?;
-    draft.builder.text(Attr::Source, SOURCE);
+    draft.builder.raw(Attr::Source, Kind::String, SOURCE.as_bytes());
     Ok(Shape::Intelliguard)
 }
