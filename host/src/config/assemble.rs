@@ -102,13 +102,27 @@ fn listeners(listen: &Fields, faults: &mut Faults) -> (ApiListener, HttpIntakeSe
 
 fn syslog(listen: &Fields, faults: &mut Faults) -> Vec<SyslogSettings> {
     let mut all = Vec::new();
-    for fields in listen.list("syslog").iter().filter_map(Checked::as_map) {
+    for (at, fields) in listen.list("syslog").iter().enumerate().filter_map(|(at, value)| Some((at, value.as_map()?))) {
         let Some(addr) = fields.address("addr") else { continue };
+        let key = format!("listen.syslog[{at}]");
         let proto = fields.text("proto").and_then(|name| Proto::from_name(&name)).unwrap_or(Proto::Tcp);
-        let allow: Vec<_> = fields.texts("allow").iter().filter_map(|text| text.parse().ok()).collect();
-        if !addr.ip().is_loopback() && allow.is_empty() {
+        let mut allow = Vec::new();
+        for network in fields.list("allow") {
+            match network.as_text().map(str::parse) {
+                Some(Ok(network)) => allow.push(network),
+                // Left out silently it would let in nobody, or everybody.
+                _ => faults.push(
+                    FaultKind::WrongType,
+                    network.span,
+                    format!("{key}.allow"),
+                    "not a network",
+                    Some("write one such as 10.1.0.0/16, for a single address 10.1.2.3/32".into()),
+                ),
+            }
+        }
+        if !addr.ip().is_loopback() && fields.list("allow").is_empty() {
             let hint = Some("name the senders' networks, for example `allow: [10.1.0.0/16]`".to_owned());
-            faults.push(FaultKind::Conflict, fields.span("addr"), "listen.syslog", "an address beyond this machine needs `allow`", hint);
+            faults.push(FaultKind::Conflict, fields.span("addr"), format!("{key}.addr"), "an address beyond this machine needs `allow`", hint);
         }
         all.push(SyslogSettings {
             framing: fields.text("framing").and_then(|name| Framing::from_name(&name)).unwrap_or_default(),

@@ -181,6 +181,11 @@ fn listeners_beyond_this_machine_need_tokens() {
     check_words("listen: {http: 0.0.0.0:1}", "needs `tokens`", "http: {addr");
     check_words("listen: {api: {addr: \"[::]:1\", tokens: []}}", "needs `tokens`", "api: {addr");
     check_words("listen: {api: 127.0.0.1:5, http: 127.0.0.1:5}", "the same address", "port");
+    check_words("listen: {syslog: [{addr: 0.0.0.0:514}]}", "needs `allow`", "10.1.0.0/16");
+    check_words("listen: {syslog: [{addr: 0.0.0.0:514, allow: [10.0.0.0/8, 10.0.0.0/40]}]}", "not a network", "10.1.0.0/16");
+    check_words("listen: {syslog: [{addr: 127.0.0.1:514, allow: [example.org]}]}", "not a network", "");
+    check_words("listen: {syslog: [{proto: tcp}]}", "`addr` is missing", "");
+    check_words("listen: {syslog: [{addr: 127.0.0.1:514, proto: tls}]}", "`tls` is not possible", "");
     good("listen: {api: 127.0.0.1:0, http: 127.0.0.1:0}");
     check_words("listen: {http: {tokens: [\"a b c d e\"]}}", "not a bearer token", "no spaces");
     good("listen: {http: {addr: 0.0.0.0:8781, tokens: [\"${TOKEN}\"]}}");
@@ -196,7 +201,6 @@ fn keys_of_later_versions_are_refused_unless_they_say_nothing() {
         "alerts: {error_rate: 5%}",
         "event_index: {enabled: true}",
         "transports: {tcp: {connect: 10s}}",
-        "listen: {syslog: [{proto: tcp}]}",
         "listen: {metrics: {addr: 127.0.0.1:9}}",
         "listen: {http: {tls: {cert: /x}}}",
         "telemetry: {otlp_endpoint: http://x}",

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bulkhead_core::{EventRef, LaneId, Severity};
 use bulkhead_deliver::{BatchSettings, BreakerSettings, Jitter, OnBacklogFull, Ordering, RateSettings, RetryPolicy, Strategy};
-use bulkhead_ingest::ShapeRule;
+use bulkhead_ingest::{Framing, Proto, ShapeRule};
 use bulkhead_journal::Durability;
 use bulkhead_observe::LogFormat;
 use bulkhead_route::{Condition, Filter, FilterSettings, LaneIndex, Name, OnExcess, RateLimit, Router, TypeName};
@@ -127,6 +127,7 @@ fn every_choice_reaches_its_setting() {
         "
 listen:
   api: {addr: 0.0.0.0:1, tokens: [first-token, second-token]}
+  syslog: [{addr: 127.0.0.1:3, proto: udp, framing: newline, tenant: acme, max_message: 8KiB, max_connections: 5, idle: 30s}, {addr: 0.0.0.0:4, allow: [10.1.0.0/16]}]
   http: {addr: 127.0.0.1:2, tenant: acme, max_body: 1MiB, durability: memory, shape: copybook, strict: true}
 instances:
   one:
@@ -154,6 +155,9 @@ drain: 0s
         (http.rules.tenant.as_str(), http.max_body, http.durability, http.rules.shape, http.rules.strict),
         ("acme", 1 << 20, Durability::Memory, ShapeRule::Copybook, true)
     );
+    let (udp, tcp) = (&config.syslog[0], &config.syslog[1]);
+    assert_eq!((udp.proto, udp.framing, udp.tenant.as_str(), udp.max_message, udp.max_connections), (Proto::Udp, Framing::Newline, "acme", 8192, 5));
+    assert_eq!((udp.idle, udp.allow.len(), tcp.proto, tcp.framing, tcp.allow.len()), (Duration::from_secs(30), 0, Proto::Tcp, Framing::Auto, 1));
     let one = &config.instances[0];
     assert_eq!((one.concurrency, one.ordering), (9, Ordering::Strict));
     assert_eq!(one.batch, BatchSettings { max_events: 3, max_bytes: 10_000, max_age: Duration::from_millis(250) });
