@@ -13,6 +13,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use bulkhead_core::Clock;
 use bulkhead_deliver::Delivery;
 use bulkhead_journal::Journal;
 use bulkhead_observe::Metrics;
@@ -33,6 +34,7 @@ pub struct Api {
     pub delivery: Arc<Delivery>,
     pub journal: Journal,
     pub dead_letters: DeadLetters,
+    pub clock: Arc<dyn Clock>,
     pub tokens: Arc<[SecretString]>,
     /// True between the first moment that events can be accepted and the begin of the drain.
     pub ready: Arc<AtomicBool>,
@@ -55,16 +57,12 @@ fn routes(api: Api) -> Router {
         .route("/api/integration/instances/{instance}/resume", post(lanes::resume))
         .route("/api/integration/dead-letters", get(dead_letters::list))
         .route("/api/integration/dead-letters/{id}", get(dead_letters::show))
+        .route("/api/integration/dead-letters/replay", post(dead_letters::replay))
         .route("/api/integration/dead-letters/purge", post(dead_letters::purge))
         .fallback(async || Problem::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method"))
         .layer(axum::middleware::from_fn_with_state(api.clone(), auth::require));
-    Router::new()
-        .route("/livez", get(async || "ok\n"))
-        .route("/readyz", get(readyz))
-        .merge(guarded)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(api)
+    Router::new().route("/livez", get(async || "ok\n")).route("/readyz", get(readyz)).merge(guarded).layer(DefaultBodyLimit::max(MAX_BODY)).with_state(api)
 }
 
 /// Ready means: the journal takes events. A degraded target never makes the host unready.

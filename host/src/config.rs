@@ -92,7 +92,8 @@ impl Config {
     }
 
     fn of(root: &checked::Fields, parts: assemble::Assembled, source: Source) -> Self {
-        let assemble::Assembled { api, http, syslog, instances, formatters, lanes, routes, default_route, filters, dead_letters, journal, delivery, log } = parts;
+        let assemble::Assembled { api, http, syslog, instances, formatters, lanes, routes, default_route, filters, dead_letters, journal, delivery, log } =
+            parts;
         let mut config = Self {
             data_dir: root.path("data_dir").unwrap_or_default(),
             connectors_dir: root.path("connectors_dir").unwrap_or_default(),

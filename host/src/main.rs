@@ -7,6 +7,7 @@ mod components;
 mod config;
 mod guests;
 mod pipeline;
+mod replay;
 mod state;
 
 fn main() -> std::process::ExitCode {

@@ -77,14 +77,18 @@ impl Host {
         let store = Store::open(&config.data_dir).await?;
         let dead_letters = store.dead_letters(config.dead_letters).await?;
 
-        let sandbox = Sandbox::new(SandboxSettings { data_dir: Some(config.data_dir.clone()), clock: Arc::clone(&clock), ..SandboxSettings::default() }, metrics.clone())?;
+        let sandbox = Sandbox::new(
+            SandboxSettings { data_dir: Some(config.data_dir.clone()), clock: Arc::clone(&clock), ..SandboxSettings::default() },
+            metrics.clone(),
+        )?;
         let state = Arc::new(StoredState(store.connector_state()));
         let instances = guests::build(&config, &sandbox, state, Purpose::Serve).await.map_err(StartError::Faults)?;
         for warning in &config.warnings {
             tracing::warn!(key = warning.key, "{}", warning.message);
         }
 
-        let places = config.lanes.iter().enumerate().map(|(at, lane)| (lane.id.clone(), LaneIndex(u16::try_from(at).unwrap_or(u16::MAX)))).collect::<HashMap<_, _>>();
+        let places =
+            config.lanes.iter().enumerate().map(|(at, lane)| (lane.id.clone(), LaneIndex(u16::try_from(at).unwrap_or(u16::MAX)))).collect::<HashMap<_, _>>();
         let router = Router::new(config.routes, &config.default_route, config.filters, config.lanes.len())?;
         let routing = RoutingTable::new(router, places, &metrics);
 
@@ -111,7 +115,15 @@ impl Host {
             };
         }
         let ready = Arc::new(AtomicBool::new(true));
-        let api = Api { metrics, delivery: Arc::clone(&delivery), journal: journal.clone(), dead_letters, tokens: config.api.tokens.into(), ready: Arc::clone(&ready) };
+        let api = Api {
+            clock: Arc::clone(&clock),
+            metrics,
+            delivery: Arc::clone(&delivery),
+            journal: journal.clone(),
+            dead_letters,
+            tokens: config.api.tokens.into(),
+            ready: Arc::clone(&ready),
+        };
         let serving_api = tokio::spawn(api::serve(api_listener, api, stop_api.clone()));
 
         write_listening(&config.data_dir, api_addr, intake_addr, &syslog_addrs).map_err(StartError::Listening)?;

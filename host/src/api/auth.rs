@@ -26,8 +26,7 @@ pub async fn require(State(api): State<Api>, request: Request, next: Next) -> Re
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "this needs `Authorization: Bearer <token>`, one of `listen.api.tokens`"));
     };
     // Every token is compared, so that the time does not tell which one came close.
-    let fits = api.tokens.iter().fold(subtle::Choice::from(0), |fits, token| {
-        fits | secrecy::ExposeSecret::expose_secret(token).as_bytes().ct_eq(given.as_bytes())
-    });
+    let fits =
+        api.tokens.iter().fold(subtle::Choice::from(0), |fits, token| fits | secrecy::ExposeSecret::expose_secret(token).as_bytes().ct_eq(given.as_bytes()));
     if bool::from(fits) { Ok(next.run(request).await) } else { Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "the token is not known")) }
 }

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use bulkhead_core::{EventRef, LaneId};
 use bulkhead_store::{Cause, DeadLetter, DeadLetterFilter};
 use serde::Deserialize;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::problem::Problem;
+use crate::replay::ReplayError;
 
 /// Which letters; no condition means all.
 #[derive(Debug, Default, Deserialize)]
@@ -106,6 +108,17 @@ pub async fn purge(State(api): State<Api>, Json(which): Json<Which>) -> Result<J
     let purged = api.dead_letters.delete(&filter).await.map_err(|error| Problem::internal(&error))?;
     tracing::warn!(purged, ?filter, "dead letters purged");
     Ok(Json(json!({"purged": purged})))
+}
+
+pub async fn replay(State(api): State<Api>, Json(which): Json<Which>) -> Result<(StatusCode, Json<Value>), Problem> {
+    let filter = which.explicit()?;
+    let lanes = api.delivery.status().into_iter().map(|lane| lane.lane).collect();
+    let done = crate::replay::replay(&api.dead_letters, &api.journal, &api.clock, &lanes, &filter).await.map_err(|error| match error {
+        ReplayError::Journal(error) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "journal", error.to_string()),
+        ReplayError::Store(error) => Problem::internal(&error),
+    })?;
+    tracing::warn!(?done, ?filter, "dead letters handed to their lanes again");
+    Ok((StatusCode::ACCEPTED, Json(json!({"replaying": done.events, "without_lane": done.without_lane, "unreadable": done.unreadable}))))
 }
 
 fn summary(letter: &DeadLetter) -> Value {

@@ -34,6 +34,8 @@ enum DlqVerb {
     },
     /// One letter with its attempts and the original event.
     Show { id: i64 },
+    /// Hand letters to their lanes again, with their ids kept.
+    Replay(Change),
     /// Delete letters for good.
     Purge(Change),
 }
@@ -101,6 +103,16 @@ pub fn run(args: &DlqArgs, output: Output) -> Result<Exit, Failure> {
             eprintln!("{} of {} letters", answer["meta"]["count"], answer["meta"]["total"]);
         }
         (Output::Text, DlqVerb::Show { .. }) => print(format!("{:#}", answer["data"]))?,
+        (Output::Text, DlqVerb::Replay(_)) => {
+            print(format!("{} events handed to their lanes", answer["replaying"]))?;
+            for (key, words) in
+                [("without_lane", "letters stay: their lane is not configured any more"), ("unreadable", "letters stay: their event cannot be read")]
+            {
+                if answer[key].as_u64().is_some_and(|count| count > 0) {
+                    eprintln!("{} {words}", answer[key]);
+                }
+            }
+        }
         (Output::Text, DlqVerb::Purge(_)) => print(format!("{} letters purged", answer["purged"]))?,
     }
     Ok(Exit::Ok)
@@ -141,6 +153,7 @@ async fn ask(args: &DlqArgs) -> Result<Value, Failure> {
             (url.clone(), client.get(url))
         }
         DlqVerb::Show { id } => (format!("{base}/{id}"), client.get(format!("{base}/{id}"))),
+        DlqVerb::Replay(which) => (format!("{base}/replay"), client.post(format!("{base}/replay")).body(change(which))),
         DlqVerb::Purge(which) => (format!("{base}/purge"), client.post(format!("{base}/purge")).body(change(which))),
     };
     let mut request = request.header("content-type", "application/json");
@@ -158,7 +171,5 @@ async fn ask(args: &DlqArgs) -> Result<Value, Failure> {
 /// A query value (RFC 3986 §2.1).
 fn percent(value: &Value) -> String {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    text.bytes()
-        .map(|b| if b.is_ascii_alphanumeric() || b"-._~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") })
-        .collect()
+    text.bytes().map(|b| if b.is_ascii_alphanumeric() || b"-._~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }

@@ -79,7 +79,9 @@ pub fn run(args: &JournalArgs, output: Output) -> Result<Exit, Failure> {
         JournalVerb::Repair(Place { dir }) => {
             let done = tools::repair(&fs, dir).map_err(failure)?;
             match output {
-                Output::Json => print(json!({"schema_version": 1, "repaired": done.iter().map(|one| json!({"file": one.file, "action": one.action})).collect::<Vec<_>>()}))?,
+                Output::Json => {
+                    print(json!({"schema_version": 1, "repaired": done.iter().map(|one| json!({"file": one.file, "action": one.action})).collect::<Vec<_>>()}))?
+                }
                 Output::Text if done.is_empty() => print("nothing to repair")?,
                 Output::Text => done.iter().try_for_each(|one| print(format!("{}: {}", one.file.display(), one.action)))?,
             }
@@ -94,7 +96,8 @@ fn show(report: &Report, output: Output) -> Result<Exit, Failure> {
         Output::Text => {
             print(format!("events {} to {}, {} segments, torn tail of {} bytes", report.first, report.last, report.segments.len(), report.torn_bytes))?;
             for segment in &report.segments {
-                let contents = segment.contents.as_ref().map(|contents| format!(", {} frames, {} bytes used", contents.frames, contents.used)).unwrap_or_default();
+                let contents =
+                    segment.contents.as_ref().map(|contents| format!(", {} frames, {} bytes used", contents.frames, contents.used)).unwrap_or_default();
                 print(format!("  {}  {} to {}, {} bytes{contents}", segment.file.display(), segment.first, segment.last, segment.bytes))?;
             }
             for lane in &report.lanes {

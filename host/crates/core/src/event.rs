@@ -136,6 +136,12 @@ impl<'a> EventRef<'a> {
         &self.body[self.extra..]
     }
 
+    /// The one lane that a replayed event goes to.
+    pub fn lane(&self) -> Option<&'a str> {
+        let last = self.table.len().checked_sub(ENTRY)?;
+        if self.table[last + 3] == Attr::Lane as u8 { self.attr(Attr::Lane).and_then(|value| value.plain()) } else { None }
+    }
+
     /// The id, decoded; empty only for a corrupt event.
     pub fn id(&self) -> std::borrow::Cow<'a, str> {
         self.attr(Attr::Id).and_then(|value| value.text()).unwrap_or_default()
@@ -173,6 +179,18 @@ impl EventBuilder {
     pub fn start(&mut self) {
         self.entries.clear();
         self.extra.clear();
+    }
+
+    /// Begins with all attributes of a stored event, to be finished with the same original.
+    pub fn start_from(&mut self, event: &EventRef<'_>) {
+        self.start();
+        for (attr, kind, range) in event.attrs() {
+            if range.start >= event.extra {
+                self.span(attr, kind, range.start - event.extra..range.end - event.extra);
+            } else {
+                self.raw(attr, kind, &event.body[range]);
+            }
+        }
     }
 
     pub fn has(&self, attr: Attr) -> bool {

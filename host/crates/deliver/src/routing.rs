@@ -63,6 +63,12 @@ impl Routing {
         self.lanes.get(lane).copied()
     }
 
+    /// The lane of this name, `instance/format`.
+    fn named(&self, name: &str) -> Option<LaneIndex> {
+        let (instance, format) = name.rsplit_once('/')?;
+        self.index(&LaneId::new(instance, format))
+    }
+
     pub fn routes(&self, frame: &Frame) -> Arc<FrameRoutes> {
         let memo = frame.memo.get_or_init(|| Arc::new(self.route(frame)) as Arc<dyn Any + Send + Sync>);
         match Arc::clone(memo).downcast::<FrameRoutes>() {
@@ -79,7 +85,16 @@ impl Routing {
         let mut words = Vec::with_capacity(each * frame.len());
         let mut unrouted = 0;
         for index in 0..frame.len() {
-            let decision = self.router.route(&frame.event(index), &mut set);
+            let event = frame.event(index);
+            let decision = match event.lane() {
+                // A replay: its lane was decided when the event first came in.
+                Some(lane) => {
+                    set.clear();
+                    self.named(lane).into_iter().for_each(|lane| set.insert(lane));
+                    Decision::Matched
+                }
+                None => self.router.route(&event, &mut set),
+            };
             words.extend_from_slice(set.words());
             if frame.seq(index).0 > counted {
                 match decision {

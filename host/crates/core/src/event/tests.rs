@@ -49,3 +49,30 @@ fn damaged_bytes_are_refused_not_read() {
     far[16] = 0xff;
     assert_eq!(EventRef::new(&far).err(), Some(CorruptEvent("table entry out of range")));
 }
+
+#[test]
+fn a_copy_with_one_more_attribute_keeps_everything_else() {
+    let original = br#"{"id":"a-1","user":"J\u00f6rg"}"#;
+    let bytes = stored(original, |builder| {
+        builder.span(Attr::User, Kind::EscapedString, 20..29);
+        builder.span(Attr::Id, Kind::String, 7..10);
+        builder.text(Attr::Type, "a.b");
+    });
+    let event = EventRef::new(&bytes).expect("well formed");
+    assert_eq!(event.lane(), None);
+    let mut builder = EventBuilder::new();
+    builder.start_from(&event);
+    builder.text(Attr::Lane, "siem/cef");
+    let mut out = Vec::new();
+    builder.finish(event.shape(), event.severity(), 43, event.original(), &mut out).expect("fits");
+    let copy = EventRef::new(&out).expect("well formed");
+    assert_eq!((copy.lane(), copy.received(), copy.original()), (Some("siem/cef"), 43, &original[..]));
+    for (attr, ..) in event.attrs() {
+        assert_eq!(copy.attr(attr), event.attr(attr), "{attr:?}");
+    }
+    builder.start_from(&copy);
+    builder.text(Attr::Lane, "siem/json");
+    out.clear();
+    builder.finish(copy.shape(), copy.severity(), 44, copy.original(), &mut out).expect("fits");
+    assert_eq!(EventRef::new(&out).expect("well formed").lane(), Some("siem/json"), "replayed twice: the last lane counts");
+}
