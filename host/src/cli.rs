@@ -50,6 +50,9 @@ enum Verb {
         /// Check the configuration and every component it names, then exit.
         #[arg(long)]
         check: bool,
+        /// Give up what a lane has not delivered, `instance/format`, where no route names it any more.
+        #[arg(long, value_name = "LANE")]
+        discard_lane: Vec<String>,
     },
     /// Check a configuration and print every fault.
     Validate {
@@ -101,7 +104,7 @@ pub fn main() -> ExitCode {
     };
     let output = if cli.json { Output::Json } else { cli.output };
     let result = match cli.verb {
-        Verb::Serve { config, check } => serve::run(&config, check, output),
+        Verb::Serve { config, check, discard_lane } => serve::run(&config, check, &discard_lane, output),
         Verb::Validate { config } => validate::run(&config, output),
         Verb::Config { verb: ConfigVerb::Schema } => schema::print_schema(),
         Verb::Config { verb: ConfigVerb::Show { config, effective: _ } } => schema::print_effective(&config, output),

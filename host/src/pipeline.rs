@@ -1,6 +1,6 @@
 //! The rooms joined in the order of an event's way: ingest → journal → route → format → deliver.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,6 +43,12 @@ pub enum StartError {
     Delivery(#[from] bulkhead_deliver::StartError),
     #[error(transparent)]
     Router(#[from] RouterError),
+    #[error(
+        "lane `{lane}` has {backlog} events that it has not delivered, and no route names it any more; route to it again, or start once with `--discard-lane {lane}` to give them up"
+    )]
+    LaneWithoutRoute { lane: String, backlog: u64 },
+    #[error("cannot remove lane `{lane}`")]
+    RemoveLane { lane: String, source: bulkhead_journal::LaneError },
     #[error("cannot write {LISTENING} in data_dir")]
     Listening(#[source] std::io::Error),
 }
@@ -63,7 +69,7 @@ pub struct Host {
 
 impl Host {
     /// Starts everything; events are taken when it returns. Not cancel safe.
-    pub async fn start(config: Config) -> Result<Self, StartError> {
+    pub async fn start(config: Config, discard: &[String]) -> Result<Self, StartError> {
         let metrics = Metrics::new();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         // Addresses first: a second host on the same ports must not touch anything.
@@ -74,6 +80,7 @@ impl Host {
 
         let (journal, recovery) = Journal::open(journal_settings(&config, &clock, &metrics), Arc::new(RealFs))?;
         tracing::info!(?recovery, "journal open");
+        forget_lanes(&journal, &config, discard)?;
         let store = Store::open(&config.data_dir).await?;
         let dead_letters = store.dead_letters(config.dead_letters).await?;
 
@@ -157,6 +164,25 @@ impl Host {
         self.journal.close().await;
         report.unsettled.iter().map(|(_, unsettled)| unsettled).sum()
     }
+}
+
+/// A lane that no route names any more would keep its events in the journal for ever: it is forgotten
+/// where it has delivered everything, and refused where it has not, unless the operator gives it up.
+fn forget_lanes(journal: &Journal, config: &Config, discard: &[String]) -> Result<(), StartError> {
+    let wanted: HashSet<String> = config.lanes.iter().map(|lane| lane.id.to_string()).collect();
+    // No backlog to be had: an unreadable log, which only people can judge.
+    let backlog = |lane: &String| journal.lane_backlog(lane).unwrap_or(u64::MAX);
+    let orphans: Vec<(String, u64)> =
+        journal.lane_names().into_iter().filter(|lane| !wanted.contains(lane)).map(|lane| (lane.clone(), backlog(&lane))).collect();
+    // All are looked at before any is touched.
+    if let Some((lane, backlog)) = orphans.iter().find(|(lane, backlog)| *backlog > 0 && !discard.contains(lane)) {
+        return Err(StartError::LaneWithoutRoute { lane: lane.clone(), backlog: *backlog });
+    }
+    for (lane, backlog) in orphans {
+        journal.remove_lane(&lane).map_err(|source| StartError::RemoveLane { lane: lane.clone(), source })?;
+        tracing::warn!(lane, backlog, "lane forgotten: no route names it");
+    }
+    Ok(())
 }
 
 /// What delivery wants people to know.

@@ -141,3 +141,33 @@ fn ready_follows_the_journal() {
     assert_eq!(story.host.get("/readyz").expect("answers").status, 200);
     assert!(story.host.ready_in < Duration::from_secs(30));
 }
+
+/// A lane that no route names pins nothing once it is empty, and is not thrown away while it is not.
+#[test]
+fn a_lane_without_a_route_is_forgotten_only_when_it_has_delivered() {
+    let dead = receiver("503*");
+    let instances = format!("instances:\n{}{}", file("archive"), hec("siem", &dead, ""));
+    let both = format!("drain: 200ms\n{instances}default_route: [{{instance: archive, format: jsonl}}, {{instance: siem, format: cef}}]\n");
+    let mut story = Story::start(&both);
+    story.accept("application/x-ndjson", &copybook("e", 3));
+    story.when("the archive has them", |scrape| scrape.sum("bulkhead_lane_delivered_total", &[("instance", "archive")]) == 3.0);
+    story.host.terminate(PATIENCE).expect("stops");
+    let listen = r#"{api: "127.0.0.1:0", http: "127.0.0.1:0"}"#;
+    let neither = spec(story.dir.path(), listen, &format!("{instances}default_route: []\n"));
+    let refused = format!("{:#}", Host::start(neither.clone()).expect_err("a lane has a backlog"));
+    assert!(refused.contains("lane `siem/cef` has 3 events") && refused.contains("--discard-lane siem/cef"), "{refused}");
+    // The switch gives up what is named; the archive had delivered and goes without being asked for.
+    let check = std::process::Command::new(&neither.binary)
+        .args(["serve", "--config"])
+        .arg(&neither.config)
+        .args(["--discard-lane", "other/cef"])
+        .current_dir(&neither.dir)
+        .output()
+        .expect("runs");
+    assert_eq!(check.status.code(), Some(1), "another lane's name does not help");
+    dead.play(Script::default());
+    let again = Host::start(spec(story.dir.path(), listen, &both)).expect("routed again");
+    again.settled(PATIENCE).expect("delivers what waited");
+    let taken: usize = dead.kept().iter().filter(|kept| kept.status == 200).map(|kept| crate::story::envelopes(kept).len()).sum();
+    assert_eq!(taken, 3);
+}

@@ -8,7 +8,7 @@ use super::{Exit, Failure, Output, notify, validate};
 use crate::config::Config;
 use crate::pipeline::{self, Host};
 
-pub fn run(path: &Path, check: bool, output: Output) -> Result<Exit, Failure> {
+pub fn run(path: &Path, check: bool, discard: &[String], output: Output) -> Result<Exit, Failure> {
     if check {
         return validate::run(path, output);
     }
@@ -24,14 +24,14 @@ pub fn run(path: &Path, check: bool, output: Output) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::from_error(Exit::Failed, "runtime.start", &error))?
-        .block_on(serve(path, config))
+        .block_on(serve(path, config, discard))
 }
 
-async fn serve(path: &Path, config: Config) -> Result<Exit, Failure> {
+async fn serve(path: &Path, config: Config, discard: &[String]) -> Result<Exit, Failure> {
     let handler = |kind| signal(kind).map_err(|error| Failure::from_error(Exit::Failed, "signal.handler", &error));
     let (mut terminate, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
     let drain = config.drain;
-    let host = Host::start(config).await.map_err(|error| failure(path, &error))?;
+    let host = Host::start(config, discard).await.map_err(|error| failure(path, &error))?;
     tracing::info!(api = %host.api(), http = %host.intake(), version = env!("CARGO_PKG_VERSION"), "ready");
     notify::notify("READY=1");
     tokio::select! {
