@@ -2,7 +2,6 @@
 //! exports; callers use the interfaces one by one. Byte and integer lists that go to a guest are
 //! borrowed, so a batch is copied once: into the guest's memory.
 
-#[expect(clippy::allow_attributes_without_reason, reason = "generated code")]
 mod generated {
     wasmtime::component::bindgen!({
         path: "../../../wit",

@@ -143,21 +143,16 @@ fn deserialize(engine: &Engine, artefact: &[u8]) -> wasmtime::Result<Component> 
     }
 }
 
-/// Everything that must be equal for an artefact to fit.
+/// Everything that must be equal for an artefact to fit. The engine itself compares major versions
+/// only, but a patch release may mend what the compiler made: its crates share one exact version.
 fn name(digest: &[u8; 32]) -> String {
     let mut hash = Sha256::new();
     hash.update(digest);
-    for part in [wasmtime_version(), SETTINGS_ID, std::env::consts::ARCH, std::env::consts::OS, &features()] {
+    for part in [wasmtime_environ::VERSION, SETTINGS_ID, std::env::consts::ARCH, std::env::consts::OS, &features()] {
         hash.update([0]);
         hash.update(part);
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn wasmtime_version() -> &'static str {
-    // Cargo tells a crate nothing about its dependencies' versions; the engine's own check is by
-    // version too, so that a stale name here costs one warning and one compilation.
-    "48"
 }
 
 fn features() -> String {

@@ -178,7 +178,7 @@ mod tests {
         bad(r#"{"name":"a","version":"1","kind":"connector","accepts":["x y"]}"#, "no format name");
         bad(&format!(r#"{{"name":"a","version":"{}","kind":"connector"}}"#, "v".repeat(2_000)), "more than 1024");
         bad(&format!(r#"{{"name":"a","version":"1","kind":"connector","config_schema":{}"#, "[".repeat(100_000)), "no manifest");
-        bad(&format!(r#"{{"name":"a","version":"1","kind":"connector","wants":[{{"later":{}"#, "[".repeat(100_000)), "recursion limit");
+        bad(&format!(r#"{{"name":"a","version":"1","kind":"connector","wants":[{{"later":{}"#, "[".repeat(100_000)), "no manifest");
         bad(&format!(r#"{{"name":"a","version":"1","kind":"connector","operations":[{}""]}}"#, "\"\",".repeat(300)), "more than 256");
         bad(r#"{"contract":2,"name":"a","version":"1","kind":"connector"}"#, "is for host contract 2, this host has 1; use a newer host");
         bad(&" ".repeat(MAX_SECTION + 1), "at most 262144");
