@@ -6,6 +6,7 @@
 mod assemble;
 mod checked;
 mod fault;
+mod fingerprint;
 mod interpolate;
 mod keys;
 mod nearest;
@@ -33,6 +34,7 @@ use bulkhead_store::DeadLetterSettings;
 
 pub use checked::RawConfig;
 pub use fault::{Fault, FaultKind, Source, Span};
+pub use fingerprint::Fingerprint;
 pub use schema::schema;
 pub use settings::{ApiListener, FormatterConfig, Instance, Lane};
 
@@ -61,6 +63,7 @@ pub struct Config {
     pub log: LogSettings,
     /// Not wrong, but perhaps not meant: instances that no route uses, no route at all.
     pub warnings: Vec<Fault>,
+    fingerprints: Vec<(String, Fingerprint)>,
     shown: serde_json::Value,
     source: Arc<Source>,
 }
@@ -112,9 +115,11 @@ impl Config {
             delivery,
             log,
             warnings: Vec::new(),
+            fingerprints: Vec::new(),
             shown: root.show(),
             source: Arc::new(source),
         };
+        config.fingerprints = fingerprint::fingerprints(root, &config.lanes);
         config.warnings = config.find_warnings();
         config
     }
@@ -139,6 +144,11 @@ impl Config {
     /// A fault that was found later, at a place of this file: a component's refusal, for example.
     pub fn fault(&self, kind: FaultKind, span: Span, key: impl Into<String>, message: impl Into<String>, hint: Option<String>) -> Fault {
         self.source.fault(kind, span, key, message, hint)
+    }
+
+    /// Digest of what an instance runs on, secrets included: equal where a reload need not touch it.
+    pub fn fingerprint(&self, instance: &str) -> Option<Fingerprint> {
+        self.fingerprints.iter().find(|(name, _)| name == instance).map(|(_, digest)| *digest)
     }
 
     /// What `format:` means: an entry of `formatters`, or a formatter of that name as it is.

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use bulkhead_core::{FormatterSource, OpenError, RecordFormat};
 use bulkhead_deliver::{InstanceSettings, LaneSettings};
 use bulkhead_journal::LaneStart;
+use sha2::{Digest, Sha256};
+
 use bulkhead_sandbox::{Component, ConnectorGrants, FileAccess, FilesGrant, FormatterGrants, Sandbox, StateStore};
 
 use crate::components::{Components, FORMATTER_PREFIX};
-use crate::config::{Config, Fault, FaultKind, FormatterConfig, Instance, Span};
+use crate::config::{Config, Fault, FaultKind, Fingerprint, FormatterConfig, Instance, Span};
 
 /// Whether directories may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +24,15 @@ pub enum Purpose {
     Check,
 }
 
+/// An instance that may run, and the digest of all that it is made from: configuration and components.
+#[derive(Clone)]
+pub struct Built {
+    pub settings: InstanceSettings,
+    pub fingerprint: Fingerprint,
+}
+
 /// Loads what the configuration refers to, and nothing else.
-pub async fn build(config: &Config, sandbox: &Sandbox, state: Arc<dyn StateStore>, purpose: Purpose) -> Result<Vec<InstanceSettings>, Vec<Fault>> {
+pub async fn build(config: &Config, sandbox: &Sandbox, state: Arc<dyn StateStore>, purpose: Purpose) -> Result<Vec<Built>, Vec<Fault>> {
     let mut builder = Builder {
         config,
         sandbox,
@@ -55,7 +64,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    async fn instance(&mut self, at: usize, instance: &Instance) -> Option<InstanceSettings> {
+    async fn instance(&mut self, at: usize, instance: &Instance) -> Option<Built> {
         let key = format!("instances.{}", instance.name);
         let component = self.load(&instance.connector, instance.connector_span, &format!("{key}.connector")).await?;
         let grants = ConnectorGrants {
@@ -85,10 +94,16 @@ impl Builder<'_> {
         settings.breaker = instance.breaker;
         settings.rate_limit = instance.rate_limit;
         settings.filters = instance.filters.clone();
+        let mut digest = Sha256::new();
+        digest.update(self.config.fingerprint(&instance.name).unwrap_or_default());
+        digest.update(component.inspection().digest);
         let lanes: Vec<_> = self.config.lanes.iter().filter(|lane| lane.instance == at).collect();
         for lane in &lanes {
             let formatter = self.config.formatter(&lane.id.format);
             let (formatter_source, format) = self.formatter(&formatter, instance, &lane.key).await?;
+            if let Some(Some(component)) = self.loaded.get(&format!("{FORMATTER_PREFIX}{}", formatter.formatter)) {
+                digest.update(component.inspection().digest);
+            }
             let accepts = wanted.map(|manifest| manifest.accepts.as_slice()).unwrap_or_default();
             if !accepts.is_empty() && !accepts.iter().any(|name| name == "*" || *name == formatter.formatter || *name == format.name) {
                 let message = format!("`{}` does not take the format `{}`; it takes {}", instance.connector, lane.id.format, accepts.join(", "));
@@ -107,7 +122,7 @@ impl Builder<'_> {
                 self.refused(instance.span, &format!("{key}.config"), &error);
             }
         }
-        Some(settings)
+        Some(Built { settings, fingerprint: digest.finalize().into() })
     }
 
     /// A formatter's source for one instance, and what it makes.

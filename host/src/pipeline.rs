@@ -1,27 +1,31 @@
 //! The rooms joined in the order of an event's way: ingest → journal → route → format → deliver.
 
-use std::collections::{HashMap, HashSet};
+mod reload;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bulkhead_core::{Clock, SystemClock};
+use bulkhead_core::{Clock, LaneId, SystemClock};
 use bulkhead_deliver::{Delivery, DeliveryParts, Notice, RoutingTable};
 use bulkhead_ingest::{Proto, SyslogSettings};
 use bulkhead_journal::{Journal, JournalSettings, Observer, RealFs};
 use bulkhead_observe::Metrics;
-use bulkhead_route::{LaneIndex, Router, RouterError};
-use bulkhead_sandbox::{MemoryState, Sandbox, SandboxError, SandboxSettings};
+use bulkhead_route::{Filter, LaneIndex, Route, Router, RouterError};
+use bulkhead_sandbox::{MemoryState, Sandbox, SandboxError, SandboxSettings, StateStore};
 use bulkhead_store::{Store, StoreError};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+pub use reload::ReloadError;
+
 use crate::api::{self, Api};
 use crate::config::{Config, Fault};
-use crate::guests::{self, Purpose};
+use crate::guests::{self, Built, Purpose};
 use crate::state::StoredState;
 
 /// Where a running host says what it listens on, below its `data_dir`.
@@ -59,6 +63,11 @@ pub struct Host {
     intake: SocketAddr,
     delivery: Arc<Delivery>,
     journal: Journal,
+    routing: Arc<RoutingTable>,
+    sandbox: Sandbox,
+    state: Arc<dyn StateStore>,
+    /// What is in force, for reloads.
+    current: Current,
     ready: Arc<AtomicBool>,
     /// Ends intake first, the API last.
     stop_intake: CancellationToken,
@@ -88,20 +97,19 @@ impl Host {
             SandboxSettings { data_dir: Some(config.data_dir.clone()), clock: Arc::clone(&clock), ..SandboxSettings::default() },
             metrics.clone(),
         )?;
-        let state = Arc::new(StoredState(store.connector_state()));
-        let instances = guests::build(&config, &sandbox, state, Purpose::Serve).await.map_err(StartError::Faults)?;
+        let state: Arc<dyn StateStore> = Arc::new(StoredState(store.connector_state()));
+        let built = guests::build(&config, &sandbox, Arc::clone(&state), Purpose::Serve).await.map_err(StartError::Faults)?;
         for warning in &config.warnings {
             tracing::warn!(key = warning.key, "{}", warning.message);
         }
 
-        let places =
-            config.lanes.iter().enumerate().map(|(at, lane)| (lane.id.clone(), LaneIndex(u16::try_from(at).unwrap_or(u16::MAX)))).collect::<HashMap<_, _>>();
-        let router = Router::new(config.routes, &config.default_route, config.filters, config.lanes.len())?;
-        let routing = RoutingTable::new(router, places, &metrics);
+        let current = Current::new(&config, &built);
+        let routing = RoutingTable::new(current.rules.router()?, current.rules.places(), &metrics);
+        let instances = built.into_iter().map(|built| built.settings).collect();
 
         let parts = DeliveryParts {
             settings: config.delivery,
-            routing,
+            routing: Arc::clone(&routing),
             journal: journal.clone(),
             dead_letters: dead_letters.clone(),
             metrics: metrics.clone(),
@@ -134,7 +142,21 @@ impl Host {
         let serving_api = tokio::spawn(api::serve(api_listener, api, stop_api.clone()));
 
         write_listening(&config.data_dir, api_addr, intake_addr, &syslog_addrs).map_err(StartError::Listening)?;
-        Ok(Self { api: api_addr, intake: intake_addr, delivery, journal, ready, stop_intake, stop_api, serving_intake: serving, serving_api })
+        Ok(Self {
+            api: api_addr,
+            intake: intake_addr,
+            delivery,
+            journal,
+            routing,
+            sandbox,
+            state,
+            current,
+            ready,
+            stop_intake,
+            stop_api,
+            serving_intake: serving,
+            serving_api,
+        })
     }
 
     pub fn api(&self) -> SocketAddr {
@@ -163,6 +185,48 @@ impl Host {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.serving_api).await;
         self.journal.close().await;
         report.unsettled.iter().map(|(_, unsettled)| unsettled).sum()
+    }
+}
+
+/// The rules of a configuration; a router is made from them each time, since it is no value to keep.
+#[derive(Debug, Clone)]
+struct Rules {
+    routes: Vec<Route>,
+    default_route: Vec<LaneIndex>,
+    filters: Vec<Filter>,
+    lanes: Vec<LaneId>,
+}
+
+impl Rules {
+    fn router(&self) -> Result<Router, RouterError> {
+        Router::new(self.routes.clone(), &self.default_route, self.filters.clone(), self.lanes.len())
+    }
+
+    /// Each lane's place as the rules count them.
+    fn places(&self) -> HashMap<LaneId, LaneIndex> {
+        self.lanes.iter().enumerate().map(|(at, lane)| (lane.clone(), LaneIndex(u16::try_from(at).unwrap_or(u16::MAX)))).collect()
+    }
+}
+
+/// A configuration in force.
+#[derive(Clone)]
+struct Current {
+    rules: Rules,
+    instances: BTreeMap<Arc<str>, Built>,
+    drain: Duration,
+    /// As `config show --effective` prints it: what cannot be reloaded is compared in it.
+    shown: serde_json::Value,
+}
+
+impl Current {
+    fn new(config: &Config, built: &[Built]) -> Self {
+        let lanes = config.lanes.iter().map(|lane| lane.id.clone()).collect();
+        Self {
+            rules: Rules { routes: config.routes.clone(), default_route: config.default_route.clone(), filters: config.filters.clone(), lanes },
+            instances: built.iter().map(|built| (Arc::clone(&built.settings.name), built.clone())).collect(),
+            drain: config.drain,
+            shown: config.effective().clone(),
+        }
     }
 }
 

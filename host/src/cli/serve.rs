@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Exit, Failure, Output, notify, validate};
 use crate::config::Config;
-use crate::pipeline::{self, Host};
+use crate::pipeline::{self, Host, ReloadError};
 
 pub fn run(path: &Path, check: bool, discard: &[String], output: Output) -> Result<Exit, Failure> {
     if check {
@@ -31,17 +31,51 @@ async fn serve(path: &Path, config: Config, discard: &[String]) -> Result<Exit, 
     let handler = |kind| signal(kind).map_err(|error| Failure::from_error(Exit::Failed, "signal.handler", &error));
     let (mut terminate, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
     let drain = config.drain;
-    let host = Host::start(config, discard).await.map_err(|error| failure(path, &error))?;
+    let mut hangup = handler(SignalKind::hangup())?;
+    let mut host = Host::start(config, discard).await.map_err(|error| failure(path, &error))?;
     tracing::info!(api = %host.api(), http = %host.intake(), version = env!("CARGO_PKG_VERSION"), "ready");
     notify::notify("READY=1");
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
+            _ = hangup.recv() => {
+                notify::notify("RELOADING=1");
+                reload(path, &mut host).await;
+                notify::notify("READY=1");
+                continue;
+            }
+        }
+        break;
     }
     notify::notify("STOPPING=1");
     let unsettled = host.drain(drain).await;
     tracing::info!(unsettled, "stopped; what is not settled is on disk");
     Ok(Exit::Ok)
+}
+
+/// SIGHUP: the new configuration is in force, or the old one still is and the log says why.
+async fn reload(path: &Path, host: &mut Host) {
+    let outcome = match validate::load(path) {
+        Ok(config) => host.reload(&config).await,
+        Err(faults) => Err(ReloadError::Faults(faults)),
+    };
+    match outcome {
+        Ok(done) => {
+            tracing::info!(added = ?done.added, changed = ?done.changed, removed = ?done.removed, unchanged = done.unchanged, "configuration reloaded");
+            if !done.restart.is_empty() {
+                tracing::warn!(parts = ?done.restart, "changed parts of the configuration wait for a restart");
+            }
+        }
+        Err(error) => {
+            if let ReloadError::Faults(faults) = &error {
+                for fault in faults {
+                    tracing::error!(line = fault.span.line, column = fault.span.column, key = fault.key, "{}", fault.message);
+                }
+            }
+            tracing::error!(error = &error as &dyn std::error::Error, "reload refused; the old configuration stays in force");
+        }
+    }
 }
 
 fn failure(path: &Path, error: &pipeline::StartError) -> Failure {

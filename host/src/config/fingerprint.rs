@@ -1,0 +1,77 @@
+//! Whether an instance means the same in two configurations. Secrets count and cannot be read back: what
+//! is kept is a digest.
+
+use secrecy::ExposeSecret as _;
+use sha2::{Digest, Sha256};
+
+use super::checked::{Checked, Fields, Item};
+use super::settings::Lane;
+
+/// Digest of everything that an instance runs on.
+pub type Fingerprint = [u8; 32];
+
+/// One for each instance, in the order of the file.
+pub(super) fn fingerprints(root: &Fields, lanes: &[Lane]) -> Vec<(String, Fingerprint)> {
+    root.named("instances").iter().map(|(name, _, value)| (name.clone(), one(root, name, value, lanes))).collect()
+}
+
+fn one(root: &Fields, name: &str, value: &Checked, lanes: &[Lane]) -> Fingerprint {
+    let mut digest = Sha256::new();
+    add(&mut digest, value);
+    let fields = value.as_map();
+    let destinations = fields.map(|fields| fields.named("destinations")).unwrap_or_default();
+    let wanted: Vec<String> = destinations.iter().filter_map(|(_, _, value)| value.as_map()?.text("credential")).collect();
+    for (_, _, credential) in root.named("credentials").iter().filter(|(name, ..)| wanted.contains(name)) {
+        add(&mut digest, credential);
+    }
+    for lane in lanes.iter().filter(|lane| *lane.id.instance == *name) {
+        digest.update(lane.id.format.as_bytes());
+        digest.update([0]);
+        for (_, _, formatter) in root.named("formatters").iter().filter(|(name, ..)| **name == *lane.id.format) {
+            add(&mut digest, formatter);
+        }
+    }
+    // Global rate limits hold for each lane by itself.
+    root.list("filters").iter().for_each(|filter| add(&mut digest, filter));
+    digest.finalize().into()
+}
+
+/// Places in the file do not count: a comment more changes nothing.
+fn add(digest: &mut Sha256, value: &Checked) {
+    let mut part = |tag: u8, bytes: &[u8]| {
+        digest.update([tag]);
+        digest.update((bytes.len() as u64).to_le_bytes());
+        digest.update(bytes);
+    };
+    match &value.item {
+        Item::Secret(secret) => part(1, secret.expose_secret().as_bytes()),
+        Item::List(items) => {
+            part(2, &(items.len() as u64).to_le_bytes());
+            items.iter().for_each(|item| add(digest, item));
+        }
+        Item::Map(fields) => add_fields(digest, fields),
+        Item::Named(entries) => {
+            part(3, &(entries.len() as u64).to_le_bytes());
+            for (name, _, value) in entries {
+                digest.update(name.as_bytes());
+                digest.update([0]);
+                add(digest, value);
+            }
+        }
+        Item::Tagged(tag, fields) => {
+            part(4, tag.as_bytes());
+            add_fields(digest, fields);
+        }
+        Item::Raw(raw) => part(5, raw.json.to_string().as_bytes()),
+        Item::Limits(_, shown) => part(6, format!("{shown:?}").as_bytes()),
+        plain => part(7, format!("{plain:?}").as_bytes()),
+    }
+}
+
+fn add_fields(digest: &mut Sha256, fields: &Fields) {
+    for (name, value) in &fields.0 {
+        digest.update(name.as_bytes());
+        digest.update([0]);
+        add(digest, value);
+    }
+}

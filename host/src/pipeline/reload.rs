@@ -1,0 +1,122 @@
+//! A new configuration for a running host, in two phases: everything is checked and built first, then
+//! what differs is exchanged. An instance that means the same is not touched; a failure on the way puts
+//! back what was there.
+
+use std::sync::Arc;
+
+use bulkhead_deliver::StartError;
+
+use super::{Current, Host, Purpose, RouterError, guests};
+use crate::config::{Config, Fault};
+
+/// Parts of the configuration that only a restart changes.
+const FIXED: [&str; 7] = ["data_dir", "listen", "journal", "dead_letters", "delivery", "telemetry", "connectors_dir"];
+
+/// Why the old configuration stays in force.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    #[error("the configuration has {} faults", .0.len())]
+    Faults(Vec<Fault>),
+    #[error(transparent)]
+    Router(#[from] RouterError),
+    #[error(
+        "lane `{lane}` has {backlog} events that it has not delivered; keep its route until they are, or pause it and restart with `--discard-lane {lane}`"
+    )]
+    LaneWithBacklog { lane: String, backlog: u64 },
+    #[error("an instance cannot be started; the old configuration is in force again")]
+    Start(#[source] StartError),
+}
+
+/// What a reload did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    pub added: Vec<Arc<str>>,
+    pub changed: Vec<Arc<str>>,
+    pub removed: Vec<Arc<str>>,
+    pub unchanged: usize,
+    /// Changed parts that wait for a restart.
+    pub restart: Vec<&'static str>,
+}
+
+impl Host {
+    /// Not cancel safe: let it end.
+    pub async fn reload(&mut self, config: &Config) -> Result<Reloaded, ReloadError> {
+        let built = guests::build(config, &self.sandbox, Arc::clone(&self.state), Purpose::Serve).await.map_err(ReloadError::Faults)?;
+        let next = Current::new(config, &built);
+        let router = next.rules.router()?;
+        self.check_lanes(&next)?;
+
+        let mut done = Reloaded { restart: FIXED.into_iter().filter(|key| self.current.shown[key] != next.shown[key]).collect(), ..Reloaded::default() };
+        // Rules first: a lane that goes gets no more events while it ends.
+        self.routing.replace(router, next.rules.places());
+        if let Err(error) = self.exchange(&next, &mut done).await {
+            self.restore(&next).await;
+            return Err(ReloadError::Start(error));
+        }
+        for lane in self.current.rules.lanes.iter().filter(|lane| !next.rules.lanes.contains(lane)) {
+            // What came in since the check stays on disk, and the next start says so.
+            let name = lane.to_string();
+            match self.journal.lane_backlog(&name) {
+                Some(0) => self.journal.remove_lane(&name).unwrap_or_else(|error| tracing::error!(%lane, %error, "lane not removed")),
+                backlog => tracing::error!(%lane, ?backlog, "lane without a route keeps its events; the next start asks what to do"),
+            }
+        }
+        self.current = next;
+        Ok(done)
+    }
+
+    /// Lanes that would go must have delivered everything.
+    fn check_lanes(&self, next: &Current) -> Result<(), ReloadError> {
+        for lane in self.current.rules.lanes.iter().filter(|lane| !next.rules.lanes.contains(lane)) {
+            let name = lane.to_string();
+            match self.journal.lane_backlog(&name) {
+                None | Some(0) => {}
+                Some(backlog) => return Err(ReloadError::LaneWithBacklog { lane: name, backlog }),
+            }
+        }
+        Ok(())
+    }
+
+    async fn exchange(&self, next: &Current, done: &mut Reloaded) -> Result<(), StartError> {
+        for (name, old) in &self.current.instances {
+            match next.instances.get(name) {
+                Some(new) if new.fingerprint == old.fingerprint => done.unchanged += 1,
+                Some(new) => {
+                    self.delivery.remove(name, self.current.drain).await;
+                    self.delivery.add(new.settings.clone())?;
+                    done.changed.push(Arc::clone(name));
+                }
+                None => {
+                    self.delivery.remove(name, self.current.drain).await;
+                    done.removed.push(Arc::clone(name));
+                }
+            }
+        }
+        for (name, new) in next.instances.iter().filter(|(name, _)| !self.current.instances.contains_key(*name)) {
+            self.delivery.add(new.settings.clone())?;
+            done.added.push(Arc::clone(name));
+        }
+        Ok(())
+    }
+
+    /// Puts the old instances and rules back after a failure half way.
+    async fn restore(&self, next: &Current) {
+        for (name, new) in &next.instances {
+            let same = self.current.instances.get(name).is_some_and(|old| old.fingerprint == new.fingerprint);
+            if !same {
+                self.delivery.remove(name, self.current.drain).await;
+            }
+        }
+        match self.current.rules.router() {
+            Ok(router) => self.routing.replace(router, self.current.rules.places()),
+            // They were in force a moment ago.
+            Err(error) => tracing::error!(%error, "the old rules cannot be put back"),
+        }
+        for (name, old) in &self.current.instances {
+            match self.delivery.add(old.settings.clone()) {
+                Ok(()) | Err(StartError::Running(_)) => {}
+                Err(error) => tracing::error!(instance = %name, %error, "instance not started again"),
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! SIGHUP: a new configuration in two phases, or the old one stays.
+
+use bulkhead_tests::wait;
+use rustix::process::Signal;
+
+use crate::story::{PATIENCE, Story, copybook, file, hec, receiver};
+
+fn write(story: &Story, config: &str) {
+    let text = std::fs::read_to_string(&story.host.spec.config).expect("a configuration");
+    let head = text.lines().take(2).collect::<Vec<_>>().join("\n");
+    std::fs::write(&story.host.spec.config, format!("{head}\n{config}")).expect("written");
+    story.host.signal(Signal::HUP).expect("signalled");
+}
+
+#[track_caller]
+fn logged(story: &Story, text: &str) {
+    wait::until(text, PATIENCE, || Ok(story.host.log().contains(text).then_some(()))).unwrap_or_else(|error| panic!("{error:#}\n{}", story.host.log()));
+}
+
+#[test]
+fn an_instance_comes_another_is_not_touched_and_one_goes() {
+    let one = format!("instances:\n{}default_route: [{{instance: one, format: jsonl}}]\n", file("one"));
+    let story = Story::start(&one);
+    story.accept("application/x-ndjson", &copybook("before", 5));
+    story.settled();
+
+    let both = format!("instances:\n{}{}default_route: [{{instance: one, format: jsonl}}, {{instance: two, format: jsonl}}]\n", file("one"), file("two"));
+    write(&story, &both);
+    logged(&story, "configuration reloaded");
+    assert!(story.host.log().contains(r#""unchanged":1"#), "{}", story.host.log());
+    story.accept("application/x-ndjson", &copybook("both", 5));
+    story.settled();
+    assert_eq!((story.lines("one.ndjson").len(), story.lines("two.ndjson").len()), (10, 5), "a new lane starts at now");
+
+    write(&story, &format!("instances:\n{}default_route: [{{instance: two, format: jsonl}}]\n", file("two")));
+    logged(&story, r#"removed":"["one"]"#);
+    story.accept("application/x-ndjson", &copybook("after", 5));
+    story.settled();
+    assert_eq!((story.lines("one.ndjson").len(), story.lines("two.ndjson").len()), (10, 10));
+}
+
+#[test]
+fn a_faulty_configuration_changes_nothing() {
+    let one = format!("instances:\n{}default_route: [{{instance: one, format: jsonl}}]\n", file("one"));
+    let story = Story::start(&one);
+    write(&story, "instances:\n  one: {connector: no-such-thing}\ndefault_route: [{instance: one, format: jsonl}]\n");
+    logged(&story, "the old configuration stays in force");
+    story.accept("application/x-ndjson", &copybook("e", 3));
+    story.settled();
+    assert_eq!(story.lines("one.ndjson").len(), 3);
+}
+
+#[test]
+fn a_changed_instance_goes_on_where_it_was() {
+    let down = receiver("503*");
+    let up = receiver("");
+    let config = |target| format!("drain: 300ms\ninstances:\n{}default_route: [{{instance: siem, format: cef}}]\n", hec("siem", target, ""));
+    let story = Story::start(&config(&down));
+    story.accept("application/x-ndjson", &copybook("e", 20));
+    story.when("it was tried", |scrape| scrape.sum("bulkhead_lane_retried_total", &[("instance", "siem")]) > 0.0);
+    write(&story, &config(&up));
+    logged(&story, r#"changed":"["siem"]"#);
+    story.settled();
+    let taken: usize = up.kept().iter().map(|kept| crate::story::envelopes(kept).len()).sum();
+    assert_eq!(taken, 20, "{}", story.host.log());
+}
+
+#[test]
+fn a_lane_with_a_backlog_is_not_taken_away() {
+    let down = receiver("503*");
+    let both =
+        format!("instances:\n{}{}default_route: [{{instance: one, format: jsonl}}, {{instance: siem, format: cef}}]\n", file("one"), hec("siem", &down, ""));
+    let story = Story::start(&both);
+    story.accept("application/x-ndjson", &copybook("e", 4));
+    story.when("the file has them", |scrape| scrape.sum("bulkhead_lane_delivered_total", &[("instance", "one")]) == 4.0);
+    write(&story, &format!("instances:\n{}default_route: [{{instance: one, format: jsonl}}]\n", file("one")));
+    logged(&story, "lane `siem/cef` has 4 events");
+    down.play(bulkhead_tests::receiver::Script::default());
+    story.settled();
+}
