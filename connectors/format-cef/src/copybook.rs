@@ -89,7 +89,8 @@ fn violations(event: &Event<'_>, pairs: &mut Pairs<'_>) {
         pairs.label(b"cs1Label=Compliance Profiles");
     }
     let found = event.get(field::VIOLATIONS);
-    let written = if found.kind() == Kind::Array { pairs.bytes(b"cn1=", found.elements().count().to_string().as_bytes(), 20) } else { pairs.integer(b"cn1=", found, 64) };
+    let written =
+        if found.kind() == Kind::Array { pairs.bytes(b"cn1=", found.elements().count().to_string().as_bytes(), 20) } else { pairs.integer(b"cn1=", found, 64) };
     if written {
         pairs.label(b"cn1Label=Violations Found");
     }

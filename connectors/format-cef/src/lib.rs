@@ -111,7 +111,11 @@ impl Formatter for Cef {
     type Config = Settings;
 
     fn configure(settings: Settings) -> Result<Self, String> {
-        for (name, text) in [("device_vendor", &settings.device_vendor), ("device_product", &settings.device_product), ("device_version", &Some(settings.device_version.clone()))] {
+        for (name, text) in [
+            ("device_vendor", &settings.device_vendor),
+            ("device_product", &settings.device_product),
+            ("device_version", &Some(settings.device_version.clone())),
+        ] {
             if text.as_ref().is_some_and(|text| text.chars().any(char::is_control)) {
                 return Err(format!("`{name}` contains a control character, which a CEF header cannot carry"));
             }

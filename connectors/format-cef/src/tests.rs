@@ -22,9 +22,30 @@ fn copybook_events() {
     let end = "externalId=7d9f5c1e-1b2a-4c3d-8e9f-0a1b2c3d4e5f flexString1=op-77 flexString1Label=Operation Id";
     let head = "start=1795164178123 end=1795164178123 suser=jörg dvchost=mf-01 dvcpid=4711 deviceProcessName=copybook";
     for (kind, payload, class_id, name, middle, more) in [
-        ("CopybookParse", r#"{"copybook_path":"/c/a=b|c.cpy","field_count":31}"#, "COPYBOOK:PARSE", "Copybook Parsing Operation", r"fname=/c/a\=b|c.cpy cn2=31 cn2Label=Field Count act=Parse", ""),
-        ("DataValidation", r#"{"input_file":"in.dat","records_validated":409000}"#, "DATA:VALIDATE", "Data Validation Operation", "fname=in.dat cnt=409000 act=Validate", ""),
-        ("DataValidation", r#"{"records_validated":277161584903}"#, "DATA:VALIDATE", "Data Validation Operation", "cn3=277161584903 cn3Label=Records Validated act=Validate", ""),
+        (
+            "CopybookParse",
+            r#"{"copybook_path":"/c/a=b|c.cpy","field_count":31}"#,
+            "COPYBOOK:PARSE",
+            "Copybook Parsing Operation",
+            r"fname=/c/a\=b|c.cpy cn2=31 cn2Label=Field Count act=Parse",
+            "",
+        ),
+        (
+            "DataValidation",
+            r#"{"input_file":"in.dat","records_validated":409000}"#,
+            "DATA:VALIDATE",
+            "Data Validation Operation",
+            "fname=in.dat cnt=409000 act=Validate",
+            "",
+        ),
+        (
+            "DataValidation",
+            r#"{"records_validated":277161584903}"#,
+            "DATA:VALIDATE",
+            "Data Validation Operation",
+            "cn3=277161584903 cn3Label=Records Validated act=Validate",
+            "",
+        ),
         ("DataTransformation", "{}", "DATA:TRANSFORM", "Data Transformation Operation", "act=DataTransformation", ""),
         (
             "PerformanceMeasurement",
@@ -42,7 +63,14 @@ fn copybook_events() {
             "act=Compliance Check cs1=SOX,GDPR cs1Label=Compliance Profiles cn1=3 cn1Label=Violations Found",
             "",
         ),
-        ("ComplianceCheck", r#"{"violations_found":[{"regulation":"SOX"},{}]}"#, "COMPLIANCE:CHECK", "Compliance Validation Check", "act=Compliance Check cn1=2 cn1Label=Violations Found", ""),
+        (
+            "ComplianceCheck",
+            r#"{"violations_found":[{"regulation":"SOX"},{}]}"#,
+            "COMPLIANCE:CHECK",
+            "Compliance Validation Check",
+            "act=Compliance Check cn1=2 cn1Label=Violations Found",
+            "",
+        ),
         (
             "SecurityEvent",
             r#"{"security_event_type":"UnauthorizedAccess","affected_resources":["/data/ledger.cpy","a=b"]}"#,
@@ -57,7 +85,11 @@ fn copybook_events() {
         ("AccessEvent", "null", "ACCESS:EVENT", "Access Event", "act=AccessEvent", ""),
         ("Later", "{}", "Later", "Later", "act=Later", ""),
     ] {
-        check("{}", &copybook(kind, payload), &format!("CEF:0|Copybook-rs|Enterprise Audit System|0.3.1|{class_id}|{name}|10|{head} {middle} {tail}{more} {end}"));
+        check(
+            "{}",
+            &copybook(kind, payload),
+            &format!("CEF:0|Copybook-rs|Enterprise Audit System|0.3.1|{class_id}|{name}|10|{head} {middle} {tail}{more} {end}"),
+        );
     }
 }
 
@@ -108,11 +140,7 @@ fn lengths_are_those_of_the_standard() {
 
 #[test]
 fn the_severity_map_and_versions_are_configurable() {
-    check(
-        r#"{"severity":{"low":0,"high":9},"device_version":"7"}"#,
-        r#"{"severity":"high"}"#,
-        "CEF:0|Bulkhead|Audit Events|7|event|event|9|",
-    );
+    check(r#"{"severity":{"low":0,"high":9},"device_version":"7"}"#, r#"{"severity":"high"}"#, "CEF:0|Bulkhead|Audit Events|7|event|event|9|");
     for (config, words) in [
         (r#"{"severity":{"low":11}}"#, "`severity.low` is 11, the most is 10"),
         (r#"{"device_vendor":""}"#, "`device_vendor` is 0, the least is 1"),

@@ -5,8 +5,26 @@ use bulkhead_sdk::{Event, Value};
 use crate::field;
 
 const CATEGORIES: [&str; 20] = [
-    "api", "authentication", "configuration", "database", "driver", "email", "file", "host", "iam", "intrusion_detection", "library", "malware", "network",
-    "package", "process", "registry", "session", "threat", "vulnerability", "web",
+    "api",
+    "authentication",
+    "configuration",
+    "database",
+    "driver",
+    "email",
+    "file",
+    "host",
+    "iam",
+    "intrusion_detection",
+    "library",
+    "malware",
+    "network",
+    "package",
+    "process",
+    "registry",
+    "session",
+    "threat",
+    "vulnerability",
+    "web",
 ];
 
 /// Event types that are known, with kind, category and type. By the end of the type, so that the

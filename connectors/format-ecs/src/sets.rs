@@ -10,7 +10,23 @@ use crate::{Ecs, field, text};
 
 /// Top-level names that documents use, and which the own key must not take.
 pub const NAMES: [&str; 18] = [
-    "ecs", "message", "event", "log", "user", "host", "process", "service", "observer", "source", "destination", "network", "related", "labels", "trace", "span", "tags",
+    "ecs",
+    "message",
+    "event",
+    "log",
+    "user",
+    "host",
+    "process",
+    "service",
+    "observer",
+    "source",
+    "destination",
+    "network",
+    "related",
+    "labels",
+    "trace",
+    "span",
+    "tags",
     "error",
 ];
 

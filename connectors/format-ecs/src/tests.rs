@@ -61,8 +61,15 @@ fn other_events() {
 #[test]
 fn any_event_gives_one_valid_document() {
     for value in [r#"{"a":"\"}\n"}"#, r#"["\n","\""]"#, "true", "null", "1e5", "\"\"", "\"\\\\\\\"\\u0000\"", "\"99999999999999999999\""] {
-        let attributes: Vec<String> = field::ALL.iter().filter(|pointer| pointer.matches('/').count() == 1 && **pointer != "/data").map(|pointer| format!("\"{}\":{value}", &pointer[1..])).collect();
-        let event = format!("{{{},\"data\":{{\"message\":{value},\"event\":{{\"type\":\"x\"}},\"source\":{{\"mac\":{value},\"hostname\":{value}}},\"metadata\":{{\"vendor\":{value}}}}}}}", attributes.join(","));
+        let attributes: Vec<String> = field::ALL
+            .iter()
+            .filter(|pointer| pointer.matches('/').count() == 1 && **pointer != "/data")
+            .map(|pointer| format!("\"{}\":{value}", &pointer[1..]))
+            .collect();
+        let event = format!(
+            "{{{},\"data\":{{\"message\":{value},\"event\":{{\"type\":\"x\"}},\"source\":{{\"mac\":{value},\"hostname\":{value}}},\"metadata\":{{\"vendor\":{value}}}}}}}",
+            attributes.join(",")
+        );
         let line = native::formatter::<Ecs>("").unwrap().line(&EventText::new(&event)).unwrap();
         assert!(line.starts_with("{\"@timestamp\":\"1970-01-01T00:00:00Z\",\"ecs\":"), "{line}");
         // Parsed by a library, no key twice.

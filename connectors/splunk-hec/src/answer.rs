@@ -13,9 +13,15 @@ const LARGE_BODY: usize = 1 << 20;
 pub enum Verdict {
     Accepted,
     /// This event is refused for good; those before it are indexed, those behind it are not.
-    Refused { number: usize, reason: String },
+    Refused {
+        number: usize,
+        reason: String,
+    },
     /// So many are indexed, then the call failed.
-    Indexed { number: usize, failure: Failure },
+    Indexed {
+        number: usize,
+        failure: Failure,
+    },
     Failed(Failure),
 }
 
@@ -85,7 +91,11 @@ pub fn read(response: &http::Response, count: usize, bytes: usize) -> Verdict {
 
 /// Something is at fault, but not said what: halves find it.
 fn unnamed(count: usize, reason: String) -> Verdict {
-    if count == 1 { Verdict::Refused { number: 0, reason } } else { Verdict::Failed(Failure::TooLarge(format!("{reason}; sent in halves to find the event at fault"))) }
+    if count == 1 {
+        Verdict::Refused { number: 0, reason }
+    } else {
+        Verdict::Failed(Failure::TooLarge(format!("{reason}; sent in halves to find the event at fault")))
+    }
 }
 
 /// No answer came.

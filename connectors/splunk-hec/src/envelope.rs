@@ -65,10 +65,10 @@ impl Envelopes {
     pub fn write(&self, batch: &Batch<'_>, start: usize, outcomes: &mut [Option<Outcome>]) -> (Vec<u8>, Vec<usize>) {
         let mut out = Writer::with_capacity(batch.records.bytes().len() + batch.len() * OVERHEAD);
         let mut sent = Vec::with_capacity(batch.len() - start.min(batch.len()));
-        for place in start..batch.len() {
+        for (place, outcome) in outcomes.iter_mut().enumerate().take(batch.len()).skip(start) {
             let record = batch.record(place).trim_ascii();
             if record.is_empty() {
-                outcomes[place] = Some(Outcome::Rejected("the record is empty, and the collector takes no blank event".to_owned()));
+                *outcome = Some(Outcome::Rejected("the record is empty, and the collector takes no blank event".to_owned()));
                 continue;
             }
             self.envelope(record, &batch.event(place), &mut out);

@@ -115,7 +115,9 @@ impl Connector for SplunkHec {
                     return Ok(rest(outcomes, &failure));
                 }
                 // Nothing of this call is with the collector: it fails as a whole.
-                Verdict::Indexed { failure, .. } | Verdict::Failed(failure) if outcomes.iter().flatten().all(|outcome| matches!(outcome, Outcome::Rejected(_))) && start == 0 => {
+                Verdict::Indexed { failure, .. } | Verdict::Failed(failure)
+                    if outcomes.iter().flatten().all(|outcome| matches!(outcome, Outcome::Rejected(_))) && start == 0 =>
+                {
                     return Err(failure);
                 }
                 Verdict::Indexed { failure, .. } | Verdict::Failed(failure) => return Ok(rest(outcomes, &failure)),

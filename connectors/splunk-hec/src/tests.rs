@@ -25,7 +25,7 @@ type Answers<'a> = &'a [Result<http::Response, http::Error>];
 
 fn run(config: &str, format: &RecordFormat, answers: Answers<'_>, batch: &[(&str, &str)]) -> (Result<Delivery, Failure>, Vec<String>) {
     let bodies = Rc::new(RefCell::new(Vec::new()));
-    let (seen, mut answers) = (Rc::clone(&bodies), answers.to_vec().into_iter());
+    let (seen, mut answers) = (Rc::clone(&bodies), Vec::from(answers).into_iter());
     native::on_http(move |request| {
         assert_eq!((request.method.as_str(), request.destination.as_str(), request.path.as_str()), ("POST", "primary", "/services/collector/event"));
         seen.borrow_mut().push(String::from_utf8(request.body).unwrap());
@@ -47,7 +47,13 @@ fn check_body(config: &str, format: &RecordFormat, record: &str, event: &str, wa
 
 #[test]
 fn envelopes() {
-    check_body("{}", &json(), "{\"a\": 1.50}\n", r#"{"time":"2026-01-02T03:04:05.123456Z","host":"h","source":"s"}"#, r#"{"time":1767323045.123,"host":"h","source":"s","event":{"a": 1.50}}"#);
+    check_body(
+        "{}",
+        &json(),
+        "{\"a\": 1.50}\n",
+        r#"{"time":"2026-01-02T03:04:05.123456Z","host":"h","source":"s"}"#,
+        r#"{"time":1767323045.123,"host":"h","source":"s","event":{"a": 1.50}}"#,
+    );
     check_body("{}", &text(), "CEF:0|a\\|\"b\"\n", r#"{"received":"2026-01-02T03:04:05Z","time":"never"}"#, r#"{"time":1767323045,"event":"CEF:0|a\\|\"b\""}"#);
     check_body("{}", &text(), "x", r#"{"host":7,"source":""}"#, r#"{"event":"x"}"#);
     check_body(
@@ -152,7 +158,16 @@ fn every_code_has_its_outcome() {
             check(&[answer(status, &format!(r#"{{"text":"t","code":{code}}}"#))], want, 1);
         }
     }
-    for (status, want) in [(200, "Other"), (302, "Configuration"), (400, "TooLarge"), (401, "Unauthorized"), (405, "Configuration"), (413, "TooLarge"), (429, "Unavailable"), (502, "Unavailable")] {
+    for (status, want) in [
+        (200, "Other"),
+        (302, "Configuration"),
+        (400, "TooLarge"),
+        (401, "Unauthorized"),
+        (405, "Configuration"),
+        (413, "TooLarge"),
+        (429, "Unavailable"),
+        (502, "Unavailable"),
+    ] {
         for garbage in ["", "<html>", "[1]", "{\"code\":", "{\"code\":\"x\"}"] {
             check(&[answer(status, garbage)], want, 1);
         }
@@ -188,7 +203,8 @@ fn an_event_number_out_of_range_names_no_event() {
 
 #[test]
 fn a_body_beyond_the_cloud_limit_is_halved() {
-    let large = answer::read(&http::Response { status: 400, body: br#"{"code":6,"invalid-event-number":0}"#.to_vec(), ..http::Response::default() }, 2, 5_000_001);
+    let large =
+        answer::read(&http::Response { status: 400, body: br#"{"code":6,"invalid-event-number":0}"#.to_vec(), ..http::Response::default() }, 2, 5_000_001);
     assert!(matches!(large, Verdict::Failed(Failure::TooLarge(_))), "{large:?}");
     for (count, want) in [(2, "Failed(TooLarge"), (1, "Refused")] {
         assert!(format!("{:?}", answer::error(http::Error::Limit("8 MiB".into()), count, 9 << 20)).starts_with(want));
@@ -198,7 +214,7 @@ fn a_body_beyond_the_cloud_limit_is_halved() {
 #[test]
 fn check_asks_for_health_and_token() {
     let run = |answers: Answers<'_>| {
-        let mut answers = answers.to_vec().into_iter();
+        let mut answers = Vec::from(answers).into_iter();
         native::on_http(move |_| answers.next().expect("no more requests than answers"));
         let mut splunk = native::connector::<SplunkHec>("{}", &json()).unwrap();
         let result = splunk.connector.check();

@@ -58,7 +58,8 @@ pub struct Webhook {
 
 impl Webhook {
     fn request(&self, body: Vec<u8>, message_id: String) -> http::Request {
-        let mut request = http::post("primary", &self.settings.path).header("content-type", &self.content_type).gzip(self.settings.gzip).body(body).message_id(message_id);
+        let mut request =
+            http::post("primary", &self.settings.path).header("content-type", &self.content_type).gzip(self.settings.gzip).body(body).message_id(message_id);
         if let Some(id) = &self.settings.webhook_id {
             request = request.header("x-webhook-id", id);
         }
@@ -105,7 +106,9 @@ impl Webhook {
         let ids = batch.iter().map(|(_, event)| (event.get(field::SOURCE).text().unwrap_or_default(), event.get(field::ID).text().unwrap_or_default()));
         match judge(self.request(body, message_id::of_batch(ids))) {
             // Which event is at fault is not said: halves find it, and cost the others nothing.
-            Ok(Delivery::All(Outcome::Rejected(reason))) if batch.len() > 1 => Err(Failure::TooLarge(format!("the batch was refused as a whole and is sent in halves: {reason}"))),
+            Ok(Delivery::All(Outcome::Rejected(reason))) if batch.len() > 1 => {
+                Err(Failure::TooLarge(format!("the batch was refused as a whole and is sent in halves: {reason}")))
+            }
             Err(Failure::TooLarge(reason)) if batch.len() == 1 => Ok(Delivery::All(Outcome::Rejected(reason))),
             other => other,
         }
@@ -140,7 +143,9 @@ impl Webhook {
 fn judge(request: http::Request) -> Result<Delivery, Failure> {
     let large = request.body.len() > LARGE_BODY;
     match request.send() {
-        Ok(response) if response.status == 410 => Err(Failure::Configuration("the receiver answered 410: this webhook is no more; remove the instance or register anew".to_owned())),
+        Ok(response) if response.status == 410 => {
+            Err(Failure::Configuration("the receiver answered 410: this webhook is no more; remove the instance or register anew".to_owned()))
+        }
         Ok(response) => Delivery::from_status(&response),
         Err(http::Error::Limit(limit)) if large => Err(Failure::TooLarge(limit)),
         Err(error) => Err(error.into()),

@@ -13,9 +13,14 @@ fn status(status: u16) -> Result<http::Response, http::Error> {
 }
 
 /// Delivers three events and answers the requests with the given statuses in turn.
-fn run(config: &str, format: &RecordFormat, answers: &[Result<http::Response, http::Error>], batch: &[(&str, &str)]) -> (Result<Delivery, Failure>, Vec<http::Request>) {
+fn run(
+    config: &str,
+    format: &RecordFormat,
+    answers: &[Result<http::Response, http::Error>],
+    batch: &[(&str, &str)],
+) -> (Result<Delivery, Failure>, Vec<http::Request>) {
     let requests = Requests::default();
-    let (seen, mut answers) = (Rc::clone(&requests), answers.to_vec().into_iter());
+    let (seen, mut answers) = (Rc::clone(&requests), Vec::from(answers).into_iter());
     native::on_http(move |request| {
         seen.borrow_mut().push(request);
         answers.next().expect("no more requests than answers")
@@ -95,7 +100,12 @@ fn batches() {
     for (config, format, body, content_type) in [
         (r#"{"mode":"array"}"#, json(), "[{\"a\":\n1},{}\n]", "application/json"),
         (r#"{"mode":"ndjson"}"#, json(), "{\"a\": 1}\n{}\n", "application/x-ndjson"),
-        (r#"{"mode":"array"}"#, RecordFormat::new("cloudevents", "application/cloudevents+json; charset=utf-8"), "[{\"a\":\n1},{}\n]", "application/cloudevents-batch+json; charset=utf-8"),
+        (
+            r#"{"mode":"array"}"#,
+            RecordFormat::new("cloudevents", "application/cloudevents+json; charset=utf-8"),
+            "[{\"a\":\n1},{}\n]",
+            "application/cloudevents-batch+json; charset=utf-8",
+        ),
         (r#"{"mode":"ndjson"}"#, RecordFormat::new("cef", "text/plain"), "{\"a\":\n1}\n{}\n", "text/plain"),
         (r#"{"mode":"ndjson","content_type":"text/x"}"#, json(), "{\"a\": 1}\n{}\n", "text/x"),
     ] {

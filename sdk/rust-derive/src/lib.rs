@@ -74,7 +74,11 @@ fn expand_enum(input: &DeriveInput, data: &syn::DataEnum) -> Result<Expanded> {
         let ident = &variant.ident;
         names.push(attributes.rename.unwrap_or_else(|| snake_case(&ident.to_string())));
         // The last one stands for the rest: the place was found in the list of names.
-        let pattern = if place + 1 == data.variants.len() { quote! { _ } } else { quote! { #place } };
+        let pattern = if place + 1 == data.variants.len() {
+            quote! { _ }
+        } else {
+            quote! { #place }
+        };
         arms.push(quote! { #pattern => Self::#ident });
     }
     let listed: Vec<String> = names.iter().map(|name| json_string(name)).collect();

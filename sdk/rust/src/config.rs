@@ -107,7 +107,7 @@ impl<T: Config> Config for Vec<T> {
         }
         let mut elements = value.elements();
         let mut list = Self::new();
-        while let Some(element) = elements.next() {
+        for element in elements.by_ref() {
             list.push(T::read(element, &format!("{at}[{}]", list.len()))?);
         }
         if elements.is_complete() { Ok(list) } else { Err(wrong(at, "well-formed JSON")) }
@@ -179,7 +179,7 @@ pub mod private {
             return Err(wrong(at, "an object"));
         }
         let mut members = value.members();
-        while let Some((name, value)) = members.next() {
+        for (name, value) in members.by_ref() {
             let name = String::from_utf8_lossy(&name.text().unwrap_or_default()).into_owned();
             let path = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
             each(&name, value, &path)?;
@@ -199,7 +199,11 @@ pub mod private {
     }
 
     pub fn unknown(at: &str, known: &[&str]) -> String {
-        if known.is_empty() { format!("`{at}` is unknown; there is nothing to configure") } else { format!("`{at}` is unknown; known here are {}", known.join(", ")) }
+        if known.is_empty() {
+            format!("`{at}` is unknown; there is nothing to configure")
+        } else {
+            format!("`{at}` is unknown; known here are {}", known.join(", "))
+        }
     }
 
     pub fn missing(at: &str, name: &str) -> String {

@@ -67,11 +67,13 @@ impl Delivery {
         let status = response.status;
         match status {
             200..=299 => Ok(Self::accepted()),
-            300..=399 => {
-                Err(Failure::Configuration(format!("the receiver answered {status}, a redirect, and these are not followed; set the destination's `url` to the final address")))
-            }
+            300..=399 => Err(Failure::Configuration(format!(
+                "the receiver answered {status}, a redirect, and these are not followed; set the destination's `url` to the final address"
+            ))),
             401 | 403 => Err(Failure::Unauthorized(format!("the receiver answered {status}; check the destination's `credential`"))),
-            404 | 405 => Err(Failure::Configuration(format!("the receiver answered {status}; check the destination's `url` and the path and method in `config`"))),
+            404 | 405 => {
+                Err(Failure::Configuration(format!("the receiver answered {status}; check the destination's `url` and the path and method in `config`")))
+            }
             408 | 425 | 429 | 500..=599 => Err(Failure::Unavailable { reason: format!("the receiver answered {status}"), after: response.retry_after }),
             413 => Err(Failure::TooLarge("the receiver answered 413; lower `batch.max_bytes`".to_owned())),
             400..=499 => Ok(Self::All(Outcome::Rejected(Self::reason(response)))),

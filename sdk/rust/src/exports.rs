@@ -61,7 +61,12 @@ pub fn check<T: Connector>(slot: &'static LocalKey<Slot<T>>) -> Result<deliverin
     call(slot, |guest, _| guest.check().map(|detail| delivering::Checked { detail }))
 }
 
-pub fn deliver<T: Connector>(slot: &'static LocalKey<Slot<T>>, records: &wit::RecordBatch, events: &wit::EventBatch, attempt: u32) -> Result<wit::Delivery, wit::Failure> {
+pub fn deliver<T: Connector>(
+    slot: &'static LocalKey<Slot<T>>,
+    records: &wit::RecordBatch,
+    events: &wit::EventBatch,
+    attempt: u32,
+) -> Result<wit::Delivery, wit::Failure> {
     call(slot, |guest, fields| {
         let batch =
             Batch { records: Records::new(&records.block, &records.offsets), events: Events::new(&events.block, &events.spans, events.count as usize, fields) };

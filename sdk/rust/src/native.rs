@@ -255,7 +255,10 @@ pub(crate) mod files {
         HOST.with_borrow(|host| {
             let inside = host.files.iter().filter(|((own, _), _)| own == directory);
             let names = inside.filter_map(|((_, name), file)| Some((name.strip_prefix(&prefix)?, file)));
-            Ok(names.filter(|(name, _)| !name.contains('/')).map(|(name, file)| Entry { name: name.to_owned(), size: file.len() as u64, modified: 0 }).collect())
+            Ok(names
+                .filter(|(name, _)| !name.contains('/'))
+                .map(|(name, file)| Entry { name: name.to_owned(), size: file.len() as u64, modified: 0 })
+                .collect())
         })
     }
 }

@@ -91,7 +91,8 @@ impl<'a> Timestamp<'a> {
         let two = |number: i64| [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
         let (century, years, month, day, hour, minute, second) = (two(year / 100), two(year % 100), two(month), two(day), two(hour), two(minute), two(second));
         out.literal(&[
-            century[0], century[1], years[0], years[1], b'-', month[0], month[1], b'-', day[0], day[1], b'T', hour[0], hour[1], b':', minute[0], minute[1], b':', second[0], second[1],
+            century[0], century[1], years[0], years[1], b'-', month[0], month[1], b'-', day[0], day[1], b'T', hour[0], hour[1], b':', minute[0], minute[1],
+            b':', second[0], second[1],
         ]);
         if !self.fraction.is_empty() {
             out.byte(b'.');

@@ -39,7 +39,10 @@ fn elements_of_arrays() {
     for (json, want) in [
         ("[]", vec![]),
         ("[ ]", vec![]),
-        (r#"["a", "b\n" ,1.50,true,null,[1,"]"],{"x":"}"}]"#, vec!["String:a", "EscapedString:b\\n", "Number:1.50", "Bool:true", "Null:null", "Array:[1,\"]\"]", "Object:{\"x\":\"}\"}"]),
+        (
+            r#"["a", "b\n" ,1.50,true,null,[1,"]"],{"x":"}"}]"#,
+            vec!["String:a", "EscapedString:b\\n", "Number:1.50", "Bool:true", "Null:null", "Array:[1,\"]\"]", "Object:{\"x\":\"}\"}"],
+        ),
         ("[1", vec![]),
         ("[1 2]", vec!["Number:1"]),
         ("[\"a]", vec![]),
