@@ -25,7 +25,6 @@ use crate::shared::{Shared, Spare};
 
 /// Longest wait for the producers that were just answered, so that all share the next sync.
 const MOST_LINGER: Duration = Duration::from_millis(1);
-const NEXT_NAME: &str = "next.tmp";
 
 /// The segment that is written to.
 pub(crate) struct Writer {
@@ -225,7 +224,7 @@ impl Committer {
         }
         let size = self.shared.segment_size;
         self.shared.claim(size)?;
-        let path = self.shared.dir.join(NEXT_NAME);
+        let path = self.shared.temporary();
         let file = match self.shared.fs.create(&path) {
             Ok(file) => file,
             Err(error) => {

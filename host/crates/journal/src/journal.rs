@@ -66,6 +66,11 @@ impl Journal {
         &self.0.shared
     }
 
+    #[cfg(test)]
+    pub(crate) fn lane_for_tests(&self, name: &str) -> Option<Arc<Lane>> {
+        self.shared().lanes().get(name).cloned()
+    }
+
     /// Appends a batch: as a whole, or not at all. Waits while the queue is full, then for what
     /// `durability` says.
     ///

@@ -6,7 +6,7 @@
 //! group and not for one more per lane.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,7 +17,6 @@ use crate::shared::{Shared, Spare};
 
 /// The longest that something flushed or acknowledged as `os` stays without a sync.
 pub(crate) const SYNC_EVERY: Duration = Duration::from_millis(200);
-pub(crate) const SPARE_NAME: &str = "spare.tmp";
 /// Room kept for lanes' logs, given up when the disk is full: without it nothing could be marked as
 /// settled, nothing deleted, and the disk would stay full.
 const RESERVE_NAME: &str = "reserve.bhr";
@@ -198,7 +197,7 @@ impl Keeper {
         if spare.is_some() || !half_full || shared.fault.get().is_some() || shared.claim(shared.segment_size).is_err() {
             return;
         }
-        let path = shared.dir.join(SPARE_NAME);
+        let path = shared.temporary();
         match self.allocate(&path) {
             Ok(file) => *spare = Some(Spare { path, file }),
             Err(error) => {
@@ -210,7 +209,7 @@ impl Keeper {
         }
     }
 
-    fn allocate(&self, path: &PathBuf) -> io::Result<Arc<dyn crate::fs::File>> {
+    fn allocate(&self, path: &Path) -> io::Result<Arc<dyn crate::fs::File>> {
         let file = self.shared.fs.create(path)?;
         file.allocate(self.shared.segment_size)?;
         file.sync_all()?;

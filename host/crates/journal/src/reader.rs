@@ -97,7 +97,7 @@ impl Reader {
                 }
                 continue;
             }
-            if let Some(frame) = self.from_memory() {
+            if let Some(frame) = self.recent() {
                 return Ok(frame);
             }
             let (shared, position, disk) = (self.shared.clone(), self.position, self.disk.take());
@@ -115,7 +115,7 @@ impl Reader {
             if self.position > head.seq {
                 return if head.closed { Err(ReadError::Closed) } else { Ok(None) };
             }
-            if let Some(frame) = self.from_memory() {
+            if let Some(frame) = self.recent() {
                 return Ok(Some(frame));
             }
             // One that `next` began reads for nothing: it has the file, not the place.
@@ -125,7 +125,7 @@ impl Reader {
         }
     }
 
-    fn from_memory(&mut self) -> Option<Arc<Frame>> {
+    fn recent(&mut self) -> Option<Arc<Frame>> {
         let frame = self.shared.tail.get(self.position)?;
         self.disk = None;
         self.position = frame.last().0 + 1;

@@ -54,6 +54,8 @@ pub(crate) struct Shared {
     pub lanes_ready: AtomicBool,
     pub keeper: Signal,
     pub counters: Counters,
+    /// Numbers files that have no name of their own yet.
+    pub made: AtomicU64,
     /// Set for good by a failed sync.
     pub fault: OnceLock<AppendError>,
     pub closed: AtomicBool,
@@ -103,6 +105,12 @@ impl Shared {
 
     pub fn lanes(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Lane>>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A name for a file on its way to become a segment. Each is used once: the keeper makes the next
+    /// spare while the committer still writes to the last one under its temporary name.
+    pub fn temporary(&self) -> PathBuf {
+        self.dir.join(format!("segment-{}.tmp", self.made.fetch_add(1, Ordering::Relaxed)))
     }
 
     pub fn take_spare(&self) -> Option<Spare> {

@@ -34,7 +34,11 @@ pub enum Crash {
 
 /// The disk. Clones share it.
 #[derive(Clone)]
-pub struct SimFs(Arc<Mutex<Disk>>);
+pub struct SimFs {
+    disk: Arc<Mutex<Disk>>,
+    /// For which process this is: once the machine starts again, its calls fail.
+    life: Option<u64>,
+}
 
 struct Disk {
     random: Random,
@@ -107,7 +111,7 @@ impl Random {
 
 impl SimFs {
     pub fn new(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(Disk {
+        let disk = Disk {
             random: Random(seed),
             inodes: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -126,7 +130,15 @@ impl SimFs {
             failing_reads: 0,
             read_only: false,
             short_writes: false,
-        })))
+        };
+        Self { disk: Arc::new(Mutex::new(disk)), life: None }
+    }
+
+    /// The disk for one process: what that does after the next restart fails, so that its threads and
+    /// destructors cannot reach into the life after.
+    pub fn mount(&self) -> Arc<dyn Fs> {
+        let life = self.lock().life;
+        Arc::new(Self { disk: self.disk.clone(), life: Some(life) })
     }
 
     /// Steps (writes, syncs, changes of names and lengths) so far.
@@ -229,7 +241,16 @@ impl SimFs {
     }
 
     fn lock(&self) -> MutexGuard<'_, Disk> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self) -> io::Result<MutexGuard<'_, Disk>> {
+        let disk = self.lock();
+        if self.life.is_some_and(|life| life != disk.life) {
+            return Err(io::Error::other("a process of an earlier life"));
+        }
+        disk.up()?;
+        Ok(disk)
     }
 }
 
@@ -360,14 +381,13 @@ impl Inode {
 
 impl Fs for SimFs {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let disk = self.lock();
-        disk.up()?;
+        let disk = self.enter()?;
         let inode = disk.inode_of(path)?;
         Ok(Arc::new(SimFile { fs: self.clone(), inode, life: disk.life }))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let mut disk = self.lock();
+        let mut disk = self.enter()?;
         if disk.step()? {
             return Err(off());
         }
@@ -383,14 +403,13 @@ impl Fs for SimFs {
     }
 
     fn make_dir(&self, path: &Path) -> io::Result<()> {
-        let mut disk = self.lock();
-        disk.up()?;
+        let mut disk = self.enter()?;
         disk.dirs.extend(path.ancestors().map(Path::to_path_buf));
         Ok(())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut disk = self.lock();
+        let mut disk = self.enter()?;
         if disk.step()? {
             return Err(off());
         }
@@ -402,7 +421,7 @@ impl Fs for SimFs {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut disk = self.lock();
+        let mut disk = self.enter()?;
         if disk.step()? {
             return Err(off());
         }
@@ -413,8 +432,7 @@ impl Fs for SimFs {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        let disk = self.lock();
-        disk.up()?;
+        let disk = self.enter()?;
         if !disk.dirs.contains(dir) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -425,7 +443,7 @@ impl Fs for SimFs {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut disk = self.lock();
+        let mut disk = self.enter()?;
         let stops = disk.step()?;
         if disk.sync_fails() {
             return Err(broken());
@@ -442,14 +460,12 @@ impl Fs for SimFs {
     }
 
     fn available(&self, _dir: &Path) -> io::Result<u64> {
-        let disk = self.lock();
-        disk.up()?;
+        let disk = self.enter()?;
         Ok(disk.free())
     }
 
     fn lock(&self, path: &Path) -> io::Result<LockGuard> {
-        let mut disk = SimFs::lock(self);
-        disk.up()?;
+        let mut disk = self.enter()?;
         if !disk.locked.insert(path.into()) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
