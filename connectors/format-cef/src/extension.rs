@@ -10,10 +10,8 @@ use bulkhead_sdk::{Escape, Kind, Timestamp, Value, Writer};
 struct ExtensionEscape;
 
 impl Escape for ExtensionEscape {
-    #[inline]
-    fn is_special(byte: u8) -> bool {
-        (byte < 0x20) | (byte == b'=') | (byte == b'\\') | (byte == 0x7f)
-    }
+    const BELOW: u8 = 0x20;
+    const BYTES: [u8; 3] = [b'=', b'\\', 0x7f];
 
     fn write(byte: u8, out: &mut Vec<u8>) {
         match byte {

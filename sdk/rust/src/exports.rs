@@ -13,11 +13,11 @@ use crate::connector::{Connector, Inbound};
 use crate::delivery::{Delivery, Failure, Outcome};
 use crate::formatter::{Formatter, RecordFormat, format_all};
 
-/// A configured guest and the number of its fields.
-pub type Slot<T> = RefCell<Option<(T, usize)>>;
+/// A configured guest, the number of its fields, and the room that records took (formatters only).
+pub type Slot<T> = RefCell<Option<(T, usize, usize)>>;
 
 fn with<T, R>(slot: &'static LocalKey<Slot<T>>, call: impl FnOnce(&mut T, usize) -> R) -> Option<R> {
-    slot.with_borrow_mut(|slot| slot.as_mut().map(|(guest, fields)| call(guest, *fields)))
+    slot.with_borrow_mut(|slot| slot.as_mut().map(|(guest, fields, _)| call(guest, *fields)))
 }
 
 /// The host configures first; another order is its fault, and the answer says so.
@@ -33,13 +33,15 @@ pub fn format_configure<T: Formatter>(slot: &'static LocalKey<Slot<T>>, config: 
     let fields: Vec<String> = guest.fields().into_iter().map(str::to_owned).collect();
     let RecordFormat { name, content_type } = guest.record_format();
     let count = fields.len();
-    slot.set(Some((guest, count)));
+    slot.set(Some((guest, count, 0)));
     Ok(formatting::Configured { fields, format: format_wit::RecordFormat { name, content_type } })
 }
 
 pub fn format<T: Formatter>(slot: &'static LocalKey<Slot<T>>, events: &format_wit::EventBatch) -> formatting::Formatted {
     let count = events.count as usize;
-    match with(slot, |guest, fields| format_all(guest, Events::new(&events.block, &events.spans, count, fields))) {
+    let made = slot
+        .with_borrow_mut(|slot| slot.as_mut().map(|(guest, fields, room)| format_all(guest, Events::new(&events.block, &events.spans, count, *fields), room)));
+    match made {
         Some(made) => formatting::Formatted {
             records: format_wit::RecordBatch { block: made.block, offsets: made.offsets },
             refused: made.refused.into_iter().map(|refusal| formatting::Refusal { event: refusal.event, reason: refusal.reason }).collect(),
@@ -53,7 +55,7 @@ pub fn configure<T: Connector>(slot: &'static LocalKey<Slot<T>>, config: &str, f
     let guest = T::configure(crate::config::read(config)?, &format)?;
     let fields: Vec<String> = guest.fields().into_iter().map(str::to_owned).collect();
     let (limits, count) = (guest.limits(), fields.len());
-    slot.set(Some((guest, count)));
+    slot.set(Some((guest, count, 0)));
     Ok(delivering::Configured { fields, max_events: limits.max_events, max_bytes: limits.max_bytes })
 }
 

@@ -6,6 +6,10 @@ use crate::writer::Writer;
 
 /// Room for a record before the first is written; the block grows where records are longer.
 const RECORD_BYTES: usize = 512;
+/// Added to an average, for copies that run over and for records that vary.
+const STEP_BYTES: usize = 64;
+/// Most room for a record that is kept in mind.
+const MOST_RECORD_BYTES: usize = 16 << 10;
 
 /// Turns events into records. It must be total: any event gives a record or a reason.
 pub trait Formatter: Sized {
@@ -59,9 +63,11 @@ pub struct Formatted {
     pub refused: Vec<Refusal>,
 }
 
-/// Formats a batch.
-pub fn format_all<F: Formatter>(formatter: &F, events: Events<'_>) -> Formatted {
-    let mut out = Writer::with_capacity(events.len() * RECORD_BYTES);
+/// Formats a batch. `room` is what the longest records so far took: growing a block of records means
+/// to copy it, so the next batch begins with room enough.
+pub fn format_all<F: Formatter>(formatter: &F, events: Events<'_>, room: &mut usize) -> Formatted {
+    let each = (*room).max(RECORD_BYTES);
+    let mut out = Writer::with_capacity(events.len() * each);
     let mut offsets = Vec::with_capacity(events.len() + 1);
     let mut refused = Vec::new();
     offsets.push(0);
@@ -74,5 +80,7 @@ pub fn format_all<F: Formatter>(formatter: &F, events: Events<'_>) -> Formatted 
         // Guest memory ends before 2^32 bytes.
         offsets.push(out.len() as u32);
     }
+    // An average over the batch, a little above it; bounded, so that one huge event does not stay.
+    *room = (out.len() / events.len().max(1) + STEP_BYTES).min(MOST_RECORD_BYTES);
     Formatted { block: out.into_bytes(), offsets, refused }
 }

@@ -3,7 +3,7 @@
 //! It takes and returns what crosses the boundary (one block, spans, offsets). Requests go to a
 //! function of the test's own, files and state live in memory; all of it belongs to the calling thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use crate::batch::{Batch, Events, Records};
@@ -34,13 +34,14 @@ thread_local! { static HOST: RefCell<Host> = RefCell::default(); }
 pub struct NativeFormatter<F> {
     pub formatter: F,
     fields: Vec<String>,
+    room: Cell<usize>,
 }
 
 /// Configures a formatter from JSON.
 pub fn formatter<F: Formatter>(config: &str) -> Result<NativeFormatter<F>, String> {
     let formatter = F::configure(config::read(config)?)?;
     let fields = formatter.fields().into_iter().map(str::to_owned).collect();
-    Ok(NativeFormatter { formatter, fields })
+    Ok(NativeFormatter { formatter, fields, room: Cell::default() })
 }
 
 impl<F: Formatter> NativeFormatter<F> {
@@ -54,7 +55,10 @@ impl<F: Formatter> NativeFormatter<F> {
 
     /// Formats a batch as the component would.
     pub fn format(&self, count: usize, block: &[u8], spans: &[u32]) -> Formatted {
-        format_all(&self.formatter, Events::new(block, spans, count, self.fields.len()))
+        let mut room = self.room.get();
+        let made = format_all(&self.formatter, Events::new(block, spans, count, self.fields.len()), &mut room);
+        self.room.set(room);
+        made
     }
 
     /// Formats one event given as its fields' values; for tests.

@@ -4,6 +4,8 @@
 //! steps of 16 bytes that become vector loads and stores, and may run a little over before the length
 //! is set right. Escaping looks for what must be escaped in the same 16 bytes while they are copied.
 
+mod scan;
+
 use crate::json;
 use crate::value::{Kind, Value};
 
@@ -12,10 +14,13 @@ const STEP: usize = 16;
 /// Longer than this, one copy by the engine is faster than steps.
 const LONG: usize = 192;
 
-/// A rule for escaping: which bytes are special, and what is written for one.
+/// A rule for escaping: which bytes are special, and what is written for one. The set is given as
+/// constants, so that 16 bytes are looked at with a handful of vector instructions.
 pub trait Escape {
-    /// Called for 16 bytes at a time: plain comparisons become vector instructions.
-    fn is_special(byte: u8) -> bool;
+    /// Every byte below this is special; 0 for none.
+    const BELOW: u8;
+    /// These are special too; doubles where there are fewer.
+    const BYTES: [u8; 3];
     fn write(byte: u8, out: &mut Vec<u8>);
 }
 
@@ -24,10 +29,8 @@ pub trait Escape {
 pub struct JsonEscape;
 
 impl Escape for JsonEscape {
-    #[inline]
-    fn is_special(byte: u8) -> bool {
-        (byte < 0x20) | (byte == b'"') | (byte == b'\\')
-    }
+    const BELOW: u8 = 0x20;
+    const BYTES: [u8; 3] = [b'"', b'\\', b'\\'];
 
     fn write(byte: u8, out: &mut Vec<u8>) {
         const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -45,10 +48,8 @@ impl Escape for JsonEscape {
 struct OneLine;
 
 impl Escape for OneLine {
-    #[inline]
-    fn is_special(byte: u8) -> bool {
-        (byte == b'\n') | (byte == b'\r')
-    }
+    const BELOW: u8 = 0;
+    const BYTES: [u8; 3] = [b'\n', b'\r', b'\r'];
 
     fn write(_: u8, out: &mut Vec<u8>) {
         out.push(b' ');
@@ -164,7 +165,7 @@ impl Writer {
 
     /// Bytes of text as the inside of a JSON string.
     pub fn json_fragment(&mut self, text: &[u8]) {
-        if std::str::from_utf8(text).is_ok() {
+        if scan::is_ascii(text) || std::str::from_utf8(text).is_ok() {
             self.escaped::<JsonEscape>(text);
         } else {
             self.escaped::<JsonEscape>(String::from_utf8_lossy(text).as_bytes());
@@ -257,10 +258,10 @@ impl Writer {
             self.out.extend_from_slice(step);
             self.out.truncate(target);
             at += length;
-            if step.iter().fold(false, |any, byte| any | E::is_special(*byte))
-                && let Some(place) = step[..length].iter().position(|byte| E::is_special(*byte))
-            {
-                // Back to the special byte; the search goes on behind it.
+            let specials = scan::specials::<E>(step) & mask(length);
+            if specials != 0 {
+                // Back to the first special byte; the search goes on behind it.
+                let place = specials.trailing_zeros() as usize;
                 self.out.truncate(target - length + place);
                 E::write(step[place], &mut self.out);
                 at = at - length + place + 1;
@@ -270,13 +271,18 @@ impl Writer {
 
     fn escape_slowly<E: Escape>(&mut self, text: &[u8]) {
         for byte in text {
-            if E::is_special(*byte) {
+            if scan::is_special::<E>(*byte) {
                 E::write(*byte, &mut self.out);
             } else {
                 self.out.push(*byte);
             }
         }
     }
+}
+
+/// The low `length` bits; at most 16.
+fn mask(length: usize) -> u32 {
+    (1 << length) - 1
 }
 
 /// At most `limit` bytes of UTF-8 text, whole characters only.

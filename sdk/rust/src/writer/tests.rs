@@ -2,9 +2,8 @@ use super::*;
 
 struct Pipe;
 impl Escape for Pipe {
-    fn is_special(byte: u8) -> bool {
-        byte == b'|'
-    }
+    const BELOW: u8 = 0;
+    const BYTES: [u8; 3] = [b'|'; 3];
     fn write(byte: u8, out: &mut Vec<u8>) {
         out.extend_from_slice(&[b'\\', byte]);
     }
@@ -90,4 +89,17 @@ fn numbers() {
         assert_eq!(written(|out| out.number(number)), format!("<{number}>"));
     }
     assert_eq!(written(|out| out.unsigned(u64::MAX)), format!("<{}>", u64::MAX));
+}
+
+#[test]
+fn text_beyond_ascii_is_seen_at_every_place() {
+    for length in 0..40 {
+        let text = vec![b'x'; length];
+        assert!(scan::is_ascii(&text));
+        for place in 0..length {
+            let mut text = text.clone();
+            text[place] = 0x80;
+            assert!(!scan::is_ascii(&text), "{place} of {length}");
+        }
+    }
 }
