@@ -51,10 +51,6 @@ impl Batcher {
         self.bytes += bytes;
     }
 
-    pub fn events(&self) -> u32 {
-        self.events
-    }
-
     /// `closed` says that the next event did not fit, so that waiting brings nothing.
     pub fn ready(&self, now: Duration, closed: bool, limits: &BatchSettings) -> Ready {
         let due = self.since + limits.max_age;

@@ -33,6 +33,8 @@ pub(crate) struct Feed {
     filters: FilterChain,
     limits: BatchSettings,
     current: Option<Current>,
+    /// The next event to look at. A reader hands out whole requests, also the one that holds the cursor.
+    next: u64,
     /// Settled or scheduled before this start: ranges and single places, rising, to be passed over.
     known: Known,
     keys: Option<Keys<Parked>>,
@@ -106,7 +108,15 @@ impl Known {
 
 impl Feed {
     /// `reader` stands at the lane's cursor.
-    pub fn new(lane: LaneId, reader: Reader, state: &LaneState, routing: Arc<RoutingTable>, filters: FilterChain, ordering: Ordering, limits: BatchSettings) -> Self {
+    pub fn new(
+        lane: LaneId,
+        reader: Reader,
+        state: &LaneState,
+        routing: Arc<RoutingTable>,
+        filters: FilterChain,
+        ordering: Ordering,
+        limits: BatchSettings,
+    ) -> Self {
         Self {
             lane,
             reader,
@@ -114,6 +124,7 @@ impl Feed {
             filters,
             limits,
             current: None,
+            next: state.cursor().0 + 1,
             known: Known::of(state),
             keys: (ordering == Ordering::Key).then(Keys::default),
             batch: 1,
@@ -149,7 +160,9 @@ impl Feed {
             }
             self.skim(now, expire_before);
         }
-        if self.open.is_empty() && let Some(range) = self.trail.take() {
+        if self.open.is_empty()
+            && let Some(range) = self.trail.take()
+        {
             self.out.unwanted.push((Seq(range.0), Seq(range.1)));
         }
         Ok(())
@@ -243,7 +256,9 @@ impl Feed {
     fn enter(&mut self, frame: Arc<Frame>) {
         let routing = self.routing.current();
         let (routes, lane) = (routing.routes(&frame), routing.index(&self.lane));
-        self.current = Some(Current { frame, next: 0, routes, lane });
+        let next = self.next.saturating_sub(frame.first().0) as usize;
+        self.next = frame.last().0 + 1;
+        self.current = Some(Current { frame, next, routes, lane });
     }
 
     /// Goes through the frame in hand until its end or the batch's.
@@ -354,8 +369,14 @@ impl Feed {
 
     fn skip_lost(&mut self, error: ReadError) -> Result<(), ReadError> {
         match error {
-            ReadError::Lost { first, last, .. } => self.out.lost.push((first, last)),
-            ReadError::Gone { first, last } => self.out.unwanted.push((first, last)),
+            ReadError::Lost { first, last, .. } => {
+                self.out.lost.push((first, last));
+                self.next = last.0 + 1;
+            }
+            ReadError::Gone { first, last } => {
+                self.out.unwanted.push((first, last));
+                self.next = last.0 + 1;
+            }
             error => return Err(error),
         }
         Ok(())

@@ -2,7 +2,8 @@
 //! on everything. The events wait; now and then one batch probes. Pure: time is an argument.
 //!
 //! An event that breaks a guest alone, twice, on fresh stores is to blame itself. When different events do
-//! so in a row and nothing succeeds in between, the guest is to blame, and the instance is quarantined.
+//! so in a row and nothing succeeds in between, the guest is to blame, and the instance is quarantined. An
+//! event that breaks it again after others were served is to blame after all.
 
 use std::time::Duration;
 
@@ -52,6 +53,7 @@ pub struct Hold {
     paused: bool,
     rounds: u32,
     blamed: u32,
+    served: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -104,9 +106,15 @@ impl Hold {
 
     /// A guest served a call to its end. Returns the cause that is over, if any.
     pub fn served(&mut self) -> Option<HoldCause> {
+        self.served += 1;
         self.blamed = 0;
         self.rounds = 0;
         self.held.take().map(|held| held.cause)
+    }
+
+    /// Calls that guests served to their end.
+    pub fn count_served(&self) -> u64 {
+        self.served
     }
 
     /// The probe ended without an answer.

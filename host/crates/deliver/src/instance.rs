@@ -115,6 +115,11 @@ impl Instance {
         self.lock().hold.blame()
     }
 
+    /// Calls that guests served to their end.
+    pub fn count_served(&self) -> u64 {
+        self.lock().hold.count_served()
+    }
+
     /// Whether so many different events broke guests in a row that the guest is to blame.
     pub fn blamed(&self) -> bool {
         self.lock().hold.blamed()

@@ -14,8 +14,15 @@ use crate::schedule::Tries;
 pub(crate) enum Verdict {
     /// Delivered, or in the dead letters.
     Settled,
-    Retry { due: Duration, tries: Tries },
-    Pending { token: String, poll_after: Duration, tries: Tries },
+    Retry {
+        due: Duration,
+        tries: Tries,
+    },
+    Pending {
+        token: String,
+        poll_after: Duration,
+        tries: Tries,
+    },
     /// No attempt was made: it goes back as it was.
     Untouched,
     /// Becomes `Settled` once the letter is on disk.

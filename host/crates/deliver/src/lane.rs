@@ -118,6 +118,7 @@ struct Driver<'a> {
     jobs_in_flight: usize,
     retries_in_flight: bool,
     events_in_flight: u64,
+    burying_in_flight: u64,
     /// When the gate said to ask again.
     gate_until: Option<Duration>,
     /// Something outside keeps the lane from sending.
@@ -153,7 +154,7 @@ impl<'a> Driver<'a> {
                 seq,
                 // A clock that was set back must not make a retry wait for a day.
                 due: now + Duration::from_millis(ahead).min(settings.retry.max),
-                tries: Tries { attempts: entry.attempts, first_ms: millis(now) - ago, log: None },
+                tries: Tries { attempts: entry.attempts, first_ms: millis(now) - ago, ..Tries::default() },
                 key: 0,
                 received_ms: 0,
             });
@@ -183,6 +184,7 @@ impl<'a> Driver<'a> {
             jobs_in_flight: 0,
             retries_in_flight: false,
             events_in_flight: 0,
+            burying_in_flight: 0,
             gate_until: None,
             blocked: false,
             read_again_at: None,
@@ -218,6 +220,7 @@ impl<'a> Driver<'a> {
             self.shed(now);
             self.dispatch(now).await;
             self.flush();
+            self.shared.show(self.counts());
             if self.draining && self.is_drained() {
                 return Ended::Done;
             }
@@ -251,7 +254,10 @@ impl<'a> Driver<'a> {
 
     /// Reads ahead; false where the journal is closed.
     fn fill(&mut self, now: Duration) -> bool {
-        self.feed.limit(self.shared.max_events.load(std::sync::atomic::Ordering::Relaxed), u64::from(self.shared.max_bytes.load(std::sync::atomic::Ordering::Relaxed)));
+        self.feed.limit(
+            self.shared.max_events.load(std::sync::atomic::Ordering::Relaxed),
+            u64::from(self.shared.max_bytes.load(std::sync::atomic::Ordering::Relaxed)),
+        );
         self.read_again_at = self.read_again_at.filter(|at| *at > now);
         if self.read_again_at.is_none()
             && let Err(error) = self.feed.fill(now, self.expire_before())
@@ -357,16 +363,19 @@ impl<'a> Driver<'a> {
     }
 
     fn show(&mut self) {
-        let view = View {
-            cursor: self.log.cursor(),
-            backlog: self.log.backlog(),
-            oldest_ms: self.oldest.received_ms,
+        let view = View { cursor: self.log.cursor(), backlog: self.log.backlog(), oldest_ms: self.oldest.received_ms, ..self.counts() };
+        self.shared.show(view);
+    }
+
+    /// What costs nothing to tell after every round.
+    fn counts(&self) -> View {
+        View {
             in_flight: self.events_in_flight,
             retrying: self.schedule.len() as u64,
             unconfirmed: self.pending.len() as u64,
             next_retry: self.schedule.next_due(),
-        };
-        self.shared.show(view);
+            ..self.shared.view()
+        }
     }
 }
 

@@ -47,4 +47,4 @@ pub use rate::RateSettings;
 pub use retry::{Jitter, RetryPolicy, Strategy};
 pub use routing::RoutingTable;
 pub use settings::{BacklogSettings, DeliverySettings, InstanceSettings, LaneSettings, OnBacklogFull};
-pub use status::{LastError, LaneStatus};
+pub use status::{LaneStatus, LastError};

@@ -11,17 +11,39 @@ use crate::hold::HoldCause;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    Breaker { instance: Arc<str>, state: BreakerState },
+    Breaker {
+        instance: Arc<str>,
+        state: BreakerState,
+    },
     /// The instance sends nothing until people act or a probe succeeds.
-    Held { instance: Arc<str>, cause: HoldCause, reason: String },
-    Released { instance: Arc<str>, cause: HoldCause },
-    DeadLetters { lane: LaneId, cause: Cause, count: u64 },
+    Held {
+        instance: Arc<str>,
+        cause: HoldCause,
+        reason: String,
+    },
+    Released {
+        instance: Arc<str>,
+        cause: HoldCause,
+    },
+    DeadLetters {
+        lane: LaneId,
+        cause: Cause,
+        count: u64,
+    },
     /// The lane stopped because the dead letter store takes nothing more.
-    DeadLettersFull { lane: LaneId },
+    DeadLettersFull {
+        lane: LaneId,
+    },
     /// It goes on.
-    DeadLettersRoom { lane: LaneId },
+    DeadLettersRoom {
+        lane: LaneId,
+    },
     /// Accepted events that the journal cannot read any more.
-    Lost { lane: LaneId, first: u64, last: u64 },
+    Lost {
+        lane: LaneId,
+        first: u64,
+        last: u64,
+    },
 }
 
 /// Called on delivery's tasks; must not block.

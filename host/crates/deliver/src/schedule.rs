@@ -21,6 +21,8 @@ pub struct Tries {
     pub first_ms: i64,
     /// Shared by the events of one batch; what was before a restart is not in it.
     pub log: Option<Arc<[Attempt]>>,
+    /// Where the event broke fresh guests alone: how many calls the instance's guests had served by then.
+    pub blamed_at: Option<u64>,
 }
 
 impl Tries {
@@ -35,7 +37,12 @@ impl Tries {
                 after
             }
         };
-        Self { attempts: self.attempts.saturating_add(1), first_ms: if self.attempts == 0 { now_ms } else { self.first_ms }, log: Some(log) }
+        Self {
+            attempts: self.attempts.saturating_add(1),
+            first_ms: if self.attempts == 0 { now_ms } else { self.first_ms },
+            log: Some(log),
+            blamed_at: self.blamed_at,
+        }
     }
 
     pub fn elapsed(&self, now_ms: i64) -> Duration {

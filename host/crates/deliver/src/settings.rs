@@ -42,7 +42,7 @@ pub enum OnBacklogFull {
 /// The `backlog` part of an instance; each of its lanes has this much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BacklogSettings {
-    /// Bytes of the journal that the lane keeps from being deleted.
+    /// Bytes of events that the lane has not settled, reckoned with the journal's average event.
     pub max_bytes: Option<u64>,
     pub max_age: Option<Duration>,
     pub on_full: OnBacklogFull,

@@ -19,6 +19,7 @@ use crate::instance::{CallEnd, Instance, Pass};
 use crate::job::Job;
 use crate::judge::{Judge, Letter, Verdict};
 use crate::pending::Unconfirmed;
+use crate::schedule::Tries;
 use crate::slots::Slot;
 use crate::status::LaneShared;
 use crate::worklist::{AfterFault, Worklist};
@@ -36,6 +37,8 @@ pub(crate) enum Work {
 pub(crate) enum Report {
     /// Every event is settled.
     Settled(Job),
+    /// What was to be buried is.
+    Buried(Job),
     /// One verdict for each event.
     Each(Job, Vec<Verdict>),
     /// One outcome for each delivery asked about; none where the call failed, so that it is asked again.
@@ -105,7 +108,7 @@ impl Worker {
                 Work::Bury(job, letters) => {
                     drop(slot);
                     bury(&self.context, &self.instance, &self.lane, &job, &letters).await;
-                    Report::Settled(job)
+                    Report::Buried(job)
                 }
                 Work::Confirm(entries, pass) => self.confirm(entries, pass).await,
             };
@@ -243,6 +246,12 @@ impl Worker {
                 if self.work.fault(&range, fresh) == AfterFault::Again {
                     return true;
                 }
+                // It did so before, and guests have served others since.
+                let before = job.tries(range.start);
+                if before.blamed_at.is_some_and(|served| self.instance.count_served() > served) {
+                    progress.put(job, range.start, judge.bury(range.start, Cause::GuestFault, text, "guest-fault", &before));
+                    return true;
+                }
                 progress.suspects.push((range.start, text));
                 if !self.instance.blame() {
                     return true;
@@ -349,10 +358,12 @@ impl Worker {
         }
         let reason = suspects.last().map(|(_, text)| text.clone()).unwrap_or_default();
         let until = self.instance.hold(HoldCause::Quarantine, &reason, now);
+        let served = self.instance.count_served();
         for (item, _) in suspects {
             // Behind the probe: if the guest serves other events by then, these are to blame after all.
             let later = Some(until + Duration::from_secs(1));
-            progress.put(job, item, judge.again(item, "guest-fault", None, later, false, &job.tries(item)));
+            let tries = Tries { blamed_at: Some(served), ..job.tries(item) };
+            progress.put(job, item, judge.again(item, "guest-fault", None, later, false, &tries));
         }
         progress.end = CallEnd::Held { cause: HoldCause::Quarantine, reason };
     }

@@ -41,7 +41,8 @@ impl Store {
             .busy_timeout(BUSY)
             .foreign_keys(true)
             .disable_statement_logging();
-        let write = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None).connect_with(options.clone()).await.map_err(open_error)?;
+        let write =
+            SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None).connect_with(options.clone()).await.map_err(open_error)?;
         let read = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.pragma("query_only", "1"));
         let store = Self { write, read };
         store.migrate(&path).await?;

@@ -46,5 +46,5 @@ fn fits_by_count_and_bytes_but_one_always() {
     assert!(Batcher::default().fits(1 << 30, &LIMITS));
     let mut batcher = filled(&[1, 1, 1]);
     batcher.take();
-    assert!(batcher.fits(1, &LIMITS) && batcher.events() == 0);
+    assert_eq!(batcher.ready(ms(0), true, &LIMITS), Ready::Empty);
 }

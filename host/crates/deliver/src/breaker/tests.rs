@@ -31,7 +31,11 @@ fn opens_at_the_threshold_and_not_before() {
     for round in 0..10 {
         let leave = go(&mut breaker, round);
         // A success in between starts the count anew.
-        if round % 3 == 2 { breaker.success(leave) } else { breaker.failure(leave, at(round)) }
+        if round % 3 == 2 {
+            breaker.success(leave)
+        } else {
+            breaker.failure(leave, at(round))
+        }
         assert_eq!(breaker.state(), BreakerState::Closed);
     }
     let mut breaker = opened();

@@ -46,7 +46,8 @@ fn a_lost_pass_gives_its_probe_back() {
     drop(probe);
     go(&instance, 60).end(&CallEnd::Reached, at(60));
     assert_eq!(instance.state().0, BreakerState::Closed);
-    let states: Vec<_> = heard.lock().unwrap().iter().map(|notice| if let Notice::Breaker { state, .. } = notice { *state } else { panic!("{notice:?}") }).collect();
+    let states: Vec<_> =
+        heard.lock().unwrap().iter().map(|notice| if let Notice::Breaker { state, .. } = notice { *state } else { panic!("{notice:?}") }).collect();
     assert_eq!(states, [BreakerState::Open, BreakerState::HalfOpen, BreakerState::Closed]);
 }
 

@@ -8,7 +8,7 @@ fn policy() -> RetryPolicy {
 }
 
 fn tries(attempts: u32, seconds_ago: i64) -> Tries {
-    Tries { attempts, first_ms: millis(NOW) - seconds_ago * 1_000, log: None }
+    Tries { attempts, first_ms: millis(NOW) - seconds_ago * 1_000, ..Tries::default() }
 }
 
 #[track_caller]

@@ -85,10 +85,12 @@ impl Driver<'_> {
             }
         }
         if let Some(max_bytes) = settings.max_bytes {
-            // Bytes are known by segment, events by number: so many are too many, if all are alike.
-            let bytes = self.context.parts.journal.bytes_after(self.log.cursor());
-            let share = u128::from(backlog) * u128::from(bytes.saturating_sub(max_bytes)) / u128::from(bytes.max(1));
-            self.excess = u64::try_from(share).unwrap_or(backlog);
+            // By the average event: of this process, or of the segments before it has taken any.
+            let stats = self.context.parts.journal.stats();
+            let stored = stats.head.0.saturating_sub(stats.oldest.0.saturating_sub(1)).max(1);
+            let average = if stats.events > 0 { stats.appended_bytes / stats.events } else { stats.bytes / stored }.max(1);
+            let leaving = self.burying_in_flight + (self.doomed.len() + self.burying.iter().map(|(job, _)| job.len()).sum::<usize>()) as u64;
+            self.excess = backlog.saturating_sub(max_bytes / average).saturating_sub(leaving);
         }
     }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::{Driver, WAITING, pending};
 use crate::batch::Ready;
+use crate::hold::HoldCause;
 use crate::instance::{Answer, Pass};
 use crate::job::Job;
 use crate::judge::{Judge, Letter};
@@ -141,17 +142,26 @@ impl Driver<'_> {
             if !self.schedule.is_empty() {
                 return retry_due.then_some(Kind::Retry);
             }
-        } else if retry_due && (ordering == Ordering::None || !self.retries_in_flight) {
+        }
+        let retry = retry_due && (ordering != Ordering::Key || !self.retries_in_flight);
+        // What broke the guests comes last: something else may show that they are well.
+        let suspicious = self.instance.state().1 == Some(HoldCause::Quarantine);
+        if retry && !suspicious {
             return Some(Kind::Retry);
         }
         // A receiver that takes nothing must not fill the memory with what it did not take.
-        if self.schedule.len() >= WAITING || self.pending.len() >= pending::MOST {
-            return None;
+        let room = self.schedule.len() < WAITING && self.pending.len() < pending::MOST;
+        // In strict order what was not attempted goes before what was not even taken.
+        if room && fresh && suspicious && ordering != Ordering::Strict {
+            return Some(Kind::Fresh);
         }
-        if !self.returned.is_empty() {
+        if room && !self.returned.is_empty() {
             return Some(Kind::Returned);
         }
-        fresh.then_some(Kind::Fresh)
+        if room && fresh {
+            return Some(Kind::Fresh);
+        }
+        retry.then_some(Kind::Retry)
     }
 
     fn ask(&mut self, now: Duration, events: u32, paced: bool) -> Option<Pass> {
@@ -170,6 +180,9 @@ impl Driver<'_> {
             Work::Confirm(entries, _) => entries.len(),
         };
         let Some(worker) = self.worker() else { return };
+        if let Work::Bury(job, _) = &work {
+            self.burying_in_flight += job.len() as u64;
+        }
         self.jobs_in_flight += 1;
         self.events_in_flight += events as u64;
         // Its channel has room for one and an idle worker has none, so only a dead worker refuses; that

@@ -18,6 +18,7 @@ use bulkhead_store::Cause;
 
 /// Until the next question after one that got no answer.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
+const UNCONFIRMED: &str = "unconfirmed";
 
 impl Driver<'_> {
     pub(super) fn finish(&mut self, done: Done) {
@@ -29,6 +30,11 @@ impl Driver<'_> {
                 self.events_in_flight -= job.len() as u64;
                 self.settle_all(&job);
                 self.feed.reuse(job);
+            }
+            Report::Buried(job) => {
+                self.events_in_flight -= job.len() as u64;
+                self.burying_in_flight -= job.len() as u64;
+                self.settle_all(&job);
             }
             Report::Each(job, verdicts) => {
                 self.events_in_flight -= job.len() as u64;
@@ -132,7 +138,7 @@ impl Driver<'_> {
 
     /// The receiver did not confirm in time.
     pub(super) fn expired(&mut self, entry: Unconfirmed, now: Duration) {
-        self.send_again(entry, "unconfirmed", Some(Duration::ZERO), now);
+        self.send_again(entry, UNCONFIRMED, None, now);
     }
 
     fn send_again(&mut self, entry: Unconfirmed, code: &'static str, after: Option<Duration>, now: Duration) {
@@ -144,7 +150,8 @@ impl Driver<'_> {
         match judge.again(0, code, after, None, true, &before) {
             (Verdict::Retry { due, tries }, _) => {
                 self.metrics.retried.inc();
-                waiting.due = due;
+                // It has waited long enough for its confirmation.
+                waiting.due = if code == UNCONFIRMED { now } else { due };
                 // The first attempt may have been this one.
                 waiting.tries = Tries { first_ms: waiting.tries.first_ms, ..tries };
                 self.schedule_retry(waiting, now);

@@ -5,15 +5,8 @@ fn at(seconds: u64) -> Duration {
 }
 
 fn add(pending: &mut Pending, seq: u64, poll_after: u64, expires: u64) {
-    let entry = Unconfirmed {
-        seq: Seq(seq),
-        token: format!("t{seq}"),
-        poll_at: Duration::ZERO,
-        expires: at(expires),
-        tries: Tries::default(),
-        key: 0,
-        received_ms: 0,
-    };
+    let entry =
+        Unconfirmed { seq: Seq(seq), token: format!("t{seq}"), poll_at: Duration::ZERO, expires: at(expires), tries: Tries::default(), key: 0, received_ms: 0 };
     pending.add(entry, at(poll_after), at(0));
 }
 

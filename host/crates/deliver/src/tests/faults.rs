@@ -86,12 +86,13 @@ async fn a_stream_of_poison_does_not_keep_good_events_back_for_good() {
     let delivery = rig.start(vec![receiver.instance("siem", |settings| settings.concurrency = 1)]);
     rig.append((0..20).map(|i| format!("bad{i}"))).await;
     until("it is quarantined", || delivery.status()[0].held.is_some()).await;
-    rig.append(ids(0..10)).await;
-    for _ in 0..40 {
+    // What else comes in shows that the guest is well.
+    for i in 0..40 {
+        rig.append(ids(i..i + 1)).await;
         pass(seconds(10)).await;
     }
     until("the good are accepted and the bad buried", || backlog(&rig) == 0).await;
-    assert_eq!(receiver.accepted().len(), 10);
+    assert_eq!(receiver.accepted().len(), 40);
     assert_eq!(rig.letters.totals().letters, 20);
 }
 
@@ -100,7 +101,9 @@ async fn a_guest_that_cannot_be_opened_keeps_its_events() {
     let rig = Rig::new().await;
     rig.append(ids(0..10)).await;
     let receiver = Receiver::new(&rig, |_| Reply::ok());
-    for (error, cause) in [(OpenError::Refused("`index` is missing".into()), HoldCause::Configuration), (OpenError::Unfit("another world".into()), HoldCause::Quarantine)] {
+    for (error, cause) in
+        [(OpenError::Refused("`index` is missing".into()), HoldCause::Configuration), (OpenError::Unfit("another world".into()), HoldCause::Quarantine)]
+    {
         receiver.refuse_to_open(Some(error));
         let delivery = rig.start(vec![receiver.instance("siem", |_| {})]);
         until("it is held", || delivery.status()[0].held == Some(cause)).await;

@@ -182,7 +182,10 @@ async fn rejected_events_are_dead_letters_with_everything_needed() {
     let id = rig.letters().await[0].id;
     let letter = rig.letters.get(id).await.unwrap().unwrap();
     assert_eq!((letter.lane.to_string().as_str(), letter.seq.0, letter.cause), ("siem/id", 3, Cause::Rejected));
-    assert_eq!((letter.reason.as_str(), letter.attempts, letter.connector.as_str(), letter.event_type.as_str()), ("no such index", 2, "sha256:test", "test.event"));
+    assert_eq!(
+        (letter.reason.as_str(), letter.attempts, letter.connector.as_str(), letter.event_type.as_str()),
+        ("no such index", 2, "sha256:test", "test.event")
+    );
     let codes: Vec<&str> = letter.attempt_log.iter().map(|attempt| attempt.code.as_str()).collect();
     assert_eq!(codes, ["retry", "rejected"]);
     assert_eq!(letter.last_ms - letter.first_ms, 1_000);

@@ -80,8 +80,10 @@ impl Rig {
 
     /// Starts delivery; every event goes to every lane.
     pub fn start(&self, instances: Vec<InstanceSettings>) -> Delivery {
-        let lanes: Vec<LaneId> =
-            instances.iter().flat_map(|instance| instance.lanes.iter().map(|lane| LaneId { instance: instance.name.clone(), format: lane.format.clone() })).collect();
+        let lanes: Vec<LaneId> = instances
+            .iter()
+            .flat_map(|instance| instance.lanes.iter().map(|lane| LaneId { instance: instance.name.clone(), format: lane.format.clone() }))
+            .collect();
         let all: Vec<LaneIndex> = (0..lanes.len() as u16).map(LaneIndex).collect();
         let router = Router::new(Vec::new(), &all, Vec::new(), lanes.len()).unwrap();
         self.start_routed(instances, router)
@@ -129,7 +131,10 @@ impl Rig {
             builder.finish(Shape::Plain, Some(severity), self.clock.unix_nanos(), b"{}", batch.buffer()).unwrap();
             batch.push_event().unwrap();
         }
-        self.journal.append(batch, Durability::Os).await.unwrap();
+        let appended = self.journal.append(batch, Durability::Os).await.unwrap();
+        // Readers may see it a moment later than the producer hears of it.
+        until("readers see it", || self.journal.head() >= appended.last).await;
+        quiet().await;
     }
 
     /// The process dies: nothing more is settled or written. The next one finds the same folder.
@@ -161,8 +166,7 @@ impl Rig {
 }
 
 async fn open(dir: &std::path::Path, clock: &TestClock, letters: DeadLetterSettings) -> (Journal, Store, DeadLetters) {
-    let settings =
-        JournalSettings { segment_bytes: 1 << 20, clock: Arc::new(clock.clone()), ..JournalSettings::new(dir.join("journal"), 64 << 20) };
+    let settings = JournalSettings { segment_bytes: 1 << 20, clock: Arc::new(clock.clone()), ..JournalSettings::new(dir.join("journal"), 64 << 20) };
     let (journal, _) = Journal::open(settings, Arc::new(RealFs)).unwrap();
     let store = Store::open(dir).await.unwrap();
     let letters = store.dead_letters(letters).await.unwrap();

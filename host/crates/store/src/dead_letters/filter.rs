@@ -7,6 +7,7 @@ use super::Cause;
 /// All given parts must match; an empty filter matches every letter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeadLetterFilter {
+    /// Any id where empty, like every part that is not given.
     pub ids: Vec<i64>,
     pub instance: Option<String>,
     pub format: Option<String>,
