@@ -17,6 +17,10 @@ pub enum Verdict {
         number: usize,
         reason: String,
     },
+    /// Something is at fault, but not said what.
+    Unnamed {
+        reason: String,
+    },
     /// So many are indexed, then the call failed.
     Indexed {
         number: usize,
@@ -61,6 +65,9 @@ pub fn read(response: &http::Response, count: usize, bytes: usize) -> Verdict {
     let words = answer.words(response.status);
     let number = answer.number.filter(|number| *number < count);
     match (response.status, answer.code) {
+        // What a proxy says about the size goes before what it puts into the body.
+        (413, _) if count == 1 => Verdict::Refused { number: 0, reason: words },
+        (413, _) => Verdict::Failed(Failure::TooLarge(words)),
         // 24 and 25: taken, the queue is near its end.
         (200..=299, Some(0 | 24 | 25)) => Verdict::Accepted,
         // A proxy's page or another server: success is only what the collector calls so.
@@ -69,7 +76,7 @@ pub fn read(response: &http::Response, count: usize, bytes: usize) -> Verdict {
         (_, Some(6 | 12 | 13 | 15)) => match number {
             Some(0) if answer.code == Some(6) && bytes > CLOUD_LIMIT && count > 1 => Verdict::Failed(Failure::TooLarge(words)),
             Some(number) => Verdict::Refused { number, reason: words },
-            None => unnamed(count, words),
+            None => Verdict::Unnamed { reason: words },
         },
         // The number is one past the event with the forbidden index, and that is the same for all.
         (_, Some(7)) => Verdict::Indexed {
@@ -79,22 +86,12 @@ pub fn read(response: &http::Response, count: usize, bytes: usize) -> Verdict {
         (_, Some(8 | 9 | 18 | 19 | 20 | 23 | 26 | 27)) => Verdict::Failed(Failure::Unavailable { reason: words, after: response.retry_after }),
         (_, Some(10 | 11 | 28)) => Verdict::Failed(Failure::Configuration(format!("{words}; set `channel` to a GUID"))),
         (_, Some(14 | 16)) => Verdict::Failed(Failure::Configuration(words)),
-        (_, Some(5)) => unnamed(count, words),
+        (_, Some(5)) => Verdict::Unnamed { reason: words },
         _ => match Delivery::from_status(response) {
-            Ok(Delivery::All(Outcome::Rejected(reason))) => unnamed(count, reason),
-            Err(Failure::TooLarge(reason)) if count == 1 => Verdict::Refused { number: 0, reason },
+            Ok(Delivery::All(Outcome::Rejected(reason))) => Verdict::Unnamed { reason },
             Err(failure) => Verdict::Failed(failure),
             Ok(_) => Verdict::Failed(Failure::Other(words)),
         },
-    }
-}
-
-/// Something is at fault, but not said what: halves find it.
-fn unnamed(count: usize, reason: String) -> Verdict {
-    if count == 1 {
-        Verdict::Refused { number: 0, reason }
-    } else {
-        Verdict::Failed(Failure::TooLarge(format!("{reason}; sent in halves to find the event at fault")))
     }
 }
 
@@ -127,7 +124,7 @@ pub fn token(response: &http::Response) -> Result<(), Failure> {
         _ => match read(response, 1, 0) {
             Verdict::Failed(failure) | Verdict::Indexed { failure, .. } => Err(failure),
             // Receivers that check the data in another order.
-            Verdict::Accepted | Verdict::Refused { .. } => Ok(()),
+            Verdict::Accepted | Verdict::Refused { .. } | Verdict::Unnamed { .. } => Ok(()),
         },
     }
 }

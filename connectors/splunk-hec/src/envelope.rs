@@ -60,12 +60,15 @@ impl Envelopes {
         BASE.into_iter().chain(self.fields.iter().map(|(_, pointer)| pointer.as_str())).collect()
     }
 
-    /// Envelopes of the events from `start` on, and which events they are. Records that the collector
+    /// Envelopes of at most `most` events from `start` on, and which events they are. Records that the collector
     /// takes for no event at all are rejected here.
-    pub fn write(&self, batch: &Batch<'_>, start: usize, outcomes: &mut [Option<Outcome>]) -> (Vec<u8>, Vec<usize>) {
+    pub fn write(&self, batch: &Batch<'_>, start: usize, most: usize, outcomes: &mut [Option<Outcome>]) -> (Vec<u8>, Vec<usize>) {
         let mut out = Writer::with_capacity(batch.records.bytes().len() + batch.len() * OVERHEAD);
         let mut sent = Vec::with_capacity(batch.len() - start.min(batch.len()));
         for (place, outcome) in outcomes.iter_mut().enumerate().take(batch.len()).skip(start) {
+            if sent.len() == most {
+                break;
+            }
             let record = batch.record(place).trim_ascii();
             if record.is_empty() {
                 *outcome = Some(Outcome::Rejected("the record is empty, and the collector takes no blank event".to_owned()));

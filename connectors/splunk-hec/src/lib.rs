@@ -93,35 +93,39 @@ impl Connector for SplunkHec {
 
     fn deliver(&mut self, batch: &Batch<'_>, _: u32) -> Result<Delivery, Failure> {
         let mut outcomes: Vec<Option<Outcome>> = vec![None; batch.len()];
-        let mut start = 0;
-        for _ in 0..MAX_REQUESTS {
-            let (body, sent) = self.envelopes.write(batch, start, &mut outcomes);
-            if sent.is_empty() {
-                break;
-            }
-            match self.send(body, sent.len()) {
+        let (mut start, mut most) = (0, usize::MAX);
+        for requests in 1..=MAX_REQUESTS {
+            let (body, sent) = self.envelopes.write(batch, start, most, &mut outcomes);
+            let Some(last) = sent.last() else { break };
+            let indexed = match self.send(body, sent.len()) {
                 Verdict::Accepted if sent.len() == batch.len() => return Ok(Delivery::accepted()),
                 Verdict::Accepted => {
-                    sent.iter().for_each(|place| outcomes[*place] = Some(Outcome::Accepted(None)));
-                    break;
+                    start = last + 1;
+                    sent.len()
                 }
                 Verdict::Refused { number, reason } => {
-                    sent[..number].iter().for_each(|place| outcomes[*place] = Some(Outcome::Accepted(None)));
                     outcomes[sent[number]] = Some(Outcome::Rejected(reason));
                     start = sent[number] + 1;
+                    number
                 }
-                Verdict::Indexed { number, failure } if number > 0 => {
-                    sent[..number].iter().for_each(|place| outcomes[*place] = Some(Outcome::Accepted(None)));
-                    return Ok(rest(outcomes, &failure));
+                Verdict::Unnamed { reason } if sent.len() == 1 => {
+                    outcomes[*last] = Some(Outcome::Rejected(reason));
+                    start = last + 1;
+                    0
                 }
-                // Nothing of this call is with the collector: it fails as a whole.
-                Verdict::Indexed { failure, .. } | Verdict::Failed(failure)
-                    if outcomes.iter().flatten().all(|outcome| matches!(outcome, Outcome::Rejected(_))) && start == 0 =>
-                {
-                    return Err(failure);
+                // Few enough to be sent singly in this call.
+                Verdict::Unnamed { .. } if sent.len() <= MAX_REQUESTS - requests => {
+                    most = 1;
+                    0
                 }
-                Verdict::Indexed { failure, .. } | Verdict::Failed(failure) => return Ok(rest(outcomes, &failure)),
-            }
+                Verdict::Unnamed { reason } => return fail(outcomes, Failure::TooLarge(format!("{reason}; sent in halves to find the event at fault"))),
+                Verdict::Indexed { number, failure } => {
+                    accept(&mut outcomes, &sent[..number]);
+                    return fail(outcomes, failure);
+                }
+                Verdict::Failed(failure) => return fail(outcomes, failure),
+            };
+            accept(&mut outcomes, &sent[..indexed]);
         }
         // Refusals one after the other: the rest is not at fault and need not wait.
         Ok(Delivery::Each(outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Retry(Some(Duration::ZERO)))).collect()))
@@ -137,10 +141,20 @@ impl Connector for SplunkHec {
     }
 }
 
-/// Events without an outcome come again; a failure's wait is theirs.
-fn rest(outcomes: Vec<Option<Outcome>>, failure: &Failure) -> Delivery {
-    let after = if let Failure::Unavailable { after, .. } = failure { *after } else { None };
-    Delivery::Each(outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Retry(after))).collect())
+fn accept(outcomes: &mut [Option<Outcome>], places: &[usize]) {
+    for place in places {
+        outcomes[*place] = Some(Outcome::Accepted(None));
+    }
+}
+
+/// The call fails as a whole while the collector has said nothing about any event. Afterwards the
+/// events without an outcome come again, and a failure's wait is theirs.
+fn fail(outcomes: Vec<Option<Outcome>>, failure: Failure) -> Result<Delivery, Failure> {
+    if outcomes.iter().all(Option::is_none) {
+        return Err(failure);
+    }
+    let after = if let Failure::Unavailable { after, .. } = failure { after } else { None };
+    Ok(Delivery::Each(outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Retry(after))).collect()))
 }
 
 fn is_guid(text: &str) -> bool {
