@@ -100,7 +100,8 @@ impl Builder<'_> {
         let lanes: Vec<_> = self.config.lanes.iter().filter(|lane| lane.instance == at).collect();
         for lane in &lanes {
             let formatter = self.config.formatter(&lane.id.format);
-            let (formatter_source, format) = self.formatter(&formatter, instance, &lane.key).await?;
+            // Other lanes are looked at all the same: all faults at once.
+            let Some((formatter_source, format)) = self.formatter(&formatter, instance, &lane.key).await else { continue };
             if let Some(Some(component)) = self.loaded.get(&format!("{FORMATTER_PREFIX}{}", formatter.formatter)) {
                 digest.update(component.inspection().digest);
             }

@@ -27,7 +27,8 @@ listen:
   htttp: 127.0.0.1:0
 instances:
   siem:
-    connector: splunk-hecc
+    connector: splunk-hec
+    concurrncy: 4
     concurrency: 0
     batch: {max_events: many}
     retry: {strategy: exponental}
@@ -56,14 +57,14 @@ fn validate_tells_ten_faults_at_once() {
     for (line, part) in [
         (3, "api"),
         (4, "http"),
-        (7, "splunk-hec"),
         (8, "concurrency"),
-        (9, "max_events"),
-        (10, "exponential"),
-        (12, "http"),
-        (13, "NO_SUCH_VARIABLE_HERE"),
-        (16, "grave"),
-        (17, "nobody"),
+        (9, "concurrency"),
+        (10, "max_events"),
+        (11, "exponential"),
+        (13, "http"),
+        (14, "NO_SUCH_VARIABLE_HERE"),
+        (17, "grave"),
+        (18, "nobody"),
     ] {
         let hit = faults.iter().any(|fault| fault["line"] == line && fault.to_string().contains(part) && fault["code"].is_string());
         if !hit {
@@ -87,7 +88,21 @@ fn validate_accepts_the_quickstart() {
     assert!(output.status.success(), "{}", err(&output));
 }
 
-/// A route to a connector that does not take its format is a fault of the configuration.
+/// Components are looked at once the file itself is sound.
+#[test]
+fn validate_looks_into_components() {
+    let dir = tempfile::TempDir::new().expect("a folder");
+    let path = dir.path().join("bulkhead.yaml");
+    let config = "instances:\n  a: {connector: splunk-hecc}\n  b:\n    connector: splunk-hec\n    config: {indx: audit}\n    destinations: {primary: \"http://127.0.0.1:1\"}\n  c: {connector: file, config: {path: a.txt}}\ndefault_route: [{instance: a, format: cef}, {instance: b, format: ceff}, {instance: b, format: cef}, {instance: c, format: jsonl}]\n";
+    fs::write(&path, config).expect("written");
+    let output = bulkhead(&["validate", "--config", path.to_str().expect("UTF-8")]);
+    let said = err(&output);
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    for part in ["splunk-hecc", "indx", "ceff", "files"] {
+        assert!(said.contains(part), "`{part}` is missing in:\n{said}");
+    }
+}
+
 #[test]
 fn validate_never_shows_a_secret() {
     let dir = tempfile::TempDir::new().expect("a folder");
@@ -126,7 +141,7 @@ fn inspect_names_what_it_was_given() {
         ("module.wasm", module, &["core module", "component"]),
         ("other.wasm", other, &["component", "bulkhead:connector"]),
         ("text.wasm", b"hello, this is text\n".to_vec(), &["text"]),
-        ("garbage.wasm", vec![0xde, 0xad, 0xbe, 0xef, 1, 2, 3], &["not"]),
+        ("garbage.wasm", vec![0xde, 0xad, 0xbe, 0xef, 1, 2, 3], &["no webassembly", "component"]),
         ("cut.wasm", cut, &[]),
     ];
     for (name, bytes, parts) in cases {

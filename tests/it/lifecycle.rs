@@ -20,7 +20,7 @@ fn sigterm_drains_and_exits_well() {
         hec("siem", &slow, "    concurrency: 1\n    batch: {max_events: 10}\n")
     ));
     story.accept("application/x-ndjson", &copybook("e", 30));
-    wait::until("a delivery is under way", PATIENCE, || Ok((story.host.metrics()?.sum("bulkhead_lane_queue_depth", &[]) > 0.0).then_some(()))).expect("starts");
+    wait::until("a delivery is under way", PATIENCE, || Ok((story.lane("siem")["in_flight"].as_u64() > Some(0)).then_some(()))).expect("starts");
     let status = story.host.terminate(PATIENCE).expect("ends");
     assert!(status.success(), "{status}");
     // Three batches of ten, 300 ms each: all of them were delivered within the drain.

@@ -33,7 +33,7 @@ fn an_instance_comes_another_is_not_touched_and_one_goes() {
     assert_eq!((story.lines("one.ndjson").len(), story.lines("two.ndjson").len()), (10, 5), "a new lane starts at now");
 
     write(&story, &format!("instances:\n{}default_route: [{{instance: two, format: jsonl}}]\n", file("two")));
-    logged(&story, r#"removed":"["one"]"#);
+    logged(&story, r#""removed":"one""#);
     story.accept("application/x-ndjson", &copybook("after", 5));
     story.settled();
     assert_eq!((story.lines("one.ndjson").len(), story.lines("two.ndjson").len()), (10, 10));
@@ -59,7 +59,7 @@ fn a_changed_instance_goes_on_where_it_was() {
     story.accept("application/x-ndjson", &copybook("e", 20));
     story.when("it was tried", |scrape| scrape.sum("bulkhead_lane_retried_total", &[("instance", "siem")]) > 0.0);
     write(&story, &config(&up));
-    logged(&story, r#"changed":"["siem"]"#);
+    logged(&story, r#""changed":"siem""#);
     story.settled();
     let taken: usize = up.kept().iter().map(|kept| crate::story::envelopes(kept).len()).sum();
     assert_eq!(taken, 20, "{}", story.host.log());

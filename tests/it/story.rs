@@ -74,6 +74,15 @@ impl Story {
         self.lines(name).iter().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
     }
 
+    /// The lane of an instance as health shows it, now. Gauges of `/metrics` lag behind by some tenths
+    /// of a second.
+    #[track_caller]
+    pub fn lane(&self, instance: &str) -> Value {
+        let health = self.host.get("/api/integration/health").expect("answers").json().expect("JSON");
+        let lanes = health["lanes"].as_array().expect("lanes").clone();
+        lanes.into_iter().find(|lane| lane["instance"] == instance).expect("the instance has a lane")
+    }
+
     /// Waits for a condition on the metrics.
     #[track_caller]
     pub fn when(&self, what: &str, condition: impl Fn(&Scrape) -> bool) -> Scrape {

@@ -62,7 +62,8 @@ async fn reload(path: &Path, host: &mut Host) {
     };
     match outcome {
         Ok(done) => {
-            tracing::info!(added = ?done.added, changed = ?done.changed, removed = ?done.removed, unchanged = done.unchanged, "configuration reloaded");
+            let (added, changed, removed) = (done.added.join(", "), done.changed.join(", "), done.removed.join(", "));
+            tracing::info!(added, changed, removed, unchanged = done.unchanged, "configuration reloaded");
             if !done.restart.is_empty() {
                 tracing::warn!(parts = ?done.restart, "changed parts of the configuration wait for a restart");
             }

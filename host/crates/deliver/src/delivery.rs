@@ -142,7 +142,12 @@ impl Delivery {
             .values()
             .flat_map(|running| {
                 let (breaker, held, _) = running.instance.state();
-                running.lanes.iter().map(move |lane| lane.status(now, unix_ms, breaker, held))
+                running.lanes.iter().map(move |lane| {
+                    let mut status = lane.status(now, unix_ms, breaker, held);
+                    // What the driver showed is up to a tick old.
+                    status.backlog = self.context.parts.journal.lane_backlog(&lane.name).unwrap_or(status.backlog);
+                    status
+                })
             })
             .collect()
     }
