@@ -119,6 +119,10 @@ impl AppendBatch {
             body_checksum: crc32c::crc32c(body),
         };
         self.bytes.resize(length as usize, 0);
+        if self.bytes.capacity() > 2 * self.bytes.len() {
+            // Frames stay in memory for lanes and are counted by their length there.
+            self.bytes.shrink_to_fit();
+        }
         (self.bytes, header)
     }
 }

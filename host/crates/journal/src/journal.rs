@@ -1,5 +1,6 @@
 //! The handle that the other rooms hold: appending, readers, lanes, closing.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -218,6 +219,12 @@ impl Journal {
     /// The folder of this journal.
     pub fn dir(&self) -> &Path {
         &self.shared().dir
+    }
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").field("dir", &self.dir()).field("head", &self.head()).finish_non_exhaustive()
     }
 }
 

@@ -5,6 +5,7 @@
 //! again after power loss. A log that cannot be written is rewritten as a whole from memory with the
 //! next flush, so a full disk costs no state. A log that cannot be read is an error, never a new start.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -441,6 +442,12 @@ impl LaneLog {
     fn with<T>(&self, look: impl FnOnce(&LaneState) -> T) -> T {
         let inner = self.lane.lock();
         look(inner.state.as_ref().expect("only lanes with a readable log are opened"))
+    }
+}
+
+impl fmt::Debug for LaneLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LaneLog").field("name", &self.name()).field("cursor", &self.cursor()).finish_non_exhaustive()
     }
 }
 

@@ -3,6 +3,7 @@
 //! behind it.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -156,6 +157,12 @@ impl Reader {
                 Err(ReadError::Gone { first: Seq(first), last: Seq(last) })
             }
         }
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("position", &self.position).finish_non_exhaustive()
     }
 }
 

@@ -3,7 +3,7 @@ use crate::tests::stored;
 
 #[test]
 fn a_batch_becomes_a_frame_in_the_same_buffer() {
-    let mut batch = AppendBatch::with_capacity(1000, 3);
+    let mut batch = AppendBatch::with_capacity(100, 3);
     let events = [stored(b"one"), stored(b"two and more"), stored(b"")];
     for event in &events {
         batch.buffer().extend_from_slice(event);
@@ -40,6 +40,14 @@ fn what_is_no_stored_event_does_not_get_in() {
     assert_eq!(batch.len(), 1);
     let (bytes, header) = batch.seal();
     assert_eq!((header.count, header.check_body(&bytes)), (1, Ok(())));
+}
+
+#[test]
+fn room_that_was_not_used_is_not_kept() {
+    let mut batch = AppendBatch::with_capacity(1 << 20, 3);
+    batch.buffer().extend_from_slice(&stored(b"small"));
+    batch.push_event().unwrap();
+    assert!(batch.seal().0.capacity() < 1000);
 }
 
 #[test]

@@ -213,3 +213,24 @@ fn a_long_log_is_rewritten() {
     assert_eq!(sim.list(Path::new("/j/lanes")).unwrap()[0].bytes, 2 * log::SLOT as u64);
     assert_eq!(reload(&sim).cursor(), Seq(30_010));
 }
+
+#[test]
+fn a_log_of_an_earlier_process_is_proved_before_it_counts() {
+    for seed in 0..20 {
+        let sim = SimFs::new(seed);
+        let first = lane(&sim);
+        settle(&first, 11, 15);
+        first.flush(&sim).unwrap();
+        sim.fail_sync_after(0);
+        assert!(first.sync(&sim).is_err_and(|error| error.to_string().contains("simulated")));
+        // Killed; the cache shows what the disk may not have, and a sync would call it clean.
+        sim.restart(Crash::Kill);
+        let entry = sim.list(Path::new("/j/lanes")).unwrap().remove(0);
+        let lane = Lane::load(&sim, Path::new("/j"), "a/b".into(), &entry.name, entry.bytes).unwrap();
+        assert_eq!((lane.snapshot_state(), lane.durable_cursor()), (Some(settled(&[(11, 15)])), 0));
+        lane.sync(&sim).unwrap();
+        assert_eq!(lane.durable_cursor(), 15);
+        sim.restart(Crash::Power);
+        assert_eq!(reload(&sim), settled(&[(11, 15)]), "seed {seed}");
+    }
+}

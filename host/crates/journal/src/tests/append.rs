@@ -174,28 +174,46 @@ fn a_full_disk_leaves_nothing_half_written_and_ends_by_itself() {
 
 #[test]
 fn a_disk_that_fills_up_within_a_segment_is_cut_back() {
-    let sim = SimFs::new(9);
-    sim.make_dir(Path::new(DIR)).unwrap();
-    // No room to reserve a segment: it is written without.
-    sim.set_capacity(Some(20_000));
-    let mut rig = Rig::open(&sim);
-    rig.event("one", 5_000).unwrap();
-    assert!(segment_files(&sim)[0].1 < 10_000);
-    let mut asked = [rig.ask(&[padded("two", 5_000)], Durability::Fsync), rig.ask(&[padded("three", 9_000)], Durability::Fsync)];
-    rig.committer.turn();
-    for asked in &mut asked {
-        assert!(matches!(asked.poll(), Some(Err(AppendError::DiskFull { .. }))), "one write, one fate");
+    for seed in 0..40 {
+        let sim = SimFs::new(seed);
+        sim.make_dir(Path::new(DIR)).unwrap();
+        // No room to reserve a segment: it is written without.
+        sim.set_capacity(Some(20_000));
+        let mut rig = Rig::open(&sim);
+        rig.event("one", 5_000).unwrap();
+        assert!(segment_files(&sim)[0].1 < 10_000);
+        let mut asked = [rig.ask(&[padded("two", 5_000)], Durability::Fsync), rig.ask(&[padded("three", 9_000)], Durability::Fsync)];
+        rig.committer.turn();
+        for asked in &mut asked {
+            assert!(matches!(asked.poll(), Some(Err(AppendError::DiskFull { .. }))), "one write, one fate");
+        }
+        assert!(segment_files(&sim)[0].1 < 10_000, "cut");
+        drop(rig);
+        sim.restart(Crash::Power);
+        let mut rig = Rig::open(&sim);
+        assert_eq!((brief(&rig.journal, 0), rig.recovery.torn_bytes), (vec!["1:one".to_string()], 0), "seed {seed}");
+        rig.event("small", 100).unwrap();
+        sim.set_capacity(None);
+        rig.event("large", 9_000).unwrap();
+        assert_eq!(brief(&rig.journal, 0), ["1:one", "2:small", "3:large"]);
     }
-    let bytes = segment_files(&sim)[0].1;
-    assert!(bytes < 10_000, "cut: {bytes}");
-    drop(rig);
-    sim.restart(Crash::Power);
-    let mut rig = Rig::open(&sim);
-    assert_eq!((brief(&rig.journal, 0), rig.recovery.torn_bytes), (vec!["1:one".to_string()], 0));
-    rig.event("small", 100).unwrap();
-    sim.set_capacity(None);
-    rig.event("large", 9_000).unwrap();
-    assert_eq!(brief(&rig.journal, 0), ["1:one", "2:small", "3:large"]);
+}
+
+#[test]
+fn what_was_written_without_a_sync_gets_one_when_its_segment_is_full() {
+    for seed in 0..20 {
+        let sim = SimFs::new(seed);
+        let mut rig = Rig::open(&sim);
+        for durability in [Durability::Fsync, Durability::Os, Durability::Os, Durability::Fsync] {
+            let mut asked = rig.ask(&[padded("x", 20_000)], durability);
+            rig.committer.turn();
+            asked.poll().unwrap().unwrap();
+        }
+        assert_eq!(segment_files(&sim).len(), 2);
+        drop(rig);
+        sim.restart(Crash::Power);
+        assert_eq!(brief(&Rig::open(&sim).journal, 0).len(), 4, "seed {seed}");
+    }
 }
 
 #[test]

@@ -1,3 +1,7 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
 use super::*;
 use crate::LaneStart;
 use crate::sim::Crash;
@@ -187,4 +191,65 @@ fn bytes_behind_a_place_and_the_place_of_a_time() {
     }
     let lane = rig.journal.lane("replay", LaneStart::From(rig.journal.seq_at(405))).unwrap();
     assert_eq!(lane.cursor(), Seq(40));
+}
+
+/// Damage: which segment, where, how long, and what the bytes become.
+type Damage = (usize, usize, usize, Option<u8>);
+
+/// Where the frames of `many` lie: 20 a segment, this far apart.
+const STEP: usize = 3_072;
+
+fn damage(sim: &SimFs, (segment, at, length, with): Damage) {
+    let path = format!("{DIR}/{}", segment_files(sim)[segment].0);
+    let mut bytes = sim.contents(&path).unwrap();
+    let end = (at + length).min(bytes.len());
+    for byte in bytes.get_mut(at..end).unwrap_or_default() {
+        *byte = with.unwrap_or(*byte ^ 0x33);
+    }
+    sim.put(&path, &bytes);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+    #[test]
+    fn damage_costs_what_it_touches_and_nothing_else(
+        damages in prop::collection::vec((0..2_usize, 4_096..66_000_usize, 1..5_000_usize, prop::option::of(any::<u8>())), 1..6),
+        torn in prop::option::of((0..30_000_usize, 1..5_000_usize, prop::option::of(any::<u8>()))),
+    ) {
+        let sim = SimFs::new(1);
+        drop(many(&sim, 50));
+        for one in &damages {
+            damage(&sim, *one);
+        }
+        if let Some((at, length, with)) = torn {
+            damage(&sim, (2, at, length, with));
+        }
+        let touched = |seq: u64| {
+            let (segment, start) = ((seq as usize - 1) / 20, 4_096 + (seq as usize - 1) % 20 * STEP);
+            damages.iter().any(|(of, at, length, _)| *of == segment && *at < start + STEP && at + length > start)
+        };
+        let rig = match Rig::try_open(&sim, settings(16 * SEGMENT)) {
+            Ok(rig) => rig,
+            // Both headers of the last segment are hit.
+            Err(OpenError::Unreadable { .. }) => return Ok(()),
+            Err(error) => panic!("{error}"),
+        };
+        let mut seen = BTreeMap::new();
+        for item in read_all(&rig.journal, 0) {
+            match item {
+                Ok(frame) => { seen.insert(frame.first().0, frame.event(0).original().to_vec()); }
+                Err(ReadError::Lost { first, last, .. }) => seen.extend((first.0..=last.0).map(|seq| (seq, Vec::new()))),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        for seq in 1..=rig.recovery.last.0 {
+            let got = seen.get(&seq).unwrap_or_else(|| panic!("nothing was said of event {seq}"));
+            let intact = *got == padded(&format!("e{seq}"), 3_000);
+            prop_assert!(intact || got.is_empty(), "event {} is something else", seq);
+            prop_assert!(intact || seq > 40 || touched(seq), "event {} is lost and was not touched", seq);
+        }
+        prop_assert!(rig.recovery.last.0 >= 40);
+        drop(rig);
+        crate::tools::verify(&(Arc::new(sim.clone()) as Arc<dyn Fs>), Path::new(DIR)).unwrap();
+    }
 }
