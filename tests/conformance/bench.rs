@@ -1,5 +1,6 @@
 //! What every check runs on: one sandbox, the built components, events through the real intake.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,6 +22,8 @@ pub struct Bench {
     sandbox: Sandbox,
     pub runtime: tokio::runtime::Runtime,
     log: Arc<Lines>,
+    /// Compiled once each.
+    components: Mutex<BTreeMap<String, Component>>,
 }
 
 /// Lines of guests, kept.
@@ -43,7 +46,7 @@ impl Bench {
         let settings = SandboxSettings { log: Arc::clone(&log) as Arc<dyn LogSink>, ..SandboxSettings::default() };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let sandbox = runtime.block_on(async { Sandbox::new(settings, Metrics::new()) })?;
-        Ok(Self { sandbox, runtime, log })
+        Ok(Self { sandbox, runtime, log, components: Mutex::default() })
     }
 
     pub fn bytes(&self, name: &str) -> Result<Vec<u8>> {
@@ -52,7 +55,13 @@ impl Bench {
     }
 
     pub fn component(&self, name: &str) -> Result<Component> {
-        Ok(self.sandbox.load(name, &self.bytes(name)?)?)
+        let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(component) = components.get(name) {
+            return Ok(component.clone());
+        }
+        let component = self.sandbox.load(name, &self.bytes(name)?)?;
+        components.insert(name.to_owned(), component.clone());
+        Ok(component)
     }
 
     pub fn wants(&self, guest: &Guest, interface: &str) -> Result<bool> {
