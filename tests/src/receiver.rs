@@ -215,7 +215,7 @@ fn serve(stream: TcpStream, shared: &Shared) -> Result<()> {
             write(&mut connection.stream, 200, &[], r#"{"text":"HEC is healthy","code":17}"#)?;
             continue;
         }
-        let step = lock(&shared.script).next();
+        let step = lock(&shared.script).step();
         if !answer(&mut connection, &head, step, shared, &mut work)? {
             return Ok(());
         }

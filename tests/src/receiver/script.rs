@@ -92,7 +92,7 @@ impl Script {
         Ok(script)
     }
 
-    pub fn next(&mut self) -> Step {
+    pub fn step(&mut self) -> Step {
         self.steps.pop_front().or_else(|| self.rest.clone()).unwrap_or(Step::Accept)
     }
 
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn plays_its_steps_in_order() {
         let mut script = Script::parse("503x2; 429:retry-after=2;reset; hang=50ms;invalid=3;ok;500*").expect("parses");
-        let played: Vec<Step> = (0..9).map(|_| script.next()).collect();
+        let played: Vec<Step> = (0..9).map(|_| script.step()).collect();
         let want = [
             Step::status(503),
             Step::status(503),
@@ -155,7 +155,7 @@ mod tests {
             Step::status(500),
         ];
         assert_eq!(played, want);
-        assert_eq!(Script::default().next(), Step::Accept);
+        assert_eq!(Script::default().step(), Step::Accept);
     }
 
     #[test]

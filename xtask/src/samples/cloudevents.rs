@@ -48,7 +48,7 @@ fn data(i: u64, event: &mut Value, dice: &mut Dice) {
         // No data at all is allowed.
         _ => {}
     }
-    if i % 8 == 0 {
+    if i.is_multiple_of(8) {
         event["datacontenttype"] = json!("application/json; charset=utf-8");
         event["dataschema"] = json!("https://schemas.example/invoice/2.json");
         event["subject"] = json!(format!("invoice/{}", dice.below(100_000)));
@@ -56,7 +56,7 @@ fn data(i: u64, event: &mut Value, dice: &mut Dice) {
 }
 
 fn extensions(i: u64, event: &mut Value, dice: &mut Dice) {
-    if i % 3 == 0 {
+    if i.is_multiple_of(3) {
         event["traceparent"] = json!(format!("00-{}-{}-01", dice.hex(32), dice.hex(16)));
     }
     if i % 4 == 1 {

@@ -58,7 +58,7 @@ fn event(i: u64, second: u64, dice: &mut Dice) -> Value {
         "compliance_profiles": profiles,
         "metadata": {"team": dice.pick(&["ledger", "payments", "fraud"]), "user_role": dice.pick(&["operator", "auditor", "admin"]), "note": dice.pick(&NOTES)},
     });
-    if i % 4 != 0 {
+    if !i.is_multiple_of(4) {
         context["parent_operation_id"] = json!(format!("op-{:05}", 4199 + i / 4));
     }
     // Some events have no user: a scheduler started them.

@@ -43,7 +43,7 @@ pub fn events(dice: &mut Dice) -> Vec<Value> {
 
 /// Documentation addresses (RFC 5737, RFC 3849).
 fn address(i: u64, dice: &mut Dice) -> String {
-    if i % 5 == 0 { format!("2001:db8:{:x}::{:x}", dice.below(65_536), dice.below(65_536)) } else { format!("198.51.100.{}", dice.below(256)) }
+    if i.is_multiple_of(5) { format!("2001:db8:{:x}::{:x}", dice.below(65_536), dice.below(65_536)) } else { format!("198.51.100.{}", dice.below(256)) }
 }
 
 fn mac(dice: &mut Dice) -> String {
@@ -60,6 +60,6 @@ fn enrichment(i: u64, dice: &mut Dice) -> Value {
     ]);
     json!({
         "geolocation": {"country": country, "city": city, "coordinates": {"lat": lat, "lon": lon}},
-        "threat_intel": {"reputation": dice.pick(&["clean", "suspicious", "malicious"]), "categories": if i % 8 == 0 { json!(["botnet", "c2"]) } else { json!([]) }, "confidence": dice.below(101)},
+        "threat_intel": {"reputation": dice.pick(&["clean", "suspicious", "malicious"]), "categories": if i.is_multiple_of(8) { json!(["botnet", "c2"]) } else { json!([]) }, "confidence": dice.below(101)},
     })
 }
