@@ -40,8 +40,8 @@ pub(crate) enum CallEnd {
     Reached,
     /// A call failed as a whole, or every event of it is to be tried again.
     Failed { rest: Option<Duration> },
-    /// People must act. The reason is for status and notices.
-    Held { cause: HoldCause, reason: String },
+    /// People must act; the instance is held already.
+    Held,
     /// Nothing was learned.
     Nothing,
 }
@@ -186,7 +186,7 @@ impl Instance {
                     gate.rest_until = gate.rest_until.max(now + (*rest).min(self.settings.retry.max));
                 }
             }
-            CallEnd::Held { .. } | CallEnd::Nothing => gate.breaker.abandon(pass.leave),
+            CallEnd::Held | CallEnd::Nothing => gate.breaker.abandon(pass.leave),
         }
         if pass.probe {
             // Changes nothing where the probe's outcome already released the instance or held it anew.

@@ -1,13 +1,12 @@
 //! What an outcome means for one event: delivered, another attempt, a dead letter, or still open. Pure.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_core::Outcome;
 use bulkhead_store::{Attempt, Cause};
 
 use crate::retry::{Next, RetryPolicy};
-use crate::schedule::Tries;
+use crate::schedule::{LastLog, Log, Tries};
 
 /// What becomes of an event of a job.
 #[derive(Debug, Clone)]
@@ -42,7 +41,7 @@ pub(crate) struct Letter {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct LetterTries {
     pub attempts: u32,
-    pub log: Option<Arc<[Attempt]>>,
+    pub log: Option<Log>,
     /// Milliseconds between the first attempt and now.
     pub elapsed_ms: i64,
 }
@@ -54,7 +53,7 @@ pub(crate) struct Judge<'a> {
     pub now: Duration,
     pub unix_ms: i64,
     pub jitter: f64,
-    log: Option<(Option<Arc<[Attempt]>>, Arc<[Attempt]>)>,
+    log: LastLog,
     code: &'static str,
 }
 

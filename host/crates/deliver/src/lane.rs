@@ -11,8 +11,11 @@ mod finish;
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering as Atomic;
+use std::task::Poll;
 use std::time::Duration;
 
 use bulkhead_core::{FormatterSource, Seq};
@@ -56,7 +59,7 @@ pub(crate) struct Lane {
 enum Ended {
     /// Drained, stopped, or the journal is closed.
     Done,
-    /// A worker died: what it had is unsettled, so everything is read again.
+    /// A worker or the driver died: what was under way is unsettled, so it is read again.
     Broken,
 }
 
@@ -68,7 +71,7 @@ impl Lane {
             let ended = tokio::select! {
                 biased;
                 () = stop.cancelled() => Ended::Done,
-                ended = driver.run(&drain) => ended,
+                ended = caught(driver.run(&drain)) => ended,
             };
             driver.flush();
             driver.show();
@@ -76,7 +79,7 @@ impl Lane {
             match ended {
                 Ended::Done => return,
                 Ended::Broken => {
-                    tracing::error!(lane = %self.shared.id, "a worker of the lane died; the lane begins anew from its log");
+                    tracing::error!(lane = %self.shared.id, "the lane or one of its workers died of a bug; it begins anew from its log");
                     tokio::select! {
                         () = stop.cancelled() => return,
                         () = tokio::time::sleep(AFTER_ERROR) => {}
@@ -85,6 +88,16 @@ impl Lane {
             }
         }
     }
+}
+
+/// A bug in the driver must not silence its lane: the panic has been reported by its hook.
+async fn caught(run: impl Future<Output = Ended>) -> Ended {
+    let mut run = std::pin::pin!(run);
+    std::future::poll_fn(|task| {
+        // The driver is thrown away after a panic; what survives it is the lane's log.
+        std::panic::catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(task))).unwrap_or(Poll::Ready(Ended::Broken))
+    })
+    .await
 }
 
 type SlotFuture = Pin<Box<dyn Future<Output = Option<Slot>> + Send>>;
@@ -254,10 +267,7 @@ impl<'a> Driver<'a> {
 
     /// Reads ahead; false where the journal is closed.
     fn fill(&mut self, now: Duration) -> bool {
-        self.feed.limit(
-            self.shared.max_events.load(std::sync::atomic::Ordering::Relaxed),
-            u64::from(self.shared.max_bytes.load(std::sync::atomic::Ordering::Relaxed)),
-        );
+        self.feed.limit(self.shared.max_events.load(Atomic::Relaxed), u64::from(self.shared.max_bytes.load(Atomic::Relaxed)));
         self.read_again_at = self.read_again_at.filter(|at| *at > now);
         if self.read_again_at.is_none()
             && let Err(error) = self.feed.fill(now, self.expire_before())
@@ -279,7 +289,7 @@ impl<'a> Driver<'a> {
         }
         for (filter, count) in skimmed.filtered.drain() {
             self.metrics.filtered(filter).inc_by(count);
-            self.shared.filtered.fetch_add(count, std::sync::atomic::Ordering::Relaxed);
+            self.shared.filtered.fetch_add(count, Atomic::Relaxed);
         }
         let lost = std::mem::take(&mut skimmed.lost);
         for (first, last) in lost {

@@ -13,6 +13,11 @@ use bulkhead_store::Attempt;
 const KEPT_FIRST: usize = 4;
 const KEPT_LAST: usize = 12;
 
+/// The attempts of an event, oldest first.
+pub type Log = Arc<[Attempt]>;
+/// The log before and after the last event's failure.
+pub type LastLog = Option<(Option<Log>, Log)>;
+
 /// What is known of an event's attempts. Times are milliseconds on the monotonic clock and may lie before
 /// its start, so that a jump of the wall clock neither shortens nor lengthens a retry budget.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +33,7 @@ pub struct Tries {
 impl Tries {
     /// After one more attempt. Events of one batch have mostly failed together before: `last` is the log
     /// made for the event in front, shared where the one before it was the same.
-    pub fn failed(&self, now_ms: i64, attempt: &Attempt, last: &mut Option<(Option<Arc<[Attempt]>>, Arc<[Attempt]>)>) -> Self {
+    pub fn failed(&self, now_ms: i64, attempt: &Attempt, last: &mut LastLog) -> Self {
         let log = match last {
             Some((before, after)) if same(before.as_ref(), self.log.as_ref()) => Arc::clone(after),
             _ => {

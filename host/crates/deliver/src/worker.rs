@@ -274,7 +274,7 @@ impl Worker {
             Call::Held { cause, code, text } => {
                 self.lane.fail(unix_ms, code, &text);
                 let until = self.instance.hold(cause, &text, now);
-                progress.end = CallEnd::Held { cause, reason: text };
+                progress.end = CallEnd::Held;
                 for item in range {
                     progress.put(job, item, judge.again(item, code, None, Some(until), false, &job.tries(item)));
                 }
@@ -283,7 +283,7 @@ impl Worker {
             Call::Closed { cause, text } => {
                 self.lane.fail(unix_ms, cause.name(), &text);
                 self.instance.hold(cause, &text, now);
-                progress.end = CallEnd::Held { cause, reason: text };
+                progress.end = CallEnd::Held;
                 for item in range {
                     set(&mut progress.verdicts, job.len(), item, Verdict::Untouched);
                 }
@@ -365,7 +365,7 @@ impl Worker {
             let tries = Tries { blamed_at: Some(served), ..job.tries(item) };
             progress.put(job, item, judge.again(item, "guest-fault", None, later, false, &tries));
         }
-        progress.end = CallEnd::Held { cause: HoldCause::Quarantine, reason };
+        progress.end = CallEnd::Held;
     }
 
     async fn confirm(&mut self, entries: Vec<Unconfirmed>, pass: Pass) -> Report {
@@ -400,12 +400,12 @@ impl Worker {
                 Call::Held { cause, code, text } => {
                     self.lane.fail(unix_ms, code, &text);
                     self.instance.hold(cause, &text, now);
-                    (Vec::new(), CallEnd::Held { cause, reason: text })
+                    (Vec::new(), CallEnd::Held)
                 }
                 Call::Closed { cause, text } => {
                     self.lane.fail(unix_ms, cause.name(), &text);
                     self.instance.hold(cause, &text, now);
-                    (Vec::new(), CallEnd::Held { cause, reason: text })
+                    (Vec::new(), CallEnd::Held)
                 }
                 Call::Fault { text, .. } | Call::TooLarge(text) => {
                     self.lane.fail(unix_ms, "guest-fault", &text);

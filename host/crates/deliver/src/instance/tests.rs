@@ -66,7 +66,7 @@ fn a_hold_goes_before_breaker_and_rate_and_ends_with_a_served_call() {
     let pass = go(&instance, 0);
     assert_eq!(pass.events, 10);
     assert_eq!(instance.hold(HoldCause::Unauthorized, "401", at(0)), at(10));
-    pass.end(&CallEnd::Held { cause: HoldCause::Unauthorized, reason: "401".into() }, at(0));
+    pass.end(&CallEnd::Held, at(0));
     assert!(matches!(instance.ask(at(9), 1, true), Answer::Until(until) if until == at(10)));
     let probe = go(&instance, 10);
     assert!(matches!(instance.ask(at(10), 1, true), Answer::Wait));

@@ -88,7 +88,7 @@ impl Driver<'_> {
             // By the average event: of this process, or of the segments before it has taken any.
             let stats = self.context.parts.journal.stats();
             let stored = stats.head.0.saturating_sub(stats.oldest.0.saturating_sub(1)).max(1);
-            let average = if stats.events > 0 { stats.appended_bytes / stats.events } else { stats.bytes / stored }.max(1);
+            let average = stats.appended_bytes.checked_div(stats.events).unwrap_or(stats.bytes / stored).max(1);
             let leaving = self.burying_in_flight + (self.doomed.len() + self.burying.iter().map(|(job, _)| job.len()).sum::<usize>()) as u64;
             self.excess = backlog.saturating_sub(max_bytes / average).saturating_sub(leaving);
         }

@@ -54,18 +54,14 @@ impl Driver<'_> {
                 return;
             };
             self.hand_out(kind, slot, now).await;
-            if kind == Kind::Fresh && !self.refill(now) {
+            // Reads on between two batches; a closed journal is found out in the next round.
+            if kind == Kind::Fresh && !self.fill(now) {
                 break;
             }
         }
         // A place that nothing here needs must not be kept from others.
         self.slot = None;
         self.waiting = None;
-    }
-
-    /// Reads on between two batches; false where the journal is closed, which the next round finds out.
-    fn refill(&mut self, now: Duration) -> bool {
-        self.fill(now)
     }
 
     async fn hand_out(&mut self, kind: Kind, slot: Slot, now: Duration) {

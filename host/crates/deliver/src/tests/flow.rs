@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering as Atomic};
 use std::time::Duration;
 
 use bulkhead_core::{BatchLimits, Failure, Outcome, Severity};
-use bulkhead_route::{Condition, Filter, FilterSettings, LaneIndex, Route, Router};
+use bulkhead_route::{Condition, Filter, FilterSettings, LaneIndex, OnExcess, RateLimit, Route, Router};
 use bulkhead_store::Cause;
 use tokio::sync::Notify;
 
@@ -149,6 +149,26 @@ async fn a_rate_limit_paces_all_lanes_of_the_instance() {
         pass(Duration::from_millis(if tenth == 1 { 1 } else { 100 })).await;
         until("a tenth of a second's worth is through", || receiver.accepted().len() == 50 + tenth * 10).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_filter_delays_or_drops() {
+    let rig = Rig::new().await;
+    let limit = |on_excess| FilterSettings::RateLimiting(RateLimit { max_events_per_second: 10, burst_capacity: 10, on_excess });
+    let (delays, drops) = (Receiver::new(&rig, |_| Reply::ok()), Receiver::new(&rig, |_| Reply::ok()));
+    let delivery = rig.start(vec![
+        delays.instance("delays", |settings| settings.filters = vec![limit(OnExcess::Delay)]),
+        drops.instance("drops", |settings| settings.filters = vec![limit(OnExcess::Drop)]),
+    ]);
+    rig.append(ids(0..25)).await;
+    until("the burst is through", || delays.accepted().len() == 10 && drops.accepted().len() == 10).await;
+    for more in 11..=25 {
+        pass(Duration::from_millis(100)).await;
+        until("one more goes", || delays.accepted().len() == more).await;
+    }
+    pass(seconds(1)).await;
+    let filtered: Vec<u64> = delivery.status().iter().map(|lane| lane.filtered).collect();
+    assert_eq!((filtered, drops.accepted().len(), backlog(&rig)), (vec![0, 15], 10, 0));
 }
 
 #[tokio::test(start_paused = true)]

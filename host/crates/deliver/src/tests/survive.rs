@@ -152,10 +152,7 @@ async fn a_drain_sends_what_it_can_and_counts_the_rest() {
     let delivery = rig.start(instances);
     rig.append(ids(0..30)).await;
     until("all are under way", || slow.calls() == 1 && stuck.calls() == 1 && down.calls() == 3).await;
-    let drain = async {
-        let report = delivery.drain(seconds(30)).await;
-        report
-    };
+    let drain = delivery.drain(seconds(30));
     let release = async {
         for _ in 0..3 {
             quiet().await;
