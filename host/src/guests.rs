@@ -90,7 +90,7 @@ impl Builder<'_> {
         settings.ordering = instance.ordering;
         settings.batch = instance.batch;
         settings.backlog = instance.backlog;
-        settings.retry = instance.retry.clone();
+        settings.retry = instance.retry;
         settings.breaker = instance.breaker;
         settings.rate_limit = instance.rate_limit;
         settings.filters = instance.filters.clone();

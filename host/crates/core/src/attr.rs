@@ -87,6 +87,7 @@ pub enum Kind {
 }
 
 impl Kind {
+    #[inline]
     pub fn from_code(code: u8) -> Option<Self> {
         use Kind::{Array, Bool, EscapedString, Missing, Null, Number, Object, String};
         [Missing, Null, Bool, Number, String, EscapedString, Array, Object].get(usize::from(code)).copied()
@@ -117,6 +118,7 @@ impl Severity {
         }
     }
 
+    #[inline]
     pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|severity| *severity as u8 == code)
     }
@@ -179,6 +181,7 @@ pub enum Shape {
 }
 
 impl Shape {
+    #[inline]
     pub fn from_code(code: u8) -> Option<Self> {
         [Self::CloudEvents, Self::Copybook, Self::Intelliguard, Self::Datavault, Self::Plain, Self::Own].into_iter().find(|shape| *shape as u8 == code)
     }

@@ -73,6 +73,7 @@ impl fmt::Debug for EventRef<'_> {
 
 impl<'a> EventRef<'a> {
     /// Looks at stored bytes; checks every offset once, so that later reads cannot fail.
+    #[inline]
     pub fn new(stored: &'a [u8]) -> Result<Self, CorruptEvent> {
         let Some((head, rest)) = stored.split_at_checked(HEADER) else { return Err(CorruptEvent("shorter than its header")) };
         if head[0] != VERSION {
@@ -93,20 +94,24 @@ impl<'a> EventRef<'a> {
         Ok(event)
     }
 
+    #[inline]
     pub fn shape(&self) -> Shape {
         Shape::from_code(self.head[1]).unwrap_or(Shape::Plain)
     }
 
+    #[inline]
     pub fn severity(&self) -> Option<Severity> {
         Severity::from_code(self.head[2])
     }
 
     /// Time of receipt in nanoseconds since 1970-01-01T00:00:00Z.
+    #[inline]
     pub fn received(&self) -> u64 {
         u64::from_le_bytes([self.head[8], self.head[9], self.head[10], self.head[11], self.head[12], self.head[13], self.head[14], self.head[15]])
     }
 
     /// Where an attribute lies within [`body`](Self::body).
+    #[inline]
     pub fn span(&self, attr: Attr) -> Option<(Kind, Range<usize>)> {
         self.table.chunks_exact(ENTRY).find(|entry| entry[3] == attr as u8).map(|entry| {
             let (_, kind, range) = split_entry(entry);
@@ -114,11 +119,13 @@ impl<'a> EventRef<'a> {
         })
     }
 
+    #[inline]
     pub fn attr(&self, attr: Attr) -> Option<Value<'a>> {
         self.span(attr).map(|(kind, range)| Value { kind, raw: &self.body[range] })
     }
 
     /// Every attribute present, by code.
+    #[inline]
     pub fn attrs(&self) -> impl Iterator<Item = (Attr, Kind, Range<usize>)> + use<'a> {
         self.table.chunks_exact(ENTRY).filter_map(|entry| {
             let (attr, kind, range) = split_entry(entry);
@@ -127,16 +134,19 @@ impl<'a> EventRef<'a> {
     }
 
     /// The extra bytes and the original, which spans point into.
+    #[inline]
     pub fn body(&self) -> &'a [u8] {
         self.body
     }
 
     /// The bytes as they came in.
+    #[inline]
     pub fn original(&self) -> &'a [u8] {
         &self.body[self.extra..]
     }
 
     /// The one lane that a replayed event goes to.
+    #[inline]
     pub fn lane(&self) -> Option<&'a str> {
         let last = self.table.len().checked_sub(ENTRY)?;
         if self.table[last + 3] == Attr::Lane as u8 { self.attr(Attr::Lane).and_then(|value| value.plain()) } else { None }
@@ -148,6 +158,7 @@ impl<'a> EventRef<'a> {
     }
 }
 
+#[inline]
 fn split_entry(entry: &[u8]) -> (u8, u8, Range<usize>) {
     let start = u32::from_le_bytes([entry[0], entry[1], entry[2], 0]) as usize;
     let length = u32::from_le_bytes([entry[4], entry[5], entry[6], 0]) as usize;

@@ -130,7 +130,8 @@ fn write_data(message: &Message<'_>, peer: Option<IpAddr>, replaced: bool, out: 
 
 /// `{"id":{"name":"value","repeated":["a","b"]}}`: names may repeat (RFC 5424 §6.3.3), keys of JSON may not.
 fn write_structured(text: &str, out: &mut Vec<u8>) {
-    let mut merged: Vec<(&str, Vec<(&str, Vec<String>)>)> = Vec::new();
+    type Parameters<'a> = Vec<(&'a str, Vec<String>)>;
+    let mut merged: Vec<(&str, Parameters<'_>)> = Vec::new();
     for (id, parameters) in elements(text) {
         let at = merged.iter().position(|(known, _)| *known == id).unwrap_or_else(|| {
             merged.push((id, Vec::new()));

@@ -207,10 +207,12 @@ fn tagged<'a>(base: &Message<'a>, timestamp: &'a str, hostname: Option<&'a str>,
     if tag.is_empty() || tag.len() > 48 {
         return plain;
     }
-    if let Some((proc_id, content)) = rest.strip_prefix('[').and_then(|rest| rest.split_once("]:")) {
-        if !proc_id.is_empty() && proc_id.len() <= 128 && !proc_id.contains(' ') {
-            return Message { app_name: Some(tag), proc_id: Some(proc_id), content: content.trim_start_matches(' '), ..plain };
-        }
+    if let Some((proc_id, content)) = rest.strip_prefix('[').and_then(|rest| rest.split_once("]:"))
+        && !proc_id.is_empty()
+        && proc_id.len() <= 128
+        && !proc_id.contains(' ')
+    {
+        return Message { app_name: Some(tag), proc_id: Some(proc_id), content: content.trim_start_matches(' '), ..plain };
     }
     match rest.strip_prefix(':') {
         Some(content) => Message { app_name: Some(tag), content: content.trim_start_matches(' '), ..plain },
