@@ -21,4 +21,4 @@ pub use body::{BodyFault, Bounds, DecodeFault, Encoding, Listed, Media, Summary,
 pub use http::{HttpIntakeSettings, IntakeToken, serve};
 pub use normalise::{EventFault, Form, Normaliser, Refused, Rules, ShapeRule, Taken};
 pub use shape::binary::BinaryHead;
-pub use syslog::{Framing, Proto, SyslogSettings, serve_tcp, serve_udp};
+pub use syslog::{Framing, Proto, SyslogNormaliser, SyslogSettings, serve_tcp, serve_udp};

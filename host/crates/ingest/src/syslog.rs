@@ -7,5 +7,6 @@ mod framing;
 mod listener;
 mod message;
 
+pub use event::SyslogNormaliser;
 pub use framing::Framing;
 pub use listener::{Proto, SyslogSettings, serve_tcp, serve_udp};

@@ -1,0 +1,125 @@
+//! Fuzz targets as plain functions: every parser of outside bytes, fed with mutations of a committed
+//! corpus from a fixed seed, so that a run on stable Rust repeats exactly. `BULKHEAD_FUZZ=100000` runs
+//! longer; what a coverage-guided fuzzer finds by hand joins `corpus/`.
+
+mod mutate;
+
+use std::fs;
+use std::path::Path;
+
+use bulkhead_core::{Attr, EventRef, Projection};
+use bulkhead_ingest::{Bounds, Media, Normaliser, Rules, SyslogNormaliser, read_events};
+use bulkhead_journal::AppendBatch;
+use bulkhead_sandbox::egress::{path, redact::Redactor};
+use bulkhead_sandbox::{Destination, DestinationSettings, Manifest, inspect};
+
+use mutate::Mutations;
+
+/// Mutations of each file of the corpus in an ordinary run.
+const ROUNDS: usize = 2_000;
+
+/// Runs a target over the files of its folder and over mutations of them.
+fn run(folder: &str, target: impl Fn(&[u8])) {
+    let rounds = std::env::var("BULKHEAD_FUZZ").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(folder);
+    let mut files: Vec<_> = fs::read_dir(&folder).expect("a corpus").map(|entry| entry.expect("an entry").path()).collect();
+    files.sort();
+    assert!(!files.is_empty(), "{} has no seeds", folder.display());
+    let seeds: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).expect("readable")).collect();
+    for seed in &seeds {
+        target(seed);
+    }
+    let mut mutations = Mutations::new(&seeds);
+    for _ in 0..rounds * seeds.len() {
+        target(mutations.next());
+    }
+}
+
+#[test]
+fn intake_bodies() {
+    run("bodies", |body| {
+        for media in [Media::Json, Media::Ndjson, Media::CloudEvent, Media::CloudEventBatch] {
+            let mut batch = AppendBatch::new();
+            let mut normaliser = Normaliser::new(Rules::default());
+            let read = read_events(&mut normaliser, &media, body, 1_700_000_000_000_000_000, Bounds { events: 1_000 }, &mut batch);
+            if read.is_err() {
+                continue;
+            }
+            for index in 0..batch.len() {
+                let event = EventRef::new(batch.stored(index).expect("an event")).expect("what was stored is an event");
+                assert!(!event.id().is_empty(), "every event has an id");
+                assert!(serde_json::from_slice::<serde::de::IgnoredAny>(event.original()).is_ok(), "what was taken is JSON");
+            }
+        }
+    });
+}
+
+#[test]
+fn syslog_messages() {
+    run("syslog", |message| {
+        let mut out = Vec::new();
+        assert!(SyslogNormaliser::new(bulkhead_core::Tenant::default()).event(message, None, 1, &mut out), "everything is a message");
+        let event = EventRef::new(&out).expect("what was stored is an event");
+        assert_eq!(event.original(), message, "the bytes stay");
+        let data = event.attr(Attr::Data).expect("data");
+        assert!(serde_json::from_slice::<serde::de::IgnoredAny>(data.raw).is_ok(), "data is JSON");
+    });
+}
+
+/// Stored events come from disk, where anything may have happened to them.
+#[test]
+fn stored_events_and_projections() {
+    let fields: Vec<String> =
+        ["/id", "/metadata/team", "/data/payload/copybook_path", "/data/context/environment/hostname", "/roles/0", "/original", "/received"]
+            .map(str::to_owned)
+            .into();
+    let projection = Projection::parse(&fields).expect("well formed");
+    run("stored", |stored| {
+        let Ok(event) = EventRef::new(stored) else { return };
+        let (mut block, mut spans) = (Vec::new(), Vec::new());
+        projection.extract(&event, &mut block, &mut spans);
+        assert_eq!(spans.len(), fields.len() * 3);
+        for span in spans.chunks(3) {
+            assert!((span[0] + span[1]) as usize <= block.len() && span[2] <= 7, "spans stay within the block");
+        }
+    });
+}
+
+#[test]
+fn components_and_manifests() {
+    run("components", |bytes| {
+        if let Ok(found) = inspect(bytes) {
+            assert!(found.in_words().iter().all(|sentence| !sentence.contains(char::is_control)));
+        }
+        let _ = Manifest::parse(bytes);
+    });
+}
+
+/// What a guest names must not leave its destination.
+#[test]
+fn guest_paths() {
+    run("paths", |bytes| {
+        let Ok(text) = std::str::from_utf8(bytes) else { return };
+        if path::check(text).is_ok() && text.starts_with('/') {
+            let parsed = url_of(text);
+            assert_eq!(parsed, text.split('#').next().unwrap_or_default(), "what was checked is what goes out");
+        }
+        let _ = Destination::new("primary", DestinationSettings { url: text.to_owned(), ..DestinationSettings::default() });
+    });
+}
+
+/// The path and query as a client would send them.
+fn url_of(path: &str) -> String {
+    let url = reqwest::Url::parse(&format!("http://host{path}")).expect("a checked path makes a URL");
+    format!("{}{}", url.path(), url.query().map(|query| format!("?{query}")).unwrap_or_default())
+}
+
+#[test]
+fn redaction() {
+    const SECRET: &[u8] = b"s3cr3t-t0ken";
+    let redactor = Redactor::new([SECRET]);
+    run("redaction", |bytes| {
+        let clean = redactor.bytes(bytes);
+        assert!(!clean.windows(SECRET.len()).any(|window| window == SECRET), "no secret is left");
+    });
+}
