@@ -116,6 +116,29 @@ fn validate_never_shows_a_secret() {
 }
 
 #[test]
+fn the_effective_configuration_hides_secrets() {
+    let dir = tempfile::TempDir::new().expect("a folder");
+    let path = dir.path().join("bulkhead.yaml");
+    fs::write(&path, "listen: {http: {addr: \"127.0.0.1:0\", tokens: [hunter2-hunter2]}}\ncredentials:\n  hec: {type: bearer, token: hunter2-hunter2}\n")
+        .expect("written");
+    let output = bulkhead(&["config", "show", "--effective", "--config", path.to_str().expect("UTF-8")]);
+    assert!(output.status.success(), "{}", err(&output));
+    assert!(out(&output).contains("credentials") && out(&output).contains("max_body"), "defaults are filled in: {}", out(&output));
+    assert!(!out(&output).contains("hunter2"), "{}", out(&output));
+}
+
+/// Beyond loopback nobody is let in without a token.
+#[test]
+fn validate_wants_tokens_beyond_loopback() {
+    let dir = tempfile::TempDir::new().expect("a folder");
+    let path = dir.path().join("bulkhead.yaml");
+    fs::write(&path, "listen: {http: \"0.0.0.0:8781\"}\n").expect("written");
+    let output = bulkhead(&["validate", "--config", path.to_str().expect("UTF-8")]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(err(&output).contains("tokens"), "{}", err(&output));
+}
+
+#[test]
 fn inspect_says_what_a_component_can_reach() {
     let output = bulkhead(&["inspect", "splunk-hec", "--json"]);
     assert!(output.status.success(), "{}", err(&output));

@@ -331,6 +331,33 @@ fn a_webhook_is_signed_by_the_host() {
     assert!(!story.host.log().contains("shared-secret"));
 }
 
+/// Standard Webhooks 1.0: the signature is over id, timestamp and body; a retry keeps the id.
+#[test]
+fn a_webhook_carries_the_standard_signature() {
+    use base64::Engine as _;
+    let receiver = receiver("503");
+    let key = b"0123456789abcdef0123456789abcdef";
+    let secret = format!("whsec_{}", base64::engine::general_purpose::STANDARD.encode(key));
+    let config = format!(
+        "instances:\n  hook:\n    connector: webhook\n    destinations: {{primary: {{url: \"{}\", methods: [POST], credential: sign}}}}\n    retry: {{initial: 10ms, max: 20ms}}\ncredentials:\n  sign: {{type: hmac, scheme: standard-webhooks, secret: \"{secret}\"}}\ndefault_route: [{{instance: hook, format: json}}]\n",
+        receiver.url()
+    );
+    let story = Story::start(&config);
+    story.accept("application/json", r#"{"id":"w1","message":"x"}"#);
+    story.settled();
+    let kept = receiver.kept();
+    assert_eq!(kept.len(), 2);
+    let field = |i: usize, name: &str| kept[i].head.headers.get(name).expect(name).to_owned();
+    assert_eq!(field(0, "webhook-id"), field(1, "webhook-id"));
+    for i in 0..2 {
+        let mut mac = <hmac::Hmac<sha2::Sha256> as hmac::KeyInit>::new_from_slice(key).expect("any length");
+        hmac::Mac::update(&mut mac, format!("{}.{}.", field(i, "webhook-id"), field(i, "webhook-timestamp")).as_bytes());
+        hmac::Mac::update(&mut mac, &kept[i].body);
+        let want = format!("v1,{}", base64::engine::general_purpose::STANDARD.encode(hmac::Mac::finalize(mac).into_bytes()));
+        assert_eq!(field(i, "webhook-signature"), want);
+    }
+}
+
 #[test]
 fn webhook_statuses_follow_the_table() {
     for (status, again, dead) in [(408, true, false), (429, true, false), (502, true, false), (422, false, true), (403, false, false), (404, false, false)] {

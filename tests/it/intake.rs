@@ -58,6 +58,18 @@ fn a_gzipped_body() {
     assert_eq!(records[99]["id"], "zip-99");
 }
 
+/// A frame of one raw block (RFC 8878), small enough to write by hand.
+#[test]
+fn a_body_in_zstd() {
+    let text = b"{\"id\":\"z1\"}\n{\"id\":\"z2\"}\n";
+    let length = u8::try_from(text.len()).expect("short");
+    // Magic, single segment with a size of one byte, last raw block.
+    let mut body = vec![0x28, 0xb5, 0x2f, 0xfd, 0x20, length, length << 3 | 1, length >> 5, 0];
+    body.extend_from_slice(text);
+    let records = arrive(&[("Content-Type", "application/x-ndjson"), ("Content-Encoding", "zstd")], &body, 2);
+    assert_eq!(ids(&records), ["z1", "z2"]);
+}
+
 #[test]
 fn a_structured_cloudevent() {
     let body =

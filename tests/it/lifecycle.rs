@@ -124,6 +124,35 @@ fn a_bad_configuration_exits_78() {
     assert!(error.contains("instances"), "names the nearest key: {error}");
 }
 
+/// Whoever trades safety for speed finds that in the log.
+#[test]
+fn less_than_fsync_is_said_at_start() {
+    let said = |durability: &str| {
+        let listen = format!(r#"{{api: "127.0.0.1:0", http: {{addr: "127.0.0.1:0", durability: {durability}}}}}"#);
+        let story = Story::listening(&listen, &archive());
+        story.accept("application/x-ndjson", &copybook("e", 3));
+        story.settled();
+        story.host.log().lines().any(|line| line.contains("\"WARN\"") && line.contains("durability"))
+    };
+    assert!(said("os") && said("memory"));
+    assert!(!said("fsync"));
+}
+
+/// Only components that the configuration refers to are compiled.
+#[test]
+fn what_is_not_used_is_not_compiled() {
+    let story = Story::start(&archive());
+    fn files(dir: &std::path::Path) -> usize {
+        std::fs::read_dir(dir)
+            .expect("reads")
+            .map(|entry| entry.expect("an entry").path())
+            .map(|path| if path.is_dir() { files(&path) } else { usize::from(path.metadata().expect("metadata").len() > 10_000) })
+            .sum()
+    }
+    // The connector `file` and the formatter `jsonl`.
+    assert_eq!(files(&story.path("data/cache")), 2);
+}
+
 /// Two hosts never share a data folder.
 #[test]
 fn a_data_folder_has_one_host() {
