@@ -3,6 +3,9 @@
 
 use std::borrow::Cow;
 
+use bulkhead_core::Kind;
+use bulkhead_core::json::skip_value;
+
 /// A scalar as it lies in the text; strings without their quotes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scalar<'a> {
@@ -63,47 +66,10 @@ fn trim(text: &[u8]) -> &[u8] {
 /// The next value (`None` inside for a container) and what follows it.
 fn value(text: &[u8]) -> Option<(Option<Scalar<'_>>, &[u8])> {
     let text = trim(text);
-    match text.first()? {
-        b'"' => string(&text[1..]).map(|(scalar, rest)| (Some(scalar), rest)),
-        b'[' | b'{' => container(text).map(|rest| (None, rest)),
-        b']' | b'}' | b':' => None,
-        _ => {
-            let end = text.iter().position(|byte| matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\r' | b'\n')).unwrap_or(text.len());
-            Some((Some(Scalar { raw: &text[..end], escaped: false }), &text[end..]))
-        }
-    }
-}
-
-/// A string whose opening quote was taken.
-fn string(text: &[u8]) -> Option<(Scalar<'_>, &[u8])> {
-    let mut from = 0;
-    let mut escaped = false;
-    loop {
-        let at = from + memchr::memchr2(b'"', b'\\', &text[from..])?;
-        if text[at] == b'"' {
-            return Some((Scalar { raw: &text[..at], escaped }, &text[at + 1..]));
-        }
-        escaped = true;
-        from = (at + 2).min(text.len());
-    }
-}
-
-/// What follows a container.
-fn container(mut text: &[u8]) -> Option<&[u8]> {
-    let mut depth = 0_usize;
-    loop {
-        let at = text.iter().position(|byte| matches!(byte, b'"' | b'[' | b']' | b'{' | b'}'))?;
-        let byte = text[at];
-        text = &text[at + 1..];
-        match byte {
-            b'"' => text = string(text)?.1,
-            b'[' | b'{' => depth += 1,
-            _ => depth -= 1,
-        }
-        if depth == 0 {
-            return Some(text);
-        }
-    }
+    let skipped = skip_value(text, 0)?;
+    let scalar = Scalar { raw: &text[skipped.span], escaped: skipped.kind == Kind::EscapedString };
+    let container = matches!(skipped.kind, Kind::Array | Kind::Object);
+    Some(((!container).then_some(scalar), text.get(skipped.end..)?))
 }
 
 #[cfg(test)]
