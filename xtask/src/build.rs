@@ -32,7 +32,13 @@ pub fn guests(root: &Path) -> Result<()> {
 
 /// The host and the tools, in one cargo call.
 pub fn host(root: &Path, profile: &str) -> Result<()> {
-    run(cargo().current_dir(root).args(["build", "--profile", profile, "-p", "bulkhead", "-p", "bulkhead-tests", "--bins"]))
+    let mut command = cargo();
+    command.current_dir(root).args(["build", "--profile", profile, "-p", "bulkhead", "-p", "bulkhead-tests", "--bins"]);
+    if profile == "dist" {
+        // What ships carries the built-in guests inside the binary.
+        command.env("BULKHEAD_EMBED_GUESTS", root.join("target/guests"));
+    }
+    run(&mut command)
 }
 
 /// The folder of the binaries of a profile.
