@@ -115,7 +115,9 @@ fn harnesses(rows: &BTreeSet<&str>) -> impl Iterator<Item = &'static str> {
 fn harness(root: &Path, profile: &str, name: &str, quick: bool, report: &mut Report) -> Result<()> {
     eprintln!("  {name}");
     let mut command = cargo();
-    command.current_dir(root).args(["bench", "--quiet", "--profile", profile, "-p", "bulkhead-tests", "--bench", name, "--"]);
+    // The whole workspace is selected, as for the tests, so that the engine is not compiled once more for
+    // another set of features.
+    command.current_dir(root).args(["bench", "--quiet", "--profile", profile, "--workspace", "--bench", name, "--"]);
     if quick {
         command.arg("--quick");
     }
