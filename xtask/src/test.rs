@@ -30,16 +30,16 @@ pub fn all(root: &Path, args: &[String]) -> Result<()> {
 
 /// Budgets are seconds on a fresh clone with two cores; together they stay under 25 minutes.
 fn stages_of(root: &Path, skips: &Path, stages: &mut Stages) -> Result<()> {
-    stages.run("guests", Some(180), || build::guests(root))?;
+    stages.run("guests", Some(60), || build::guests(root))?;
     stages.run("format", Some(10), || run(cargo().current_dir(root).args(["fmt", "--all", "--check"])))?;
     // One invocation for the host, the tools and the tests: features that tests switch on are switched on
     // for all of it, so that the engine is compiled once and not twice.
-    stages.run("host, tools and tests (release)", Some(600), || {
+    stages.run("host, tools and tests (release)", Some(780), || {
         run(cargo().current_dir(root).args(["build", "--release", "--workspace", "--lib", "--bins", "--tests"]))
     })?;
     // Documentation tests are off: each is a binary of its own to link.
     let tests = ["test", "--release", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"];
-    let tests = stages.run("tests", Some(300), || run(cargo().current_dir(root).args(tests).env("BULKHEAD_SKIPS", skips)));
+    let tests = stages.run("tests", Some(240), || run(cargo().current_dir(root).args(tests).env("BULKHEAD_SKIPS", skips)));
     // A broken test does not hide what the demo, the benches and the lints say.
     let demo = stages.run("demo", Some(30), || demo::run(root, &["--no-build".to_owned()]));
     let bench = stages.run("bench --quick", Some(60), || bench::run(root, &["--quick".to_owned(), "--no-build".to_owned()]));

@@ -44,7 +44,7 @@ pub struct DestinationError {
 }
 
 /// A checked destination.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Destination {
     name: String,
     /// Scheme and authority, for example `https://api.example.com:8443`.
@@ -73,6 +73,13 @@ pub enum HostRule {
     Localhost,
     /// A name to resolve.
     Name(String),
+}
+
+impl std::fmt::Debug for Destination {
+    // Neither path nor query: a token may lie in them.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Destination").field("name", &self.name).field("origin", &self.origin).finish_non_exhaustive()
+    }
 }
 
 impl Destination {
