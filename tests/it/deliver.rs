@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bulkhead_tests::receiver::{self, Receiver, Script};
+use bulkhead_tests::receiver::{self, Kept, Receiver, Script};
 use bulkhead_tests::wait;
 use serde_json::Value;
 
@@ -347,14 +347,14 @@ fn a_webhook_carries_the_standard_signature() {
     story.settled();
     let kept = receiver.kept();
     assert_eq!(kept.len(), 2);
-    let field = |i: usize, name: &str| kept[i].head.headers.get(name).expect(name).to_owned();
-    assert_eq!(field(0, "webhook-id"), field(1, "webhook-id"));
-    for i in 0..2 {
+    let field = |kept: &Kept, name: &str| kept.head.headers.get(name).expect(name).to_owned();
+    assert_eq!(field(&kept[0], "webhook-id"), field(&kept[1], "webhook-id"));
+    for kept in &kept {
         let mut mac = <hmac::Hmac<sha2::Sha256> as hmac::KeyInit>::new_from_slice(key).expect("any length");
-        hmac::Mac::update(&mut mac, format!("{}.{}.", field(i, "webhook-id"), field(i, "webhook-timestamp")).as_bytes());
-        hmac::Mac::update(&mut mac, &kept[i].body);
+        hmac::Mac::update(&mut mac, format!("{}.{}.", field(kept, "webhook-id"), field(kept, "webhook-timestamp")).as_bytes());
+        hmac::Mac::update(&mut mac, &kept.body);
         let want = format!("v1,{}", base64::engine::general_purpose::STANDARD.encode(hmac::Mac::finalize(mac).into_bytes()));
-        assert_eq!(field(i, "webhook-signature"), want);
+        assert_eq!(field(kept, "webhook-signature"), want);
     }
 }
 
