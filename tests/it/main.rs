@@ -9,6 +9,7 @@ mod independent;
 mod intake;
 mod lifecycle;
 mod observe;
+mod operate;
 mod reload;
 mod route;
 mod story;
