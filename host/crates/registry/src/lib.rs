@@ -1,0 +1,1 @@
+//! Uploaded components: stored, versioned, approved, revoked.
