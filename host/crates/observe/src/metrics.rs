@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use prometheus::{Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Counter, CounterVec, Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use rustix::time::{ClockId, clock_gettime};
 
 /// Seconds, from half a millisecond to a minute.
 const LATENCY: [f64; 15] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
@@ -26,9 +27,11 @@ macro_rules! families {
         pub const FAMILIES: &[(&str, &[&str], &str)] = &[$(($name, &[$($label),*], $help),)*];
     };
     (@type counter) => { IntCounterVec };
+    (@type float) => { CounterVec };
     (@type gauge) => { IntGaugeVec };
     (@type histogram) => { HistogramVec };
     (@make counter, $name:literal, $help:literal, [$($label:literal),*]) => { IntCounterVec::new(Opts::new($name, $help), &[$($label),*])? };
+    (@make float, $name:literal, $help:literal, [$($label:literal),*]) => { CounterVec::new(Opts::new($name, $help), &[$($label),*])? };
     (@make gauge, $name:literal, $help:literal, [$($label:literal),*]) => { IntGaugeVec::new(Opts::new($name, $help), &[$($label),*])? };
     (@make histogram, $name:literal, $help:literal, [$($label:literal),*]) => {
         HistogramVec::new(HistogramOpts::new($name, $help).buckets(LATENCY.to_vec()), &[$($label),*])?
@@ -51,6 +54,9 @@ families! {
     batch_events: counter, "bulkhead_lane_batches_total", ["instance", "format"], "Batches handed to the connector.";
     guest_calls: counter, "bulkhead_guest_calls_total", ["instance", "component", "call"], "Calls into a guest.";
     guest_fuel: counter, "bulkhead_guest_fuel_total", ["instance", "component"], "Fuel that guests used.";
+    guest_cpu: float, "bulkhead_guest_cpu_seconds_total", ["instance", "component", "share"], "Processor time of calls into guests: the guest's own, or the host's on its behalf.";
+    guest_bytes: counter, "bulkhead_guest_bytes_total", ["instance", "component", "direction"], "Bytes that guests sent out and took in: bodies of requests and answers, contents of streams.";
+    guest_byte_seconds: float, "bulkhead_guest_memory_byte_seconds_total", ["instance", "component"], "Linear memory that guests held, times how long they held it.";
     guest_seconds: histogram, "bulkhead_guest_call_seconds", ["instance", "component"], "Time of a call into a guest, host functions included.";
     guest_memory: gauge, "bulkhead_guest_memory_bytes", ["instance", "component"], "Linear memory of the guest that called last.";
     guest_faults: counter, "bulkhead_guest_faults_total", ["instance", "component", "fault"], "Guests that trapped, ran into a limit or broke the contract.";
@@ -70,6 +76,8 @@ pub struct Metrics {
     pub journal_syncs: IntCounter,
     pub journal_sync_seconds: Histogram,
     pub dead_letters: IntGauge,
+    /// Processor time of the whole process; the name is the one that Prometheus' own clients use.
+    process_cpu: Counter,
 }
 
 impl Metrics {
@@ -87,12 +95,14 @@ impl Metrics {
                 HistogramOpts::new("bulkhead_journal_sync_seconds", "Time of one group commit's write and sync.").buckets(LATENCY.to_vec()),
             )?;
             let dead_letters = IntGauge::new("bulkhead_dead_letters", "Dead letters in the store.")?;
+            let process_cpu = Counter::new("process_cpu_seconds_total", "Processor time of the whole process, user and system.")?;
+            registry.register(Box::new(process_cpu.clone()))?;
             registry.register(Box::new(unrouted.clone()))?;
             registry.register(Box::new(journal_bytes.clone()))?;
             registry.register(Box::new(journal_syncs.clone()))?;
             registry.register(Box::new(journal_sync_seconds.clone()))?;
             registry.register(Box::new(dead_letters.clone()))?;
-            Ok(Self { registry: registry.clone(), families, unrouted, journal_bytes, journal_syncs, journal_sync_seconds, dead_letters })
+            Ok(Self { registry: registry.clone(), families, unrouted, journal_bytes, journal_syncs, journal_sync_seconds, dead_letters, process_cpu })
         };
         build().expect("metric names are well formed and unique")
     }
@@ -140,6 +150,13 @@ impl Metrics {
             seconds: self.families.guest_seconds.with_label_values(&labels),
             memory: self.families.guest_memory.with_label_values(&labels),
             log_cut: self.families.guest_log_cut.with_label_values(&labels),
+            costs: Arc::new(GuestCosts {
+                cpu_guest: self.families.guest_cpu.with_label_values(&[instance, component, "guest"]),
+                cpu_host: self.families.guest_cpu.with_label_values(&[instance, component, "host"]),
+                bytes_out: self.families.guest_bytes.with_label_values(&[instance, component, "out"]),
+                bytes_in: self.families.guest_bytes.with_label_values(&[instance, component, "in"]),
+                byte_seconds: self.families.guest_byte_seconds.with_label_values(&labels),
+            }),
             families: Arc::clone(&self.families),
             labels: labels.map(Into::into),
         }
@@ -158,6 +175,9 @@ impl Metrics {
     /// The text exposition format 0.0.4 of Prometheus.
     pub fn encode(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut out = Vec::new();
+        let time = clock_gettime(ClockId::ProcessCPUTime);
+        let seconds = time.tv_sec as f64 + time.tv_nsec as f64 / 1e9;
+        self.process_cpu.inc_by((seconds - self.process_cpu.get()).max(0.0));
         TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
         Ok(out)
     }
@@ -200,8 +220,22 @@ pub struct GuestMetrics {
     pub seconds: Histogram,
     pub memory: IntGauge,
     pub log_cut: IntCounter,
+    pub costs: Arc<GuestCosts>,
     families: Arc<Families>,
     labels: [Arc<str>; 2],
+}
+
+/// What a guest costs beside its fuel.
+#[derive(Debug)]
+pub struct GuestCosts {
+    /// Seconds of processor time in the guest.
+    pub cpu_guest: Counter,
+    /// Seconds of processor time of the host on its behalf.
+    pub cpu_host: Counter,
+    pub bytes_out: IntCounter,
+    pub bytes_in: IntCounter,
+    /// Bytes of linear memory times seconds.
+    pub byte_seconds: Counter,
 }
 
 impl GuestMetrics {

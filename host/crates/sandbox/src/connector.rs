@@ -6,7 +6,6 @@ use bulkhead_core::{
     BatchLimits, BoxFuture, Connector, ConnectorSource, DeliverError, Delivery, EventBatch, GuestFault, OpenError, Outcome, Projection, RecordBatch,
     RecordFormat,
 };
-use tokio::time::timeout_at;
 use wasmtime::Store;
 
 use crate::bindings::{delivering, types};
@@ -55,14 +54,14 @@ impl Instance {
         let mut store = factory.store()?;
         // A core start function runs here, under the same limits.
         let begun = factory.begin(&mut store)?;
-        let instance = timeout_at(begun.deadline, pre.instantiate_async(&mut store)).await;
-        let instance = factory.end(&store, &begun, &shared.calls, "instantiate", instance)?;
+        let instance = begun.run(pre.instantiate_async(&mut store)).await;
+        let instance = factory.end(&mut store, &begun, &shared.calls, "instantiate", instance)?;
         drop(begun);
         let exports = indices.load(&mut store, &instance).map_err(|error| OpenError::Unfit(format!("the component does not fit its world: {error:#}")))?;
         let begun = factory.begin(&mut store)?;
         let format = types::RecordFormatParam { name: &format.name, content_type: &format.content_type };
-        let configured = timeout_at(begun.deadline, exports.call_configure(&mut store, &shared.config, format)).await;
-        let configured = factory.end(&store, &begun, &shared.calls, "configure", configured)?;
+        let configured = begun.run(exports.call_configure(&mut store, &shared.config, format)).await;
+        let configured = factory.end(&mut store, &begun, &shared.calls, "configure", configured)?;
         drop(begun);
         let configured = configured.map_err(|text| OpenError::Refused(convert::reason(&text, &shared.redactor)))?;
         let projection = Arc::new(convert::projection(&configured.fields)?);
@@ -86,8 +85,8 @@ impl Instance {
         let count = events.count as usize;
         let begun = shared.factory.begin(&mut self.store)?;
         let call = self.exports.call_deliver(&mut self.store, convert::records(records), convert::events(events), attempt);
-        let result = timeout_at(begun.deadline, call).await;
-        let result = shared.factory.end(&self.store, &begun, &shared.calls, "deliver", result);
+        let result = begun.run(call).await;
+        let result = shared.factory.end(&mut self.store, &begun, &shared.calls, "deliver", result);
         match self.done(result)? {
             Ok(delivery) => {
                 let checked = convert::delivery(delivery, count, &shared.redactor);
@@ -102,8 +101,8 @@ impl Instance {
         let shared = Arc::clone(&self.shared);
         let texts: Vec<&str> = tokens.iter().map(String::as_str).collect();
         let begun = shared.factory.begin(&mut self.store)?;
-        let result = timeout_at(begun.deadline, self.exports.call_settle(&mut self.store, &texts)).await;
-        let result = shared.factory.end(&self.store, &begun, &shared.calls, "settle", result);
+        let result = begun.run(self.exports.call_settle(&mut self.store, &texts)).await;
+        let result = shared.factory.end(&mut self.store, &begun, &shared.calls, "settle", result);
         match self.done(result)? {
             Ok(outcomes) => {
                 let checked = convert::outcomes(outcomes, tokens.len(), &shared.redactor);
@@ -117,8 +116,8 @@ impl Instance {
         self.start()?;
         let shared = Arc::clone(&self.shared);
         let begun = shared.factory.begin(&mut self.store)?;
-        let result = timeout_at(begun.deadline, self.exports.call_check(&mut self.store)).await;
-        let result = shared.factory.end(&self.store, &begun, &shared.calls, "check", result);
+        let result = begun.run(self.exports.call_check(&mut self.store)).await;
+        let result = shared.factory.end(&mut self.store, &begun, &shared.calls, "check", result);
         match self.done(result)? {
             Ok(checked) => Ok(convert::reason(&checked.detail, &shared.redactor)),
             Err(failure) => Err(convert::failure(failure, &shared.redactor).into()),

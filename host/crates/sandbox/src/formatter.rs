@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bulkhead_core::{BoxFuture, EventBatch, Formatted, Formatter, FormatterSource, GuestFault, OpenError, Projection, RecordFormat};
-use tokio::time::timeout_at;
 use wasmtime::Store;
 
 use crate::bindings::formatting;
@@ -42,13 +41,13 @@ impl Instance {
         let factory = &shared.factory;
         let mut store = factory.store()?;
         let begun = factory.begin(&mut store)?;
-        let instance = timeout_at(begun.deadline, pre.instantiate_async(&mut store)).await;
-        let instance = factory.end(&store, &begun, &shared.calls, "instantiate", instance)?;
+        let instance = begun.run(pre.instantiate_async(&mut store)).await;
+        let instance = factory.end(&mut store, &begun, &shared.calls, "instantiate", instance)?;
         drop(begun);
         let exports = indices.load(&mut store, &instance).map_err(|error| OpenError::Unfit(format!("the component does not fit its world: {error:#}")))?;
         let begun = factory.begin(&mut store)?;
-        let configured = timeout_at(begun.deadline, exports.call_configure(&mut store, &shared.config)).await;
-        let configured = factory.end(&store, &begun, &shared.calls, "configure", configured)?;
+        let configured = begun.run(exports.call_configure(&mut store, &shared.config)).await;
+        let configured = factory.end(&mut store, &begun, &shared.calls, "configure", configured)?;
         drop(begun);
         let configured = configured.map_err(|text| OpenError::Refused(convert::reason(&text, &shared.redactor)))?;
         let projection = Arc::new(convert::projection(&configured.fields)?);
@@ -62,8 +61,8 @@ impl Instance {
         }
         let shared = Arc::clone(&self.shared);
         let begun = shared.factory.begin(&mut self.store)?;
-        let result = timeout_at(begun.deadline, self.exports.call_format(&mut self.store, convert::events(events))).await;
-        let made = shared.factory.end(&self.store, &begun, &shared.calls, "format", result)?;
+        let result = begun.run(self.exports.call_format(&mut self.store, convert::events(events))).await;
+        let made = shared.factory.end(&mut self.store, &begun, &shared.calls, "format", result)?;
         let formatted = convert::formatted(made, events.count as usize).inspect_err(|_| shared.factory.metrics.fault("contract").inc())?;
         self.alive = true;
         Ok(formatted)

@@ -6,6 +6,7 @@
 //! neighbour, because every call has limits (see [`limits`]) and every store is thrown away after a
 //! fault.
 
+mod bill;
 mod bindings;
 mod cache;
 mod capabilities;

@@ -1,17 +1,21 @@
 //! The one place where stores are made, and where calls begin and end: fuel, epochs, deadline, memory
 //! and host-call data are set for each call, and before instantiation.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bulkhead_core::{Clock, GuestFault};
 use bulkhead_observe::GuestMetrics;
-use tokio::time::Instant;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout_at};
 use wasmtime::component::ResourceTable;
 use wasmtime::{CallHook, Store, UpdateDeadline};
 use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use crate::bill::{Bill, Held, book};
 use crate::capabilities::Capabilities;
 use crate::engine::{Running, TICK, Ticker, Ticking};
 use crate::fault::{self, Reached};
@@ -31,7 +35,18 @@ pub struct Guest {
     pub capabilities: Option<Arc<Capabilities>>,
     /// When the running call ends, whatever happens.
     pub deadline: Instant,
+    /// What the running call costs; host functions add to it.
+    pub bill: Arc<Bill>,
+    held: Held,
     times: Arc<Times>,
+}
+
+impl Drop for Guest {
+    /// Bills the memory up to now, and the call that was dropped in the middle.
+    fn drop(&mut self) {
+        self.held.book(self.limiter.bytes());
+        book(&self.bill.take(), self.held.costs());
+    }
 }
 
 impl WasiView for Guest {
@@ -175,6 +190,8 @@ impl Factory {
             log,
             capabilities: self.capabilities.clone(),
             deadline: Instant::now(),
+            bill: Arc::default(),
+            held: Held::new(Arc::clone(&self.clock), Arc::clone(&self.metrics.costs)),
             times,
         };
         let mut store = Store::new(&self.ticking.engine, guest);
@@ -183,13 +200,19 @@ impl Factory {
         store.set_max_component_handles(self.limits.size(Limit::Handles));
         store.call_hook(|mut store, hook| {
             match hook {
-                CallHook::CallingHost => store.data_mut().meter.enter_host(),
+                CallHook::CallingHost => {
+                    let guest = store.data_mut();
+                    guest.bill.leave_guest();
+                    guest.meter.enter_host();
+                }
                 CallHook::ReturningFromHost => {
                     if store.data_mut().meter.leave_host() {
                         store.set_epoch_deadline(1);
                     }
+                    store.data().bill.enter_guest();
                 }
-                CallHook::CallingWasm | CallHook::ReturningFromWasm => {}
+                CallHook::CallingWasm => store.data().bill.enter_guest(),
+                CallHook::ReturningFromWasm => store.data().bill.leave_guest(),
             }
             Ok(())
         });
@@ -210,6 +233,7 @@ impl Factory {
         let deadline = Instant::now() + self.limits.time(Limit::Deadline);
         let connector = self.capabilities.is_some();
         let guest = store.data_mut();
+        guest.held.book(guest.limiter.bytes());
         guest.deadline = deadline;
         guest.meter.used = 0;
         guest.limiter.forget();
@@ -218,21 +242,23 @@ impl Factory {
             guest.times.wall.store(self.clock.unix_nanos(), Ordering::Relaxed);
             guest.times.monotonic.store(u64::try_from(self.clock.monotonic().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
-        Ok(Begun { deadline, started: self.clock.monotonic(), _running: self.ticking.ticker().run() })
+        Ok(Begun { deadline, bill: Arc::clone(&store.data().bill), started: self.clock.monotonic(), _running: self.ticking.ticker().run() })
     }
 
     /// Books what the call used and turns its end into a result.
     pub fn end<T>(
         &self,
-        store: &Store<Guest>,
+        store: &mut Store<Guest>,
         begun: &Begun,
         calls: &Calls,
         call: &'static str,
-        result: Result<wasmtime::Result<T>, tokio::time::error::Elapsed>,
+        result: Result<wasmtime::Result<T>, Elapsed>,
     ) -> Result<T, GuestFault> {
-        let guest = store.data();
-        guest.log.end();
         let fuel = self.limits.get(Limit::Fuel).saturating_sub(store.get_fuel().unwrap_or(0));
+        let guest = store.data_mut();
+        guest.log.end();
+        guest.held.book(guest.limiter.bytes());
+        book(&guest.bill.take(), guest.held.costs());
         calls.metrics.fuel.inc_by(fuel);
         calls.metrics.seconds.observe(self.clock.monotonic().saturating_sub(begun.started).as_secs_f64());
         calls.metrics.memory.set(i64::try_from(guest.limiter.bytes()).unwrap_or(i64::MAX));
@@ -251,7 +277,17 @@ impl Factory {
 
 /// A call that runs.
 pub struct Begun {
-    pub deadline: Instant,
+    deadline: Instant,
+    bill: Arc<Bill>,
     started: Duration,
     _running: Running,
+}
+
+impl Begun {
+    /// Drives the call to its end, or to its deadline, and keeps its bill. Not cancel safe: the guest
+    /// stays in the middle.
+    pub async fn run<T>(&self, call: impl Future<Output = T>) -> Result<T, Elapsed> {
+        let mut call = pin!(timeout_at(self.deadline, call));
+        poll_fn(|context| self.bill.poll(|| call.as_mut().poll(context))).await
+    }
 }

@@ -19,6 +19,7 @@ use url::{Position, Url};
 use super::redact::Redactor;
 use super::resolve::{Checked, NotAllowed};
 use super::{Allowed, Asked, Destination, Refusal, RefusalKind, Resolve, decide, retry_after};
+use crate::bill::{Bill, thread_time};
 use crate::host::log::Rate;
 use crate::limits::{Limit, Limits};
 
@@ -139,8 +140,13 @@ impl Egress {
     /// Sends one request and reads the answer, by `deadline` at the latest. Not cancel safe: the
     /// receiver may have seen the request.
     pub async fn send(&self, request: Request, deadline: Instant) -> Result<Response, SendError> {
+        self.send_on(&Bill::default(), request, deadline).await
+    }
+
+    /// The same for a call that is billed.
+    pub async fn send_on(&self, bill: &Bill, request: Request, deadline: Instant) -> Result<Response, SendError> {
         let named = self.destinations.get_key_value(&request.destination).map_or("none", |(name, _)| name.as_str());
-        let result = self.send_counted(request, deadline).await;
+        let result = self.send_counted(bill, request, deadline).await;
         let label = match &result {
             Ok(response) => match response.status / 100 {
                 1 => "1xx",
@@ -160,7 +166,7 @@ impl Egress {
         result
     }
 
-    async fn send_counted(&self, request: Request, deadline: Instant) -> Result<Response, SendError> {
+    async fn send_counted(&self, bill: &Bill, request: Request, deadline: Instant) -> Result<Response, SendError> {
         let asked = Asked {
             destination: &request.destination,
             method: &request.method,
@@ -179,14 +185,14 @@ impl Egress {
             return Err(SendError::Limit(self.limits.refusal(Limit::HttpConcurrent, self.limits.get(Limit::HttpConcurrent) + 1)));
         };
         let _permit = permit.map_err(|_| SendError::Broken("the host is stopping".into()))?;
-        timeout_at(until, self.exchange(allowed, request.body, request.gzip, &request.message_id)).await.map_err(|_| SendError::Timeout)?
+        timeout_at(until, self.exchange(bill, allowed, request.body, request.gzip, &request.message_id)).await.map_err(|_| SendError::Timeout)?
     }
 
-    async fn exchange(&self, allowed: Allowed<'_>, body: Vec<u8>, gzip: bool, message_id: &str) -> Result<Response, SendError> {
+    async fn exchange(&self, bill: &Bill, allowed: Allowed<'_>, body: Vec<u8>, gzip: bool, message_id: &str) -> Result<Response, SendError> {
         let Allowed { destination, method, mut target, mut headers } = allowed;
         let body = if gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            compress(body).await?
+            compress(body, bill).await?
         } else {
             body
         };
@@ -201,17 +207,27 @@ impl Egress {
             let shown: String = target.get(..plain_target).unwrap_or_default().escape_default().take(128).collect();
             return Err(Refusal::invalid(3, format!("path `{shown}` would be sent in another form")).into());
         }
+        let sent = body.len() as u64;
         let bodiless = body.is_empty() && matches!(method, Method::GET | Method::HEAD);
         let mut request = reqwest::Request::new(method, url);
         *request.headers_mut() = headers;
         if !bodiless {
             *request.body_mut() = Some(body.into());
         }
-        let response = self.client(destination)?.execute(request).await.map_err(|error| failed(&error))?;
-        self.read(response, now).await
+        let client = self.client(destination)?;
+        // Whoever breaks off in the middle may have seen all of it: only what surely was not sent is free.
+        bill.sent(sent);
+        let response = client.execute(request).await.map_err(|error| {
+            let failed = failed(&error);
+            if matches!(failed, SendError::Connect(_) | SendError::Refused(_)) {
+                bill.unsent(sent);
+            }
+            failed
+        })?;
+        self.read(bill, response, now).await
     }
 
-    async fn read(&self, mut response: reqwest::Response, now: Duration) -> Result<Response, SendError> {
+    async fn read(&self, bill: &Bill, mut response: reqwest::Response, now: Duration) -> Result<Response, SendError> {
         let size: usize = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if size > self.limits.size(Limit::HttpHeaderBytes) {
             return Err(SendError::Limit(format!("the answer's header: {}", self.limits.refusal(Limit::HttpHeaderBytes, size as u64))));
@@ -224,6 +240,7 @@ impl Egress {
         let expected = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
         let mut body = Vec::with_capacity(expected.min(64 << 10));
         while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
+            bill.received(chunk.len() as u64);
             let room = read_most - body.len();
             body.extend_from_slice(&chunk[..chunk.len().min(room)]);
             if body.len() == read_most {
@@ -296,7 +313,7 @@ fn tls(https: bool) -> Result<ClientConfig, String> {
     Ok(config)
 }
 
-async fn compress(body: Vec<u8>) -> Result<Vec<u8>, SendError> {
+async fn compress(body: Vec<u8>, bill: &Bill) -> Result<Vec<u8>, SendError> {
     let aside = body.len() >= COMPRESS_ASIDE;
     let work = move || {
         let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 4 + 64), flate2::Compression::fast());
@@ -306,7 +323,13 @@ async fn compress(body: Vec<u8>) -> Result<Vec<u8>, SendError> {
     if !aside {
         return work().map_err(|error| broken(&error));
     }
-    tokio::task::spawn_blocking(work).await.map_err(|error| broken(&error))?.map_err(|error| broken(&error))
+    let measured = move || {
+        let begun = thread_time();
+        (work(), thread_time().saturating_sub(begun))
+    };
+    let (made, time) = tokio::task::spawn_blocking(measured).await.map_err(|error| broken(&error))?;
+    bill.aside(time);
+    made.map_err(|error| broken(&error))
 }
 
 /// What failed, in the guest's terms. Addresses and URLs stay out of the text.

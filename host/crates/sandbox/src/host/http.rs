@@ -24,7 +24,7 @@ impl wit::Host for Guest {
             message_id: request.message_id,
         };
         let since = self.meter.wait();
-        let answer = capabilities.egress.send(request, answer_by(self.deadline)).await;
+        let answer = capabilities.egress.send_on(&self.bill, request, answer_by(self.deadline)).await;
         self.meter.waited(since);
         Ok(answer.map(into_wit).map_err(error))
     }
