@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::batch::{Delivery, EventBatch, Failure, Formatted, Outcome, RecordBatch, RecordFormat};
 use crate::projection::Projection;
+use crate::receipt::About;
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -67,6 +68,8 @@ pub trait Connector: Send {
     /// Fields it wants from each event beside the formatted record.
     fn projection(&self) -> &Arc<Projection>;
     fn limits(&self) -> BatchLimits;
+    /// Says what the next call is about, for its receipt. The guest hears nothing of it.
+    fn about(&mut self, _about: About) {}
     /// Delivers; the result is checked: one outcome per event. Not cancel safe: dropping the future
     /// kills the instance, and the receiver may have seen the batch.
     fn deliver<'a>(&'a mut self, records: &'a RecordBatch, events: &'a EventBatch, attempt: u32) -> BoxFuture<'a, Result<Delivery, DeliverError>>;

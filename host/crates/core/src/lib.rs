@@ -9,6 +9,7 @@ pub mod guest;
 pub mod ids;
 pub mod json;
 pub mod projection;
+pub mod receipt;
 
 pub use attr::{Attr, Kind, Severity, Shape};
 pub use batch::{Delivery, EventBatch, Failure, Formatted, Outcome, RecordBatch, RecordFormat, Refusal};

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use prometheus::{Counter, CounterVec, Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    Counter, CounterVec, Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Seconds, from half a millisecond to a minute.

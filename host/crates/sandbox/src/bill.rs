@@ -8,11 +8,12 @@
 //! because nothing says whose it is: the tasks that drive HTTP connections, and the kernel's share of
 //! them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bulkhead_core::Clock;
+use bulkhead_core::receipt::{Exchange, MAX_EXCHANGES};
 use bulkhead_observe::GuestCosts;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -30,6 +31,16 @@ pub struct Bill {
     host: AtomicU64,
     sent: AtomicU64,
     received: AtomicU64,
+    exchanges: Mutex<Exchanges>,
+}
+
+/// What left the host in one call, and what came back.
+#[derive(Debug, Default)]
+pub struct Exchanges {
+    /// The first [`MAX_EXCHANGES`].
+    pub listed: Vec<Exchange>,
+    /// How many more there were.
+    pub more: u64,
 }
 
 /// The sum of a bill.
@@ -56,6 +67,7 @@ impl Default for Bill {
             host: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
+            exchanges: Mutex::default(),
         }
     }
 }
@@ -106,23 +118,30 @@ impl Bill {
         self.sent.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Takes back what turned out not to have left.
-    pub fn unsent(&self, bytes: u64) {
-        self.sent.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
     pub fn received(&self, bytes: u64) {
         self.received.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Puts an exchange on record, its bytes on the bill.
+    pub fn record(&self, exchange: Exchange) {
+        self.sent(exchange.sent);
+        self.received(exchange.received);
+        let mut exchanges = self.exchanges.lock().unwrap_or_else(PoisonError::into_inner);
+        if exchanges.listed.len() < MAX_EXCHANGES {
+            exchanges.listed.push(exchange);
+        } else {
+            exchanges.more += 1;
+        }
+    }
+
+    /// The exchanges so far; the list begins anew.
+    pub fn take_exchanges(&self) -> Exchanges {
+        std::mem::take(&mut *self.exchanges.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     pub fn sum(&self) -> Sum {
         let time = |counter: &AtomicU64| Duration::from_nanos(counter.load(Ordering::Relaxed));
-        Sum {
-            guest: time(&self.guest),
-            host: time(&self.host),
-            sent: self.sent.load(Ordering::Relaxed),
-            received: self.received.load(Ordering::Relaxed),
-        }
+        Sum { guest: time(&self.guest), host: time(&self.host), sent: self.sent.load(Ordering::Relaxed), received: self.received.load(Ordering::Relaxed) }
     }
 
     /// The sum; the bill begins anew.
@@ -137,6 +156,30 @@ impl Bill {
 
     fn wall(&self) -> u64 {
         nanos(self.base.elapsed())
+    }
+}
+
+/// An exchange under way. It is on record however it ends: a call that is cut off drops it.
+pub struct Recording<'a> {
+    bill: &'a Bill,
+    begun: Instant,
+    pub exchange: Exchange,
+}
+
+impl<'a> Recording<'a> {
+    pub fn new(bill: &'a Bill, protocol: &'static str, destination: &str) -> Self {
+        Self { bill, begun: Instant::now(), exchange: Exchange { protocol, destination: destination.into(), ..Exchange::default() } }
+    }
+
+    pub fn bill(&self) -> &'a Bill {
+        self.bill
+    }
+}
+
+impl Drop for Recording<'_> {
+    fn drop(&mut self) {
+        self.exchange.took = self.begun.elapsed();
+        self.bill.record(std::mem::take(&mut self.exchange));
     }
 }
 
@@ -196,6 +239,8 @@ fn share(whole: u64, part: u64, of: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use bulkhead_core::receipt::ExchangeEnd;
+
     use super::*;
 
     fn work(time: Duration) {
@@ -241,6 +286,22 @@ mod tests {
         });
         let sum = bill.sum();
         assert!(sum.guest >= 3 * MS && sum.guest + sum.host < 25 * MS, "{sum:?}");
+    }
+
+    #[test]
+    fn exchanges_are_on_record_however_they_end_and_beyond_the_bound_they_are_counted() {
+        let bill = Bill::default();
+        for i in 0..MAX_EXCHANGES as u64 + 5 {
+            let mut recording = Recording::new(&bill, "http", "primary");
+            recording.exchange.sent = i;
+            recording.exchange.received = 1;
+        }
+        let made = bill.take_exchanges();
+        assert_eq!((made.listed.len(), made.more), (MAX_EXCHANGES, 5));
+        assert_eq!(made.listed[3].end, ExchangeEnd::CutOff);
+        let sum = bill.take();
+        assert_eq!((sum.sent, sum.received), (20 * 21 / 2, 21), "bytes of all, listed or not");
+        assert!(bill.take_exchanges().listed.is_empty());
     }
 
     #[test]

@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bulkhead_core::Clock;
+use bulkhead_core::receipt::{Exchange, ExchangeEnd};
 use bulkhead_observe::Metrics;
 use http::header::{CONTENT_ENCODING, RETRY_AFTER};
 use http::{HeaderValue, Method};
 use rustls::{ClientConfig, RootCertStore};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use url::{Position, Url};
@@ -19,7 +21,7 @@ use url::{Position, Url};
 use super::redact::Redactor;
 use super::resolve::{Checked, NotAllowed};
 use super::{Allowed, Asked, Destination, Refusal, RefusalKind, Resolve, decide, retry_after};
-use crate::bill::{Bill, thread_time};
+use crate::bill::{Bill, Recording, thread_time};
 use crate::host::log::Rate;
 use crate::limits::{Limit, Limits};
 
@@ -146,7 +148,14 @@ impl Egress {
     /// The same for a call that is billed.
     pub async fn send_on(&self, bill: &Bill, request: Request, deadline: Instant) -> Result<Response, SendError> {
         let named = self.destinations.get_key_value(&request.destination).map_or("none", |(name, _)| name.as_str());
-        let result = self.send_counted(bill, request, deadline).await;
+        let mut recording = Recording::new(bill, "http", named);
+        let result = self.send_counted(&mut recording, request, deadline).await;
+        recording.exchange.end = match &result {
+            Ok(response) => ExchangeEnd::Status(response.status),
+            Err(SendError::Refused(refusal)) => ExchangeEnd::Refused { rule: refusal.rule, class: refusal.kind.name() },
+            Err(error) => ExchangeEnd::Error(error.label()),
+        };
+        drop(recording);
         let label = match &result {
             Ok(response) => match response.status / 100 {
                 1 => "1xx",
@@ -166,7 +175,7 @@ impl Egress {
         result
     }
 
-    async fn send_counted(&self, bill: &Bill, request: Request, deadline: Instant) -> Result<Response, SendError> {
+    async fn send_counted(&self, recording: &mut Recording<'_>, request: Request, deadline: Instant) -> Result<Response, SendError> {
         let asked = Asked {
             destination: &request.destination,
             method: &request.method,
@@ -185,14 +194,14 @@ impl Egress {
             return Err(SendError::Limit(self.limits.refusal(Limit::HttpConcurrent, self.limits.get(Limit::HttpConcurrent) + 1)));
         };
         let _permit = permit.map_err(|_| SendError::Broken("the host is stopping".into()))?;
-        timeout_at(until, self.exchange(bill, allowed, request.body, request.gzip, &request.message_id)).await.map_err(|_| SendError::Timeout)?
+        timeout_at(until, self.exchange(recording, allowed, request.body, request.gzip, &request.message_id)).await.map_err(|_| SendError::Timeout)?
     }
 
-    async fn exchange(&self, bill: &Bill, allowed: Allowed<'_>, body: Vec<u8>, gzip: bool, message_id: &str) -> Result<Response, SendError> {
+    async fn exchange(&self, recording: &mut Recording<'_>, allowed: Allowed<'_>, body: Vec<u8>, gzip: bool, message_id: &str) -> Result<Response, SendError> {
         let Allowed { destination, method, mut target, mut headers } = allowed;
         let body = if gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            compress(body, bill).await?
+            compress(body, recording.bill()).await?
         } else {
             body
         };
@@ -215,19 +224,25 @@ impl Egress {
             *request.body_mut() = Some(body.into());
         }
         let client = self.client(destination)?;
+        let made = &mut recording.exchange;
+        request.method().as_str().clone_into(&mut made.method);
+        made.path = self.recorded(destination.below(target.get(..plain_target).unwrap_or_default()));
         // Whoever breaks off in the middle may have seen all of it: only what surely was not sent is free.
-        bill.sent(sent);
+        made.sent = sent;
         let response = client.execute(request).await.map_err(|error| {
             let failed = failed(&error);
             if matches!(failed, SendError::Connect(_) | SendError::Refused(_)) {
-                bill.unsent(sent);
+                made.sent = 0;
             }
             failed
         })?;
-        self.read(bill, response, now).await
+        made.address = response.remote_addr();
+        made.certificate =
+            response.extensions().get::<reqwest::tls::TlsInfo>().and_then(|info| info.peer_certificate()).map(|certificate| Sha256::digest(certificate).into());
+        self.read(made, response, now).await
     }
 
-    async fn read(&self, bill: &Bill, mut response: reqwest::Response, now: Duration) -> Result<Response, SendError> {
+    async fn read(&self, made: &mut Exchange, mut response: reqwest::Response, now: Duration) -> Result<Response, SendError> {
         let size: usize = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if size > self.limits.size(Limit::HttpHeaderBytes) {
             return Err(SendError::Limit(format!("the answer's header: {}", self.limits.refusal(Limit::HttpHeaderBytes, size as u64))));
@@ -240,7 +255,7 @@ impl Egress {
         let expected = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
         let mut body = Vec::with_capacity(expected.min(64 << 10));
         while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
-            bill.received(chunk.len() as u64);
+            made.received += chunk.len() as u64;
             let room = read_most - body.len();
             body.extend_from_slice(&chunk[..chunk.len().min(room)]);
             if body.len() == read_most {
@@ -257,6 +272,13 @@ impl Egress {
         Ok(Response { status, headers, body, truncated, retry_after })
     }
 
+    /// A path for the receipt: no secret, not endless.
+    fn recorded(&self, path: &str) -> String {
+        let mut text = self.redactor.text(path).into_owned();
+        text.truncate(text.floor_char_boundary(MAX_TEXT));
+        text
+    }
+
     fn client(&self, destination: &Destination) -> Result<&reqwest::Client, SendError> {
         let slot = self.clients.get(destination.name()).ok_or_else(|| SendError::Connect("no client for this destination".into()))?;
         slot.get_or_init(|| build(destination, &self.resolver, &self.limits)).as_ref().map_err(|problem| SendError::Connect(problem.clone()))
@@ -267,6 +289,7 @@ impl Egress {
 fn build(destination: &Destination, resolver: &Arc<dyn Resolve>, limits: &Limits) -> Result<reqwest::Client, String> {
     let checked = Checked { destination: Arc::new(destination.clone()), resolver: Arc::clone(resolver) };
     reqwest::Client::builder()
+        .tls_info(true)
         .tls_backend_preconfigured(tls(destination.https())?)
         .dns_resolver(checked)
         .no_proxy()

@@ -196,6 +196,12 @@ impl Destination {
         Ok(target)
     }
 
+    /// The part of a target as sent that is not the operator's: the path below the base, without query.
+    pub(super) fn below<'t>(&self, target: &'t str) -> &'t str {
+        let path = target.split_once('?').map_or(target, |(path, _)| path);
+        path.strip_prefix(&self.base).unwrap_or_default()
+    }
+
     /// Rule 7: the address of a connection. `addresses` are all that the name resolved to: one that is
     /// not allowed spoils them all, because the next answer may hold only that one.
     pub(crate) fn check_addresses(&self, addresses: &[IpAddr]) -> Result<(), Refusal> {

@@ -12,6 +12,17 @@ pub enum RefusalKind {
     Limit,
 }
 
+impl RefusalKind {
+    /// The word in receipts and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::Invalid => "invalid",
+            Self::Limit => "limit",
+        }
+    }
+}
+
 /// A refused request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text} (rule {rule})")]
