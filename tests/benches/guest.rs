@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use bulkhead_core::{Connector, EventBatch, EventRef, Formatter, RecordBatch};
 use bulkhead_format::BatchBuilder;
-use bulkhead_ingest::{Form, Normaliser, Rules};
 use bulkhead_observe::Metrics;
 use bulkhead_sandbox::{ConnectorGrants, Destination, DestinationSettings, FormatterGrants, Sandbox, SandboxSettings};
 use bulkhead_sdk::native::{self, NativeConnector, NativeFormatter};
 use bulkhead_tests::host::root;
-use bulkhead_tests::template::{Batch, Layout};
 use format_cef::Cef;
 use splunk_hec::SplunkHec;
+
+mod shared;
+
+use shared::stored;
 
 const EVENTS: usize = 500;
 
@@ -24,7 +26,7 @@ fn main() -> Result<()> {
     let quick = std::env::args().any(|arg| arg == "--quick");
     let (rounds, calls) = if quick { (3, 10) } else { (15, 60) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let stored = stored()?;
+    let stored = stored(EVENTS)?;
     let refs: Vec<EventRef<'_>> = stored.iter().map(|bytes| EventRef::new(bytes)).collect::<Result<_, _>>()?;
     let mut guest = runtime.block_on(Guests::open())?;
     let mut native = Natives::open()?;
@@ -55,19 +57,6 @@ fn time(calls: usize, mut work: impl FnMut() -> Result<()>) -> Result<Duration> 
         work()?;
     }
     Ok(start.elapsed())
-}
-
-/// Events as the journal keeps them.
-fn stored() -> Result<Vec<Vec<u8>>> {
-    let mut batch = Batch::new(EVENTS, Layout::Lines);
-    batch.stamp(1, 0, 1_762_000_000_000_000_000);
-    let mut normaliser = Normaliser::new(Rules::default());
-    let store = |line: &[u8]| {
-        let mut out = Vec::new();
-        normaliser.event(line, 0, Form::Json, 1_762_000_000_000_000_000, &mut out).map_err(|refused| anyhow::anyhow!("{:?}", refused.fault))?;
-        Ok(out)
-    };
-    batch.body.split(|byte| *byte == b'\n').map(store).collect()
 }
 
 struct Guests {

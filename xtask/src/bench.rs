@@ -21,7 +21,7 @@ use case::{Bench, Case};
 use report::Report;
 
 /// The rows at hand, with what makes each.
-const ROWS: [(&str, Source); 10] = [
+const ROWS: [(&str, Source); 11] = [
     ("P1", Source::Case(&case::FULL)),
     ("P2", Source::Case(&case::FULL)),
     ("P3", Source::Case(&case::STEADY)),
@@ -32,6 +32,7 @@ const ROWS: [(&str, Source); 10] = [
     ("P10", Source::Harness("journal")),
     ("P12", Source::Case(&case::THREE)),
     ("P13", Source::Start),
+    ("P14", Source::Harness("instances")),
 ];
 
 #[derive(Clone, Copy)]

@@ -29,7 +29,7 @@ const fn figure(key: &'static str, row: &'static str, what: &'static str, unit: 
     Figure { key, row, what, unit, first, last }
 }
 
-const FIGURES: [Figure; 28] = [
+const FIGURES: [Figure; 34] = [
     figure("full.rate", "P1", "HTTP in (100 a batch) → CEF → HEC, end to end", "events/s", Some(Least(60_000.0)), Some(Least(130_000.0))),
     figure("full.accepted", "P1", "  of it: acceptance alone", "events/s", None, None),
     figure("full.cpu", "P2", "  host CPU", "s per million", Some(Most(20.0)), Some(Most(7.0))),
@@ -54,8 +54,14 @@ const FIGURES: [Figure; 28] = [
     figure("three.rss", "P12", "resident memory, three lanes at 20,000/s, most seen", "MB", Some(Most(150.0)), Some(Most(60.0))),
     figure("full.rss", "P12", "resident memory at full speed, most seen", "MB", None, Some(Most(150.0))),
     figure("five.rss", "P12", "  with five lanes", "MB", None, None),
+    figure("idle.rss", "P12", "1,000 idle instances of 20 components: resident memory, added", "MB", None, Some(Most(150.0))),
+    figure("idle.virtual", "P12", "  address space, added", "GB", None, None),
+    figure("busy.rss", "P12", "  and 100 formatters at work: resident memory, added", "MB", None, None),
     figure("start.ready", "P13", "ready after start, warm cache", "ms", Some(Most(300.0)), Some(Most(200.0))),
     figure("start.cold", "P13", "  first start, components compiled", "ms", None, None),
+    figure("load.warm", "P14", "load of a compiled component of at most 1 MB, MAC included", "ms", None, Some(Most(2.0))),
+    figure("load.bytes", "P14", "  its artefact", "MB", None, None),
+    figure("fresh.call", "P14", "fresh instance: instantiated, configured, called", "µs", None, Some(Most(100.0))),
     figure("disk.syncs", "disk", "write + fdatasync of 64 KiB, bare loop", "syncs/s", None, None),
     figure("disk.mb", "disk", "write + fdatasync of 1 MiB, bare loop", "MB/s", None, None),
 ];
