@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use bulkhead_core::{Connector, EventRef, FormatterSource};
 use bulkhead_format::BatchBuilder;
 use bulkhead_observe::Metrics;
-use bulkhead_sandbox::{Component, ConnectorGrants, Destination, DestinationSettings, FormatterGrants, Sandbox, SandboxSettings};
+use bulkhead_sandbox::{Component, ConnectorGrants, Destination, DestinationSettings, FormatterGrants, Limit, Sandbox, SandboxSettings};
 use bulkhead_tests::host::root;
 
 mod shared;
@@ -25,11 +25,12 @@ fn main() -> Result<()> {
     let (rounds, instances) = if quick { (5, 100) } else { (101, 1_000) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let data_dir = tempfile::tempdir()?;
-    let settings = || SandboxSettings { data_dir: Some(data_dir.path().to_owned()), ..SandboxSettings::default() };
+    let settings =
+        SandboxSettings { data_dir: Some(data_dir.path().to_owned()), component_size: Limit::ComponentSize.row().ceiling, ..SandboxSettings::default() };
     let bytes = guest("format-cef")?;
 
     // Compiled once; every later load takes the artefact.
-    let sandbox = Sandbox::new(settings(), Metrics::new())?;
+    let sandbox = Sandbox::new(settings, Metrics::new())?;
     let formatter = sandbox.load("format-cef", &bytes)?;
     print("load.bytes", largest_file(data_dir.path())? as f64 / 1e6);
     let load = || -> Result<f64> {
@@ -38,6 +39,20 @@ fn main() -> Result<()> {
         Ok(start.elapsed().as_secs_f64() * 1e3)
     };
     print("load.warm", median(rounds, load)?);
+
+    // A component of another language, where one is named: `BULKHEAD_LARGE=app.wasm`.
+    if let Some(path) = std::env::var_os("BULKHEAD_LARGE") {
+        let bytes = fs::read(&path).with_context(|| path.display().to_string())?;
+        sandbox.load("large", &bytes)?;
+        print(
+            "load.large",
+            median(rounds, || {
+                let start = Instant::now();
+                sandbox.load("large", &bytes)?;
+                Ok(start.elapsed().as_secs_f64() * 1e3)
+            })?,
+        );
+    }
 
     let source = sandbox.formatter(&formatter, "{}".to_owned(), FormatterGrants::default())?;
     let stored = stored(EVENTS)?;

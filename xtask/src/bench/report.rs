@@ -29,7 +29,7 @@ const fn figure(key: &'static str, row: &'static str, what: &'static str, unit: 
     Figure { key, row, what, unit, first, last }
 }
 
-const FIGURES: [Figure; 34] = [
+const FIGURES: [Figure; 35] = [
     figure("full.rate", "P1", "HTTP in (100 a batch) → CEF → HEC, end to end", "events/s", Some(Least(60_000.0)), Some(Least(130_000.0))),
     figure("full.accepted", "P1", "  of it: acceptance alone", "events/s", None, None),
     figure("full.cpu", "P2", "  host CPU", "s per million", Some(Most(20.0)), Some(Most(7.0))),
@@ -61,6 +61,7 @@ const FIGURES: [Figure; 34] = [
     figure("start.cold", "P13", "  first start, components compiled", "ms", None, None),
     figure("load.warm", "P14", "load of a compiled component of at most 1 MB, MAC included", "ms", None, Some(Most(2.0))),
     figure("load.bytes", "P14", "  its artefact", "MB", None, None),
+    figure("load.large", "P14", "  of the component that `BULKHEAD_LARGE` names (Python, JavaScript)", "ms", None, Some(Most(50.0))),
     figure("fresh.call", "P14", "fresh instance: instantiated, configured, called", "µs", None, Some(Most(100.0))),
     figure("disk.syncs", "disk", "write + fdatasync of 64 KiB, bare loop", "syncs/s", None, None),
     figure("disk.mb", "disk", "write + fdatasync of 1 MiB, bare loop", "MB/s", None, None),
