@@ -1,5 +1,6 @@
 //! The command line: data on stdout, the rest on stderr, stable exit codes.
 
+mod compile;
 mod completions;
 mod dlq;
 mod failure;
@@ -75,6 +76,9 @@ enum Verb {
     Dlq(dlq::DlqArgs),
     /// Offline tools for the journal of a host that is not running.
     Journal(journal::JournalArgs),
+    /// Compile the component on standard input within limits; the host starts this for each.
+    #[command(hide = true)]
+    CompileComponent(compile::CompileArgs),
     /// A completion script for a shell.
     Completions { shell: clap_complete::Shell },
 }
@@ -112,6 +116,7 @@ pub fn main() -> ExitCode {
         Verb::Inspect { component } => inspect::run(&component, output),
         Verb::Dlq(args) => dlq::run(&args, output),
         Verb::Journal(args) => journal::run(&args, output),
+        Verb::CompileComponent(args) => compile::run(&args),
         Verb::Completions { shell } => completions::run::<Cli>(shell),
     };
     match result {

@@ -36,7 +36,7 @@ pub use checked::RawConfig;
 pub use fault::{Fault, FaultKind, Source, Span};
 pub use fingerprint::Fingerprint;
 pub use schema::schema;
-pub use settings::{ApiListener, FormatterConfig, Instance, Lane};
+pub use settings::{ApiListener, FormatterConfig, Instance, Lane, UploadSettings};
 
 use fault::Faults;
 
@@ -61,6 +61,7 @@ pub struct Config {
     pub delivery: DeliverySettings,
     pub drain: Duration,
     pub log: LogSettings,
+    pub upload: UploadSettings,
     /// Not wrong, but perhaps not meant: instances that no route uses, no route at all.
     pub warnings: Vec<Fault>,
     fingerprints: Vec<(String, Fingerprint)>,
@@ -95,8 +96,22 @@ impl Config {
     }
 
     fn of(root: &checked::Fields, parts: assemble::Assembled, source: Source) -> Self {
-        let assemble::Assembled { api, http, syslog, instances, formatters, lanes, routes, default_route, filters, dead_letters, journal, delivery, log } =
-            parts;
+        let assemble::Assembled {
+            api,
+            http,
+            syslog,
+            instances,
+            formatters,
+            lanes,
+            routes,
+            default_route,
+            filters,
+            dead_letters,
+            journal,
+            delivery,
+            log,
+            upload,
+        } = parts;
         let mut config = Self {
             data_dir: root.path("data_dir").unwrap_or_default(),
             connectors_dir: root.path("connectors_dir").unwrap_or_default(),
@@ -114,6 +129,7 @@ impl Config {
             journal,
             delivery,
             log,
+            upload,
             warnings: Vec::new(),
             fingerprints: Vec::new(),
             shown: root.show(),

@@ -15,7 +15,7 @@ use bulkhead_ingest::{Proto, SyslogSettings};
 use bulkhead_journal::{Journal, JournalSettings, Observer, RealFs};
 use bulkhead_observe::Metrics;
 use bulkhead_route::{Filter, LaneIndex, Route, Router, RouterError};
-use bulkhead_sandbox::{MemoryState, Sandbox, SandboxError, SandboxSettings, StateStore};
+use bulkhead_sandbox::{Compiler, MemoryState, Sandbox, SandboxError, SandboxSettings, StateStore, WorkerSettings};
 use bulkhead_store::{Store, StoreError};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::{JoinHandle, JoinSet};
@@ -94,7 +94,7 @@ impl Host {
         let dead_letters = store.dead_letters(config.dead_letters).await?;
 
         let sandbox = Sandbox::new(
-            SandboxSettings { data_dir: Some(config.data_dir.clone()), clock: Arc::clone(&clock), ..SandboxSettings::default() },
+            SandboxSettings { data_dir: Some(config.data_dir.clone()), clock: Arc::clone(&clock), compiler: compiler(&config), ..SandboxSettings::default() },
             metrics.clone(),
         )?;
         let state: Arc<dyn StateStore> = Arc::new(StoredState(store.connector_state()));
@@ -265,7 +265,8 @@ fn log_notice(notice: Notice) {
 /// Everything that `serve` would refuse, without listening or touching a journal.
 pub async fn check(config: &Config) -> Vec<Fault> {
     let cache = config.data_dir.is_dir().then(|| config.data_dir.clone());
-    let sandbox = match Sandbox::new(SandboxSettings { data_dir: cache, ..SandboxSettings::default() }, Metrics::new()) {
+    let settings = SandboxSettings { data_dir: cache, compiler: compiler(config), ..SandboxSettings::default() };
+    let sandbox = match Sandbox::new(settings, Metrics::new()) {
         Ok(sandbox) => sandbox,
         Err(error) => {
             let message = api::problem::Chain(&error).to_string();
@@ -273,6 +274,16 @@ pub async fn check(config: &Config) -> Vec<Fault> {
         }
     };
     guests::build(config, &sandbox, Arc::new(MemoryState::default()), Purpose::Check).await.err().unwrap_or_default()
+}
+
+/// Most compile workers at once: two, so that one slow component does not stop a reload.
+const WORKERS: usize = 2;
+
+/// This binary again, as a compile worker.
+fn compiler(config: &Config) -> Compiler {
+    // The running file itself, although a newer one may lie at its path by now.
+    let program = if cfg!(target_os = "linux") { "/proc/self/exe".into() } else { std::env::current_exe().unwrap_or_else(|_| "bulkhead".into()) };
+    Compiler::workers(WorkerSettings { program, args: vec!["compile-component".into()], limits: config.upload.compile, at_once: WORKERS })
 }
 
 fn journal_settings(config: &Config, clock: &Arc<dyn Clock>, metrics: &Metrics) -> JournalSettings {

@@ -14,7 +14,7 @@ use bulkhead_ingest::{Framing, HttpIntakeSettings, IntakeToken, Proto, Rules, Sh
 use bulkhead_journal::{Durability, JournalSettings};
 use bulkhead_observe::{LogFormat, LogSettings};
 use bulkhead_route::{Filter, FilterSettings, LaneIndex, Route};
-use bulkhead_sandbox::{Credential, CredentialError, Destination, DestinationSettings, FileAccess, FilesGrant, Scheme};
+use bulkhead_sandbox::{CompileLimits, Credential, CredentialError, Destination, DestinationSettings, FileAccess, FilesGrant, Scheme};
 use bulkhead_store::{DeadLetterSettings, OnFull};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -22,7 +22,7 @@ use super::checked::{Checked, Fields, Item};
 use super::fault::{FaultKind, Faults, Span};
 use super::nearest;
 use super::routing::{self, Lanes, number};
-use super::settings::{ApiListener, FormatterConfig, Instance, Lane};
+use super::settings::{ApiListener, FormatterConfig, Instance, Lane, UploadSettings};
 
 pub(super) struct Assembled {
     pub api: ApiListener,
@@ -38,6 +38,7 @@ pub(super) struct Assembled {
     pub journal: JournalSettings,
     pub delivery: DeliverySettings,
     pub log: LogSettings,
+    pub upload: UploadSettings,
 }
 
 pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Assembled {
@@ -66,6 +67,7 @@ pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Assembled {
         journal: journal(root),
         delivery: delivery(root.map("delivery")),
         log: log(root.map("telemetry").map("log"), faults),
+        upload: upload(root.map("upload")),
         instances,
     }
 }
@@ -345,6 +347,11 @@ fn delivery(fields: &Fields) -> DeliverySettings {
         max_concurrent: number(fields, "max_concurrent").unwrap_or(1),
         pending_expiry: fields.duration("pending_expiry").unwrap_or(Duration::ZERO),
     }
+}
+
+fn upload(fields: &Fields) -> UploadSettings {
+    let compile = CompileLimits { time: fields.duration("compile_time").unwrap_or_default(), memory: fields.size("compile_memory").unwrap_or_default() };
+    UploadSettings { compile }
 }
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];

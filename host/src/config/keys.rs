@@ -142,6 +142,7 @@ pub(super) static ROOT: Section = Section {
         key("journal", Map(&JOURNAL), Default("{}"), "The journal of accepted events."),
         key("delivery", Map(&DELIVERY), Default("{}"), "Delivery over all instances."),
         key("drain", Duration { min: 0, max: HOUR }, Default("30s"), "Longest time for deliveries under way after SIGTERM."),
+        key("upload", Map(&UPLOAD), Default("{}"), "Components that are uploaded while the host runs, and how components are compiled."),
         key("telemetry", Map(&TELEMETRY), Default("{}"), "The host's own log."),
     ],
 };
@@ -460,6 +461,14 @@ static DELIVERY: Section = Section {
     keys: &[
         key("max_concurrent", Count { min: 1, max: 10_000 }, Default("100"), "Deliveries at the same time over all instances."),
         key("pending_expiry", Duration { min: SECOND, max: DAY }, Default("10m"), "How long a receiver may take to confirm before an event is sent again."),
+    ],
+};
+
+static UPLOAD: Section = Section {
+    name: "upload",
+    keys: &[
+        key("compile_time", Duration { min: SECOND, max: HOUR }, Default("60s"), "Longest time that compiling one component may take."),
+        key("compile_memory", Size { min: 256 * MIB, max: 64 * 1024 * MIB }, Default("2GiB"), "Most memory that compiling one component may take."),
     ],
 };
 

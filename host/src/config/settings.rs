@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bulkhead_core::LaneId;
 use bulkhead_deliver::{BacklogSettings, BatchSettings, BreakerSettings, Ordering, RateSettings, RetryPolicy};
 use bulkhead_route::FilterSettings;
-use bulkhead_sandbox::{Destination, FilesGrant, Limits};
+use bulkhead_sandbox::{CompileLimits, Destination, FilesGrant, Limits};
 use secrecy::SecretString;
 
 use super::checked::RawConfig;
@@ -17,6 +17,12 @@ pub struct ApiListener {
     pub addr: SocketAddr,
     /// One of these must come with a request. Empty only for a loopback address: none is needed.
     pub tokens: Vec<SecretString>,
+}
+
+/// How components are taken in and compiled.
+#[derive(Debug, Clone)]
+pub struct UploadSettings {
+    pub compile: CompileLimits,
 }
 
 /// A configured connector.

@@ -10,7 +10,7 @@ use super::{Current, Host, Purpose, RouterError, guests};
 use crate::config::{Config, Fault};
 
 /// Parts of the configuration that only a restart changes.
-const FIXED: [&str; 7] = ["data_dir", "listen", "journal", "dead_letters", "delivery", "telemetry", "connectors_dir"];
+const FIXED: [&str; 8] = ["data_dir", "listen", "journal", "dead_letters", "delivery", "telemetry", "connectors_dir", "upload"];
 
 /// Why the old configuration stays in force.
 #[derive(Debug, thiserror::Error)]

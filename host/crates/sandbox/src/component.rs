@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use wasmtime::Engine;
 use wasmtime::component::InstancePre;
 
 use crate::bindings::{delivering, formatting};
+use crate::compile::Stopped;
 use crate::inspect::{InspectError, Inspection};
 use crate::limits::{Limit, Limits};
 use crate::linker::GrantSet;
@@ -22,6 +22,9 @@ pub enum LoadError {
     /// The compiler or validator refused it.
     #[error("component `{name}` does not compile: {problem}")]
     Compile { name: String, problem: String },
+    /// The compile worker ran into one of its own limits, or broke.
+    #[error("compiling `{name}` {stopped}")]
+    Stopped { name: String, stopped: Stopped },
 }
 
 /// A loaded component; cheap to clone.
@@ -101,16 +104,4 @@ impl Component {
         }
         Ok(())
     }
-}
-
-/// Compiles and serialises, in this process. Everything that a separate compiling process would do is
-/// in this function.
-pub(crate) fn compile(engine: &Engine, name: &str, bytes: &[u8]) -> Result<(wasmtime::component::Component, Option<Vec<u8>>), LoadError> {
-    let fault = |error: &wasmtime::Error| LoadError::Compile {
-        name: name.into(),
-        problem: crate::host::log::clean(&format!("{error:#}"), 1_024, &crate::egress::redact::Redactor::default()),
-    };
-    let component = wasmtime::component::Component::new(engine, bytes).map_err(|error| fault(&error))?;
-    let artefact = component.serialize().ok();
-    Ok((component, artefact))
 }

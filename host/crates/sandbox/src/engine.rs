@@ -22,13 +22,11 @@ const FIBER_STACK: usize = 2 << 20;
 /// Ticks without a guest after which the ticker sleeps.
 const IDLE_TICKS: u32 = 200;
 
-fn config() -> Config {
+/// What the serving process and the compile worker must agree on.
+fn base() -> Config {
     let mut config = Config::new();
     config
-        .strategy(Strategy::Cranelift)
-        .cranelift_opt_level(OptLevel::Speed)
         // The same input gives the same bytes, on every machine.
-        .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
         .consume_fuel(true)
         .epoch_interruption(true)
@@ -49,6 +47,18 @@ fn config() -> Config {
         // Unloading is quadratic with it, and nobody unwinds through guests.
         .native_unwind_info(false);
     config
+}
+
+/// The same with a compiler; these setters panic without one.
+fn compiling() -> Config {
+    let mut config = base();
+    config.strategy(Strategy::Cranelift).cranelift_opt_level(OptLevel::Speed).cranelift_nan_canonicalization(true);
+    config
+}
+
+/// Compiles a component to an artefact of this engine's settings, without the means to run it.
+pub(crate) fn precompile(bytes: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    Engine::new(&compiling())?.precompile_component(bytes)
 }
 
 /// The engine with its ticker. The ticker's thread ends when the last handle goes: whoever can run a
@@ -81,8 +91,12 @@ pub struct Ticker {
 impl Ticking {
     /// Builds the engine and starts the ticker on an OS thread of its own: it must not wait for the
     /// executor whose threads it frees.
-    pub fn start() -> Result<Self, EngineError> {
-        let engine = Engine::new(&config()).map_err(|error| EngineError::Engine(format!("{error:#}")))?;
+    ///
+    /// Without a compiler no bytes of a stranger ever reach one in this process.
+    pub fn start(compiler: bool) -> Result<Self, EngineError> {
+        let mut config = if compiler { compiling() } else { base() };
+        config.enable_compiler(compiler);
+        let engine = Engine::new(&config).map_err(|error| EngineError::Engine(format!("{error:#}")))?;
         let ticker = Arc::new(Ticker {
             ticks: AtomicU64::new(0),
             running: AtomicUsize::new(0),
@@ -175,7 +189,7 @@ mod tests {
 
     #[test]
     fn the_ticker_sleeps_when_no_guest_runs_and_wakes_for_the_next() {
-        let ticking = Ticking::start().expect("starts");
+        let ticking = Ticking::start(true).expect("starts");
         let until = |condition: &dyn Fn() -> bool| {
             for _ in 0..20_000 {
                 if condition() {

@@ -10,6 +10,7 @@ mod bill;
 mod bindings;
 mod cache;
 mod capabilities;
+mod compile;
 mod component;
 mod connector;
 mod convert;
@@ -27,6 +28,7 @@ mod manifest;
 mod sandbox;
 mod store;
 
+pub use compile::{CompileLimits, Compiler, Stopped, WorkerSettings, work as compile_worker};
 pub use component::{Component, LoadError};
 pub use credentials::{Credential, CredentialError, Scheme};
 pub use egress::{Destination, DestinationError, DestinationSettings};

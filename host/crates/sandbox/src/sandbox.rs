@@ -11,7 +11,8 @@ use bulkhead_observe::Metrics;
 use crate::bindings::{delivering, formatting};
 use crate::cache::Cache;
 use crate::capabilities::Capabilities;
-use crate::component::{Component, Linked, LoadError, compile};
+use crate::compile::Compiler;
+use crate::component::{Component, Linked, LoadError};
 use crate::egress::client::Egress;
 use crate::egress::redact::Redactor;
 use crate::egress::{Destination, Resolve, SystemResolver};
@@ -34,6 +35,8 @@ pub struct SandboxSettings {
     pub data_dir: Option<PathBuf>,
     /// Largest component in bytes.
     pub component_size: u64,
+    /// Where components are compiled.
+    pub compiler: Compiler,
     pub resolver: Arc<dyn Resolve>,
     pub log: Arc<dyn LogSink>,
     pub clock: Arc<dyn Clock>,
@@ -44,6 +47,7 @@ impl Default for SandboxSettings {
         Self {
             data_dir: None,
             component_size: Limit::ComponentSize.row().default,
+            compiler: Compiler::InProcess,
             resolver: Arc::new(SystemResolver),
             log: Arc::new(TracingSink),
             clock: Arc::new(SystemClock::default()),
@@ -136,7 +140,7 @@ impl Sandbox {
         };
         let series = GuestSeries::default();
         metrics.registry().register(Box::new(GuestCollector::new(series.clone())?))?;
-        Ok(Self(Arc::new(Inner { ticking: Ticking::start()?, linkers: Linkers::default(), cache, settings, metrics, series })))
+        Ok(Self(Arc::new(Inner { ticking: Ticking::start(settings.compiler.is_here())?, linkers: Linkers::default(), cache, settings, metrics, series })))
     }
 
     /// Checks and compiles a component, or takes it from the cache. Blocks for as long as compiling
@@ -150,7 +154,7 @@ impl Sandbox {
         if let Some(compiled) = self.0.cache.as_ref().and_then(|cache| cache.load(engine, &inspection.digest)) {
             return Ok(Component::new(name, inspection, compiled));
         }
-        let (compiled, artefact) = compile(engine, name, bytes)?;
+        let (compiled, artefact) = self.0.settings.compiler.compile(engine, name, bytes)?;
         if let (Some(cache), Some(artefact)) = (&self.0.cache, artefact) {
             cache.store(&inspection.digest, &artefact);
         }

@@ -4,7 +4,7 @@ use crate::engine::Ticking;
 const DIGEST: [u8; 32] = [7; 32];
 
 fn engine() -> Engine {
-    Ticking::start().expect("starts").engine
+    Ticking::start(true).expect("starts").engine
 }
 
 fn artefact(engine: &Engine) -> Vec<u8> {
