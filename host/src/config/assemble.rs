@@ -187,7 +187,10 @@ fn credential(name: &str, kind: &str, fields: &Fields) -> Option<Result<Credenti
         "query" => Credential::query(name, &fields.text("name")?, fields.secret("value")?),
         "basic" => Credential::basic(name, &fields.text("username")?, fields.secret("password")?),
         "bearer" => Credential::bearer(name, fields.secret("token")?),
-        "hmac" => Credential::hmac(name, Scheme::named(&fields.text("scheme")?)?, secrets(fields.list("secret"))),
+        "hmac" => {
+            let scheme = if fields.text("scheme")? == "datavault" { Scheme::Datavault } else { Scheme::StandardWebhooks };
+            Credential::hmac(name, scheme, secrets(fields.list("secret")))
+        }
         _ => return None,
     })
 }

@@ -1,17 +1,36 @@
-//! Credentials that the host puts into requests at dispatch. Guests know that a destination has one,
-//! at most; values live in memory types that cannot be printed and are wiped when they go.
+//! Credentials that the host puts into requests at dispatch: one file per kind. Guests know that a
+//! destination has one, at most; values live in memory types that cannot be printed and are wiped when
+//! they go.
+//!
+//! Promises: what a kind puts on the wire is what its file's head says, computed over the request as it
+//! is sent; every secret that may come back is known to the redactor before the request leaves.
+//! Refuses: secrets too short to be taken out of answers, values that their place cannot carry.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::{HeaderMap, HeaderName, HeaderValue};
-use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
-use sha2::Sha256;
+use bulkhead_core::Clock;
+use bulkhead_observe::Metrics;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use secrecy::ExposeSecret as _;
 
-use crate::egress::host_owned;
-use crate::egress::redact::MIN_SECRET;
+use crate::egress::redact::{Issued, MIN_SECRET, Redactor};
+use crate::egress::{Refusal, Resolve};
+
+mod basic;
+mod command;
+mod header;
+mod kept;
+mod query;
+mod signature;
+mod value;
+
+pub use command::CommandSettings;
+pub use signature::{Custom, Digits, Scheme, Signs};
+pub use value::Value;
+
+use kept::Failure;
 
 /// Why a credential cannot be used. Texts never hold the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,242 +40,245 @@ pub struct CredentialError {
     pub problem: String,
 }
 
-/// How a webhook is signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
-    /// `X-Webhook-Signature: sha256=<hex hmac-sha256 of the body>`, `X-Webhook-Id`.
-    Datavault,
-    /// Standard Webhooks 1.0.0: `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,<base64>`.
-    StandardWebhooks,
-}
-
-impl Scheme {
-    /// The scheme with that name in the configuration.
-    pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "datavault" => Some(Self::Datavault),
-            "standard-webhooks" => Some(Self::StandardWebhooks),
-            _ => None,
-        }
-    }
-}
-
 /// One credential, bound to destinations by name.
 pub struct Credential {
     name: String,
+    /// What the operator keeps secret, in the order that the kind wants.
+    values: Vec<Value>,
     kind: Kind,
+    /// Secrets that came up while it was used: answers of commands, tokens.
+    issued: Arc<Issued>,
 }
 
 enum Kind {
-    /// A whole header value, prefix included.
-    Header { header: HeaderName, value: SecretString, secret: SecretString },
-    /// A query parameter, percent-encoded.
-    Query { parameter: String, encoded: SecretString, secret: SecretString },
-    /// Keys of a signature: the current one first, then those that still hold during a rotation.
-    Hmac { scheme: Scheme, keys: Vec<Key> },
+    Header(header::Header),
+    Basic(basic::Basic),
+    Query(query::Query),
+    Hmac(Scheme),
 }
 
-struct Key {
-    written: SecretString,
-    bytes: SecretSlice<u8>,
+/// A request on its last steps before the wire.
+pub(crate) struct Outgoing<'a> {
+    #[expect(dead_code, reason = "for kinds that sign it")]
+    pub method: &'a Method,
+    /// Scheme and authority.
+    #[expect(dead_code, reason = "for kinds that sign it")]
+    pub origin: &'a str,
+    pub headers: &'a mut HeaderMap,
+    /// Path and query.
+    pub target: &'a mut String,
+    /// The bytes that go on the wire.
+    pub body: &'a [u8],
+    pub message_id: &'a str,
+    /// Unix time.
+    pub now: Duration,
+}
+
+/// What a credential needs of the host to be had.
+#[derive(Clone)]
+pub(crate) struct Means {
+    pub resolver: Arc<dyn Resolve>,
+    pub metrics: Metrics,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Why a credential could not be put into a request. Texts go to the guest and hold no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ApplyError {
+    /// This request cannot carry it.
+    Invalid(String),
+    /// It cannot be had until somebody acts.
+    Denied(String),
+    /// It cannot be had now.
+    Unavailable(String),
+}
+
+impl From<Failure> for ApplyError {
+    fn from(failure: Failure) -> Self {
+        if failure.lasting { Self::Denied(failure.text) } else { Self::Unavailable(failure.text) }
+    }
 }
 
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match &self.kind {
-            Kind::Header { header, .. } => header.as_str(),
-            Kind::Query { .. } => "query",
-            Kind::Hmac { scheme: Scheme::Datavault, .. } => "hmac datavault",
-            Kind::Hmac { scheme: Scheme::StandardWebhooks, .. } => "hmac standard-webhooks",
-        };
-        f.debug_struct("Credential").field("name", &self.name).field("kind", &kind).finish_non_exhaustive()
+        f.debug_struct("Credential").field("name", &self.name).field("kind", &self.kind.name()).finish_non_exhaustive()
     }
 }
 
 impl Credential {
     /// `type: header`: a header of the operator's choice, with a prefix such as `Splunk `.
-    pub fn header(name: &str, header: &str, prefix: &str, value: SecretString) -> Result<Self, CredentialError> {
-        let fault = |problem: String| CredentialError { name: name.into(), problem };
-        let lower = header.to_ascii_lowercase();
-        let parsed = HeaderName::from_bytes(lower.as_bytes()).map_err(|_| fault(format!("`{}` is no header name", header.escape_default())))?;
-        if host_owned(&lower) && lower != "authorization" && lower != "cookie" {
-            return Err(fault(format!("the header `{lower}` belongs to the host")));
-        }
-        check_secret(name, &value)?;
-        let whole = SecretString::from(format!("{prefix}{}", value.expose_secret()));
-        header_value(&whole).map_err(|()| fault("the value has a character that a header cannot carry (a line break?)".into()))?;
-        Ok(Self { name: name.into(), kind: Kind::Header { header: parsed, value: whole, secret: value } })
+    pub fn header(name: &str, header: &str, prefix: &str, value: impl Into<Value>) -> Result<Self, CredentialError> {
+        let kind = header::Header::new(header, prefix).map_err(|problem| CredentialError { name: name.into(), problem })?;
+        Self::new(name, vec![value.into()], Kind::Header(kind))
     }
 
     /// `type: bearer`: `Authorization: Bearer <token>` (RFC 6750).
-    pub fn bearer(name: &str, token: SecretString) -> Result<Self, CredentialError> {
+    pub fn bearer(name: &str, token: impl Into<Value>) -> Result<Self, CredentialError> {
         Self::header(name, "authorization", "Bearer ", token)
     }
 
     /// `type: basic` (RFC 7617).
-    pub fn basic(name: &str, user: &str, password: SecretString) -> Result<Self, CredentialError> {
-        let fault = |problem: &str| CredentialError { name: name.into(), problem: problem.into() };
-        if user.contains(':') {
-            return Err(fault("the user name has a `:`, which basic authentication cannot carry"));
-        }
-        if user.chars().any(char::is_control) || password.expose_secret().chars().any(char::is_control) {
-            return Err(fault("user name or password has a control character"));
-        }
-        check_secret(name, &password)?;
-        let encoded = STANDARD.encode(format!("{user}:{}", password.expose_secret()));
-        let value = SecretString::from(format!("Basic {encoded}"));
-        Ok(Self { name: name.into(), kind: Kind::Header { header: http::header::AUTHORIZATION, value, secret: password } })
+    pub fn basic(name: &str, user: &str, password: impl Into<Value>) -> Result<Self, CredentialError> {
+        let kind = basic::Basic::new(user).map_err(|problem| CredentialError { name: name.into(), problem })?;
+        Self::new(name, vec![password.into()], Kind::Basic(kind))
     }
 
     /// `type: query`: a parameter at the end of the query.
-    pub fn query(name: &str, parameter: &str, value: SecretString) -> Result<Self, CredentialError> {
-        let plain = !parameter.is_empty() && parameter.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
-        if !plain {
-            return Err(CredentialError { name: name.into(), problem: "the parameter's name is not made of letters, digits and -._~".into() });
-        }
-        check_secret(name, &value)?;
-        let mut encoded = String::new();
-        for byte in value.expose_secret().bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                encoded.push(char::from(byte));
-            } else {
-                encoded.push_str(&format!("%{byte:02X}"));
-            }
-        }
-        Ok(Self { name: name.into(), kind: Kind::Query { parameter: parameter.into(), encoded: encoded.into(), secret: value } })
+    pub fn query(name: &str, parameter: &str, value: impl Into<Value>) -> Result<Self, CredentialError> {
+        let kind = query::Query::new(parameter).map_err(|problem| CredentialError { name: name.into(), problem })?;
+        Self::new(name, vec![value.into()], Kind::Query(kind))
     }
 
     /// `type: hmac`: signs the body as it is sent. Several secrets sign side by side where the scheme
     /// carries several signatures; else the first one signs.
-    pub fn hmac(name: &str, scheme: Scheme, secrets: Vec<SecretString>) -> Result<Self, CredentialError> {
-        let fault = |problem: String| CredentialError { name: name.into(), problem };
+    pub fn hmac(name: &str, scheme: Scheme, secrets: Vec<impl Into<Value>>) -> Result<Self, CredentialError> {
         if secrets.is_empty() || secrets.len() > 4 {
-            return Err(fault(format!("has {} secrets; 1 to 4 can sign", secrets.len())));
+            return Err(CredentialError { name: name.into(), problem: format!("has {} secrets; 1 to 4 can sign", secrets.len()) });
         }
-        let mut keys = Vec::with_capacity(secrets.len());
-        for written in secrets {
-            check_secret(name, &written)?;
-            let bytes = match scheme {
-                Scheme::Datavault => written.expose_secret().as_bytes().to_vec(),
-                Scheme::StandardWebhooks => {
-                    let digits =
-                        written.expose_secret().strip_prefix("whsec_").ok_or_else(|| fault("a Standard Webhooks secret begins with `whsec_`".into()))?;
-                    let bytes = STANDARD.decode(digits).map_err(|_| fault("what follows `whsec_` is not base64".into()))?;
-                    if bytes.len() < MIN_SECRET {
-                        return Err(fault(format!("the secret has {} bytes; at least 24 are usual", bytes.len())));
-                    }
-                    bytes
-                }
-            };
-            keys.push(Key { written, bytes: bytes.into() });
+        Self::new(name, secrets.into_iter().map(Into::into).collect(), Kind::Hmac(scheme))
+    }
+
+    fn new(name: &str, mut values: Vec<Value>, kind: Kind) -> Result<Self, CredentialError> {
+        let fault = |problem: String| CredentialError { name: name.into(), problem };
+        for value in &mut values {
+            value.owned_by(name).map_err(fault)?;
         }
-        Ok(Self { name: name.into(), kind: Kind::Hmac { scheme, keys } })
+        let fixed: Vec<&str> = values.iter().filter_map(Value::fixed).collect();
+        for secret in &fixed {
+            check_length(secret).map_err(fault)?;
+        }
+        // What a command prints is held to the same when it is there.
+        if fixed.len() == values.len() {
+            kind.check(&fixed).map_err(fault)?;
+        }
+        Ok(Self { name: name.into(), values, kind, issued: Arc::default() })
     }
 
     pub fn name(&self) -> &str {
         &self.name
     }
 
+    /// Whether using it runs a program.
+    pub fn runs_commands(&self) -> bool {
+        self.values.iter().any(|value| value.fixed().is_none())
+    }
+
     /// Headers that the credential sets, so that a guest cannot.
     pub(crate) fn header_names(&self) -> Vec<&str> {
         match &self.kind {
-            Kind::Header { header, .. } => vec![header.as_str()],
-            Kind::Query { .. } => Vec::new(),
-            Kind::Hmac { scheme: Scheme::Datavault, .. } => vec!["x-webhook-signature", "x-webhook-id"],
-            Kind::Hmac { scheme: Scheme::StandardWebhooks, .. } => vec!["webhook-id", "webhook-timestamp", "webhook-signature"],
+            Kind::Header(header) => vec![header.name()],
+            Kind::Basic(_) | Kind::Query(_) => Vec::new(),
+            Kind::Hmac(scheme) => scheme.header_names(),
         }
     }
 
-    /// What must not come back: see [`Redactor`](crate::egress::redact::Redactor).
-    pub(crate) fn secrets(&self) -> Vec<&[u8]> {
-        match &self.kind {
-            Kind::Header { value, secret, .. } => {
-                // `Basic <base64>` holds the password in a form of its own.
-                let whole = value.expose_secret().split_once(' ').map_or(value.expose_secret(), |(_, rest)| rest);
-                vec![secret.expose_secret().as_bytes(), whole.as_bytes()]
-            }
-            Kind::Query { encoded, secret, .. } => vec![secret.expose_secret().as_bytes(), encoded.expose_secret().as_bytes()],
-            Kind::Hmac { keys, .. } => keys.iter().flat_map(|key| [key.written.expose_secret().as_bytes(), key.bytes.expose_secret()]).collect(),
+    /// Adds everything that must not come back, now and later.
+    pub(crate) fn guard(&self, redactor: Redactor) -> Redactor {
+        let fixed: Vec<&str> = self.values.iter().filter_map(Value::fixed).collect();
+        let mut guarded: Vec<Vec<u8>> = fixed.iter().map(|secret| secret.as_bytes().to_vec()).collect();
+        if fixed.len() == self.values.len() {
+            guarded.extend(self.kind.sensitive(&fixed));
+        }
+        redactor.knowing(guarded.iter().map(Vec::as_slice)).following(Arc::clone(&self.issued))
+    }
+
+    /// Puts the credential into a request; waits where it has to be fetched first. Cancel safe: what is
+    /// being fetched goes on for the next one who asks.
+    pub(crate) async fn apply(&self, request: &mut Outgoing<'_>, means: &Means) -> Result<(), ApplyError> {
+        let mut secrets = Vec::with_capacity(self.values.len());
+        for value in &self.values {
+            secrets.push(value.get(&means.clock).await?);
+        }
+        let secrets: Vec<&str> = secrets.iter().map(|secret| secret.expose_secret()).collect();
+        if self.runs_commands() {
+            self.kind.check(&secrets).map_err(|problem| ApplyError::Denied(format!("credential `{}`: {problem}", self.name)))?;
+            let forms = self.kind.sensitive(&secrets);
+            let all: Vec<&[u8]> = secrets.iter().map(|secret| secret.as_bytes()).chain(forms.iter().map(Vec::as_slice)).collect();
+            self.issued.learn(&all);
+        }
+        self.kind.apply(&secrets, request).map_err(ApplyError::Invalid)
+    }
+}
+
+impl Kind {
+    /// The name in debug output.
+    fn name(&self) -> &str {
+        match self {
+            Self::Header(header) => header.name(),
+            Self::Basic(_) => "basic",
+            Self::Query(_) => "query",
+            Self::Hmac(scheme) => scheme.name(),
         }
     }
 
-    /// Puts the credential into a request. `body` is what goes on the wire, `now` the Unix time in
-    /// seconds. The error goes to the guest.
-    pub(crate) fn apply(&self, headers: &mut HeaderMap, target: &mut String, body: &[u8], message_id: &str, now: u64) -> Result<(), String> {
-        match &self.kind {
-            Kind::Header { header, value, .. } => {
-                let value = header_value(value).map_err(|()| "the credential cannot be carried by a header".to_owned())?;
-                headers.insert(header, value);
-            }
-            Kind::Query { parameter, encoded, .. } => {
-                target.push(if target.contains('?') { '&' } else { '?' });
-                target.push_str(parameter);
-                target.push('=');
-                target.push_str(encoded.expose_secret());
-            }
-            Kind::Hmac { scheme: Scheme::Datavault, keys } => {
-                let key = keys.first().ok_or_else(|| "the credential has no key".to_owned())?;
-                let mut signature = String::from("sha256=");
-                for byte in sign(key, &[body]) {
-                    signature.push_str(&format!("{byte:02x}"));
-                }
-                insert(headers, "x-webhook-signature", &signature)?;
-                if !message_id.is_empty() {
-                    insert(headers, "x-webhook-id", checked_id(message_id)?)?;
-                }
-            }
-            Kind::Hmac { scheme: Scheme::StandardWebhooks, keys } => {
-                if message_id.is_empty() {
-                    return Err("the destination's credential signs the message id, but `message-id` is empty".into());
-                }
-                let id = checked_id(message_id)?;
-                let time = now.to_string();
-                let signatures: Vec<String> =
-                    keys.iter().map(|key| format!("v1,{}", STANDARD.encode(sign(key, &[id.as_bytes(), b".", time.as_bytes(), b".", body])))).collect();
-                insert(headers, "webhook-id", id)?;
-                insert(headers, "webhook-timestamp", &time)?;
-                insert(headers, "webhook-signature", &signatures.join(" "))?;
-            }
+    /// Whether these secrets can be used.
+    fn check(&self, secrets: &[&str]) -> Result<(), String> {
+        match self {
+            Self::Header(header) => header.check(one(secrets)),
+            Self::Basic(_) => basic::Basic::check(one(secrets)),
+            Self::Query(_) => Ok(()),
+            Self::Hmac(scheme) => secrets.iter().try_for_each(|secret| scheme.key(secret).map(drop)),
         }
-        Ok(())
+    }
+
+    /// Forms of the secrets that are on the wire or can be read from it, beside the secrets themselves.
+    fn sensitive(&self, secrets: &[&str]) -> Vec<Vec<u8>> {
+        match self {
+            Self::Header(header) => header.sensitive(one(secrets)),
+            Self::Basic(basic) => vec![basic.encoded(one(secrets)).into_bytes()],
+            Self::Query(_) => vec![query::encoded(one(secrets)).into_bytes()],
+            Self::Hmac(scheme) => secrets.iter().filter_map(|secret| scheme.key(secret).ok()).collect(),
+        }
+    }
+
+    fn apply(&self, secrets: &[&str], request: &mut Outgoing<'_>) -> Result<(), String> {
+        match self {
+            Self::Header(header) => header.apply(one(secrets), request),
+            Self::Basic(basic) => basic.apply(one(secrets), request),
+            Self::Query(query) => {
+                query.apply(one(secrets), request);
+                Ok(())
+            }
+            Self::Hmac(scheme) => scheme.apply(secrets, request),
+        }
     }
 }
 
-fn sign(key: &Key, parts: &[&[u8]]) -> [u8; 32] {
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104 §2)")]
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.bytes.expose_secret()).expect("HMAC takes keys of any length");
-    for part in parts {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().into()
+/// The secret of a kind that has one.
+fn one<'a>(secrets: &[&'a str]) -> &'a str {
+    secrets.first().copied().unwrap_or_default()
 }
 
-/// Message ids are signed with dots between the parts, so they hold none (Standard Webhooks 1.0.0).
-fn checked_id(id: &str) -> Result<&str, String> {
-    let fits = id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'.');
-    fits.then_some(id).ok_or_else(|| "`message-id` must be at most 128 visible ASCII characters without `.`".into())
-}
-
-fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) -> Result<(), String> {
+fn insert(headers: &mut HeaderMap, name: &HeaderName, value: &str) -> Result<(), String> {
     headers.insert(name, HeaderValue::from_str(value).map_err(|_| format!("`{name}` cannot carry its value"))?);
     Ok(())
 }
 
-fn header_value(value: &SecretString) -> Result<HeaderValue, ()> {
-    let mut parsed = HeaderValue::from_bytes(value.expose_secret().as_bytes()).map_err(|_| ())?;
+fn secret_header(text: &str) -> Result<HeaderValue, String> {
+    let mut parsed = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| "the credential cannot be carried by a header".to_owned())?;
     // Keeps it out of debug output and of HTTP/2 compression tables.
     parsed.set_sensitive(true);
     Ok(parsed)
 }
 
-fn check_secret(name: &str, value: &SecretString) -> Result<(), CredentialError> {
-    let length = value.expose_secret().len();
+fn check_length(secret: &str) -> Result<(), String> {
+    let length = secret.len();
     if length < MIN_SECRET {
-        let problem =
-            format!("the secret has {length} bytes; with fewer than {MIN_SECRET} it could not be taken out of answers and logs without destroying them");
-        return Err(CredentialError { name: name.into(), problem });
+        return Err(format!(
+            "the secret has {length} bytes; with fewer than {MIN_SECRET} it could not be taken out of answers and logs without destroying them"
+        ));
     }
     Ok(())
+}
+
+impl From<ApplyError> for crate::egress::client::SendError {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::Invalid(text) => Refusal::invalid(5, text).into(),
+            ApplyError::Denied(text) => Refusal::denied(8, text).into(),
+            ApplyError::Unavailable(text) => Self::Connect(text),
+        }
+    }
 }
 
 #[cfg(test)]

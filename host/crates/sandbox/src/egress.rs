@@ -55,6 +55,7 @@ pub struct Allowed<'a> {
 ///    is resolved by the host, and every address it has must be public or in the destination's
 ///    `addresses`, and no metadata address without `allow_metadata`. Checked again for each connection,
 ///    on the very addresses that are dialled.
+/// 8. The destination's credential can be had, where it is not fixed: a token, what a command prints.
 pub fn decide<'a>(destinations: &'a BTreeMap<String, Destination>, asked: &Asked<'_>, limits: &Limits) -> Result<Allowed<'a>, Refusal> {
     let destination = named(destinations, asked.destination)?;
     let method = destination.method(asked.method)?;

@@ -169,8 +169,8 @@ impl Sandbox {
         component.check_limits(&limits).map_err(SetupError::Limits)?;
         let linked = self.link(component, Kind::Connector, &instance, set)?;
         let limits = Arc::new(limits);
-        let secrets = destinations.iter().filter_map(Destination::credential).flat_map(|credential| credential.secrets());
-        let redactor = Arc::new(Redactor::new(secrets));
+        let credentials = destinations.iter().filter_map(Destination::credential);
+        let redactor = Arc::new(credentials.fold(Redactor::default(), |redactor, credential| credential.guard(redactor)));
         let clock = Arc::clone(&self.0.settings.clock);
         let shared_instance: Arc<str> = instance.as_str().into();
         let destinations: BTreeMap<String, Destination> = destinations.into_iter().map(|destination| (destination.name().to_owned(), destination)).collect();

@@ -1,6 +1,7 @@
 //! Sends what [`decide`](super::decide) allowed: one client for each destination of an instance, built
 //! when first used, gone with the instance's grants.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write as _;
@@ -22,6 +23,7 @@ use super::redact::Redactor;
 use super::resolve::{Checked, NotAllowed};
 use super::{Allowed, Asked, Destination, Refusal, RefusalKind, Resolve, decide, retry_after};
 use crate::bill::{Bill, Recording, thread_time};
+use crate::credentials::{Means, Outgoing};
 use crate::host::log::Rate;
 use crate::limits::{Limit, Limits};
 
@@ -93,12 +95,10 @@ pub struct Egress {
     instance: String,
     destinations: BTreeMap<String, Destination>,
     clients: BTreeMap<String, OnceLock<Result<reqwest::Client, String>>>,
-    resolver: Arc<dyn Resolve>,
+    means: Means,
     permits: Semaphore,
     redactor: Arc<Redactor>,
     limits: Arc<Limits>,
-    metrics: Metrics,
-    clock: Arc<dyn Clock>,
     /// Refusals that are logged: a guest can ask a million times a second.
     said: Mutex<Rate>,
 }
@@ -125,12 +125,10 @@ impl Egress {
             instance: instance.into(),
             destinations,
             clients,
-            resolver,
+            means: Means { resolver, metrics, clock },
             permits,
             redactor,
             limits,
-            metrics,
-            clock,
             said: Mutex::new(Rate::new(REFUSALS_A_SECOND)),
         }
     }
@@ -166,9 +164,9 @@ impl Egress {
             },
             Err(error) => error.label(),
         };
-        self.metrics.egress(&self.instance, named, label).inc();
+        self.means.metrics.egress(&self.instance, named, label).inc();
         if let Err(SendError::Refused(refusal)) = &result
-            && self.said.lock().unwrap_or_else(PoisonError::into_inner).take(self.clock.monotonic())
+            && self.said.lock().unwrap_or_else(PoisonError::into_inner).take(self.means.clock.monotonic())
         {
             tracing::warn!(instance = self.instance, destination = named, rule = refusal.rule, reason = refusal.text, "egress refused");
         }
@@ -205,10 +203,12 @@ impl Egress {
         } else {
             body
         };
-        let now = Duration::from_nanos(self.clock.unix_nanos());
+        let now = Duration::from_nanos(self.means.clock.unix_nanos());
         let plain_target = target.len();
         if let Some(credential) = destination.credential() {
-            credential.apply(&mut headers, &mut target, &body, message_id, now.as_secs()).map_err(|problem| Refusal::invalid(5, problem))?;
+            let mut outgoing =
+                Outgoing { method: &method, origin: destination.origin(), headers: &mut headers, target: &mut target, body: &body, message_id, now };
+            credential.apply(&mut outgoing, &self.means).await?;
         }
         let url = Url::parse(&format!("{}{target}", destination.origin())).map_err(|error| Refusal::invalid(3, format!("the path makes no URL: {error}")))?;
         // What goes on the wire is what was decided about, to the byte.
@@ -264,11 +264,18 @@ impl Egress {
         }
         let truncated = body.len() > most;
         let status = response.status().as_u16();
-        let mut body = match self.redactor.bytes(&body) {
-            std::borrow::Cow::Borrowed(_) => body,
-            std::borrow::Cow::Owned(redacted) => redacted,
+        let body = match self.redactor.head(&body, most) {
+            Cow::Borrowed(head) => {
+                let length = head.len();
+                body.truncate(length);
+                body
+            }
+            Cow::Owned(mut redacted) => {
+                // The mark is longer than the shortest secrets.
+                redacted.truncate(most);
+                redacted
+            }
         };
-        body.truncate(most);
         Ok(Response { status, headers, body, truncated, retry_after })
     }
 
@@ -281,7 +288,7 @@ impl Egress {
 
     fn client(&self, destination: &Destination) -> Result<&reqwest::Client, SendError> {
         let slot = self.clients.get(destination.name()).ok_or_else(|| SendError::Connect("no client for this destination".into()))?;
-        slot.get_or_init(|| build(destination, &self.resolver, &self.limits)).as_ref().map_err(|problem| SendError::Connect(problem.clone()))
+        slot.get_or_init(|| build(destination, &self.means.resolver, &self.limits)).as_ref().map_err(|problem| SendError::Connect(problem.clone()))
     }
 }
 

@@ -4,10 +4,14 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::fmt::Write as _;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use memchr::memmem::Finder;
+use secrecy::{ExposeSecret as _, SecretSlice};
+use tokio::time::Instant;
 
 /// What stands in a secret's place.
 pub const MARK: &str = "[redacted]";
@@ -15,16 +19,16 @@ pub const MARK: &str = "[redacted]";
 /// Shortest secret that can be taken out without destroying ordinary text.
 pub const MIN_SECRET: usize = 6;
 
-/// Finds the secrets of one instance.
+/// Finds the secrets of one instance: those of its configuration, and those that come up while it runs.
 #[derive(Default)]
 pub struct Redactor {
-    finders: Vec<Finder<'static>>,
-    longest: usize,
+    fixed: Forms,
+    issued: Vec<Arc<Issued>>,
 }
 
 impl fmt::Debug for Redactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redactor").field("patterns", &self.finders.len()).finish_non_exhaustive()
+        f.debug_struct("Redactor").field("patterns", &self.fixed.finders.len()).field("changing", &self.issued.len()).finish_non_exhaustive()
     }
 }
 
@@ -32,45 +36,179 @@ impl Redactor {
     /// Builds the forms of each secret. Secrets shorter than [`MIN_SECRET`] are refused where
     /// credentials are made, so none arrives here.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let mut patterns: Vec<Vec<u8>> = secrets.into_iter().filter(|secret| secret.len() >= MIN_SECRET).flat_map(forms).collect();
-        // Longest first, so that a form is not cut by a shorter one within it.
-        patterns.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        patterns.dedup();
-        Self { longest: patterns.first().map_or(0, Vec::len), finders: patterns.into_iter().map(|pattern| Finder::new(&pattern).into_owned()).collect() }
+        Self::default().knowing(secrets)
+    }
+
+    /// The same with more secrets.
+    #[must_use]
+    pub fn knowing<'a>(mut self, secrets: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        self.fixed.add(secrets);
+        self
+    }
+
+    /// The same with secrets that are learned later.
+    #[must_use]
+    pub fn following(mut self, issued: Arc<Issued>) -> Self {
+        self.issued.push(issued);
+        self
     }
 
     /// Bytes of the longest form: who cuts a text reads this many more first, so that a form on the
     /// edge is found.
     pub fn longest(&self) -> usize {
-        self.longest
+        self.issued.iter().map(|issued| issued.forms().longest).fold(self.fixed.longest, usize::max)
     }
 
     /// The bytes without secrets; borrowed where there were none.
     pub fn bytes<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
-        let mut out = Cow::Borrowed(text);
-        for finder in &self.finders {
-            if finder.find(&out).is_none() {
-                continue;
-            }
-            let mut replaced = Vec::with_capacity(out.len());
-            let mut from = 0;
-            for at in finder.find_iter(&out) {
-                replaced.extend_from_slice(&out[from..at]);
-                replaced.extend_from_slice(MARK.as_bytes());
-                from = at + finder.needle().len();
-            }
-            replaced.extend_from_slice(&out[from..]);
-            out = Cow::Owned(replaced);
+        self.head(text, text.len())
+    }
+
+    /// The first `most` bytes of a text of which [`longest`](Self::longest) more are there, if there are. Where
+    /// secrets made the text shorter, nothing moves up from behind the edge: it could be half a secret.
+    pub fn head<'a>(&self, text: &'a [u8], most: usize) -> Cow<'a, [u8]> {
+        let most = most.min(text.len());
+        let places = self.places(text, most);
+        if places.is_empty() {
+            return Cow::Borrowed(&text[..most]);
         }
-        out
+        let mut out = Vec::with_capacity(text.len());
+        let mut from = 0;
+        for (start, end) in places {
+            out.extend_from_slice(&text[from..start]);
+            out.extend_from_slice(MARK.as_bytes());
+            from = end;
+        }
+        out.extend_from_slice(text.get(from..most).unwrap_or_default());
+        if most < text.len() {
+            out.truncate(most);
+        }
+        Cow::Owned(out)
+    }
+
+    /// The same for text, cut between characters.
+    pub fn head_text<'a>(&self, text: &'a str, most: usize) -> Cow<'a, str> {
+        let most = text.floor_char_boundary(most);
+        match self.head(text.as_bytes(), most) {
+            Cow::Borrowed(_) => Cow::Borrowed(&text[..most]),
+            Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+        }
     }
 
     /// The text without secrets. A form with bytes that are not ASCII is found as text, too.
     pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        match self.bytes(text.as_bytes()) {
-            Cow::Borrowed(_) => Cow::Borrowed(text),
-            Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+        self.head_text(text, text.len())
+    }
+
+    /// Where secrets are that begin before `most`, in order; those that overlap count as one, so that no
+    /// part of either stays.
+    fn places(&self, text: &[u8], most: usize) -> Vec<(usize, usize)> {
+        let mut places = Vec::new();
+        self.fixed.find(text, &mut places);
+        for issued in &self.issued {
+            issued.forms().find(text, &mut places);
         }
+        places.retain(|(start, _)| *start < most);
+        places.sort_unstable();
+        let mut merged: Vec<(usize, usize)> = Vec::with_capacity(places.len());
+        for (start, end) in places {
+            match merged.last_mut() {
+                Some(last) if start < last.1 => last.1 = last.1.max(end),
+                _ => merged.push((start, end)),
+            }
+        }
+        merged
+    }
+}
+
+/// Everything that secrets can look like.
+#[derive(Default, Clone)]
+struct Forms {
+    finders: Vec<Finder<'static>>,
+    longest: usize,
+}
+
+impl Forms {
+    fn add<'a>(&mut self, secrets: impl IntoIterator<Item = &'a [u8]>) {
+        for pattern in secrets.into_iter().filter(|secret| secret.len() >= MIN_SECRET).flat_map(forms) {
+            if !self.finders.iter().any(|finder| finder.needle() == pattern) {
+                self.longest = self.longest.max(pattern.len());
+                self.finders.push(Finder::new(&pattern).into_owned());
+            }
+        }
+    }
+
+    fn find(&self, text: &[u8], places: &mut Vec<(usize, usize)>) {
+        for finder in &self.finders {
+            places.extend(finder.find_iter(text).map(|at| (at, at + finder.needle().len())));
+        }
+    }
+}
+
+/// How long a secret is still looked for after a newer one came: longer than any request lasts.
+const SUPERSEDED: Duration = Duration::from_secs(15 * 60);
+/// Most generations of one credential that are looked for; the oldest goes first.
+const MOST_ISSUED: usize = 64;
+
+/// Secrets of one credential that come and go: tokens, what commands print. Shared by the redactors of
+/// all instances that use the credential.
+#[derive(Default)]
+pub struct Issued(RwLock<Arc<Ring>>);
+
+#[derive(Default)]
+struct Ring {
+    /// What belongs together, the newest last.
+    generations: Vec<Generation>,
+    forms: Arc<Forms>,
+}
+
+#[derive(Clone)]
+struct Generation {
+    secrets: Arc<[SecretSlice<u8>]>,
+    /// When a newer one came.
+    superseded: Option<Instant>,
+}
+
+impl Generation {
+    fn is(&self, secrets: &[&[u8]]) -> bool {
+        self.secrets.len() == secrets.len() && self.secrets.iter().zip(secrets).all(|(known, secret)| known.expose_secret() == *secret)
+    }
+}
+
+impl fmt::Debug for Issued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Issued")
+    }
+}
+
+impl Issued {
+    /// From now on these secrets are taken out of everything, and those before them for as long as a
+    /// request may still be under way with them. To be called before they leave the host.
+    pub fn learn(&self, secrets: &[&[u8]]) {
+        if self.ring().generations.last().is_some_and(|last| last.is(secrets)) {
+            return;
+        }
+        let mut ring = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let mut generations: Vec<Generation> = ring.generations.iter().filter(|known| !known.is(secrets)).cloned().collect();
+        for known in &mut generations {
+            known.superseded.get_or_insert(now);
+        }
+        generations.retain(|known| known.superseded.is_none_or(|since| now.duration_since(since) < SUPERSEDED));
+        generations.push(Generation { secrets: secrets.iter().map(|secret| secret.to_vec().into()).collect(), superseded: None });
+        let surplus = generations.len().saturating_sub(MOST_ISSUED);
+        generations.drain(..surplus);
+        let mut forms = Forms::default();
+        forms.add(generations.iter().flat_map(|known| known.secrets.iter()).map(|secret| secret.expose_secret()));
+        *ring = Arc::new(Ring { generations, forms: Arc::new(forms) });
+    }
+
+    fn ring(&self) -> Arc<Ring> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn forms(&self) -> Arc<Forms> {
+        Arc::clone(&self.ring().forms)
     }
 }
 

@@ -134,7 +134,7 @@ impl GuestLog {
 pub fn clean(text: &str, limit: usize, redactor: &Redactor) -> String {
     // A secret on the edge is found whole before the cut.
     let head = cut(text, limit.saturating_add(redactor.longest()));
-    let redacted = redactor.text(head);
+    let redacted = redactor.head_text(head, limit);
     let short = cut(&redacted, limit);
     let mut out = String::with_capacity(short.len());
     for character in short.chars() {
@@ -152,7 +152,7 @@ pub fn clean(text: &str, limit: usize, redactor: &Redactor) -> String {
             _ => out.push(character),
         }
     }
-    if short.len() < text.len() && short.len() >= limit.saturating_sub(3) {
+    if text.len() > limit {
         out.push('…');
     }
     out

@@ -446,7 +446,7 @@ async fn http_goes_out_with_a_credential_and_comes_back_without() {
         stream.write_all(answer.as_bytes()).await.expect("writes");
         String::from_utf8_lossy(&got[..length]).into_owned()
     });
-    let credential = Credential::bearer("token", "hunter2-secret".to_owned().into()).expect("valid");
+    let credential = Credential::bearer("token", secrecy::SecretString::from("hunter2-secret".to_owned())).expect("valid");
     let settings =
         DestinationSettings { url: format!("http://127.0.0.1:{port}/base"), credential: Some(Arc::new(credential)), ..DestinationSettings::default() };
     let destinations = vec![Destination::new("primary", settings).expect("valid")];

@@ -113,7 +113,7 @@ fn egress_with(settings: DestinationSettings, resolver: Arc<dyn Resolve>, change
     let mut limits = Limits::default();
     change(&mut limits);
     let destination = Destination::new("primary", settings).expect("valid");
-    let redactor = Arc::new(Redactor::new(destination.credential().into_iter().flat_map(|credential| credential.secrets())));
+    let redactor = Arc::new(destination.credential().into_iter().fold(Redactor::default(), |redactor, credential| credential.guard(redactor)));
     let destinations = BTreeMap::from([("primary".to_owned(), destination)]);
     Egress::new("siem", destinations, resolver, redactor, Arc::new(limits), Metrics::new(), Arc::new(SystemClock::default()))
 }

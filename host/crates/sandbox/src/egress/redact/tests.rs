@@ -63,3 +63,55 @@ fn the_longest_secret_goes_first() {
     assert!(redactor.longest() >= 30, "{}", redactor.longest());
     assert!(!format!("{redactor:?}").contains("abcdef"));
 }
+
+/// Secrets made the text shorter: half of one behind the edge must not move up.
+#[test]
+fn nothing_moves_up_from_behind_the_edge() {
+    let secret = "0123456789abcdefghijklmnopqrstuvwxyzABCD";
+    let redactor = redactor(secret);
+    let whole = format!("{secret}{}{secret}", "-".repeat(65));
+    // The second one begins at 105, behind the edge at 100; what was read of it ends in its middle.
+    let read = &whole.as_bytes()[..130];
+    let out = redactor.head(read, 100).into_owned();
+    assert_eq!(String::from_utf8(out).expect("text"), format!("{MARK}{}", "-".repeat(60)));
+    assert_eq!(redactor.head(b"plain text", 5).into_owned(), b"plain");
+    // One that begins before the edge goes whole.
+    assert_eq!(redactor.head(format!("ab{secret}").as_bytes(), 20).into_owned(), b"ab[redacted]");
+    let logged = crate::host::log::clean(&whole, 100, &redactor);
+    assert_eq!(logged, format!("{MARK}{}…", "-".repeat(60)));
+}
+
+#[test]
+fn overlapping_secrets_leave_nothing_of_either() {
+    let redactor = Redactor::new([&b"hunter2-one-two"[..], b"one-two-three"]);
+    assert_eq!(redactor.text("x hunter2-one-two-three y"), "x [redacted] y");
+}
+
+#[tokio::test(start_paused = true)]
+async fn issued_secrets_are_known_at_once_and_for_a_while_after() {
+    let issued = Arc::new(Issued::default());
+    let redactor = Redactor::new([&b"fixed-secret"[..]]).following(Arc::clone(&issued));
+    let shown = |text: &str| redactor.text(text).into_owned();
+    assert_eq!(shown("token-one fixed-secret"), "token-one [redacted]");
+    issued.learn(&[b"token-one", b"dG9rZW4tb25l"]);
+    assert!(redactor.longest() >= 27, "{}", redactor.longest());
+    assert_eq!(shown("token-one dG9rZW4tb25l token-two"), "[redacted] [redacted] token-two");
+    // It is the current one for an hour, and superseded only then.
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    issued.learn(&[b"token-two"]);
+    assert_eq!(shown("token-one dG9rZW4tb25l token-two"), "[redacted] [redacted] [redacted]");
+    tokio::time::advance(SUPERSEDED).await;
+    issued.learn(&[b"token-three"]);
+    assert_eq!(shown("token-one token-two token-three"), "token-one [redacted] [redacted]");
+    // An old one that is used again is current again.
+    issued.learn(&[b"token-two"]);
+    tokio::time::advance(SUPERSEDED).await;
+    issued.learn(&[b"token-four"]);
+    assert_eq!(shown("token-two token-three token-four"), "[redacted] token-three [redacted]");
+    for number in 0..1000_u32 {
+        issued.learn(&[format!("generation-{number:04}").as_bytes()]);
+    }
+    assert_eq!(issued.ring().generations.len(), MOST_ISSUED);
+    assert_eq!(shown("generation-0999 generation-0936 generation-0935"), "[redacted] [redacted] generation-0935");
+    assert!(!format!("{redactor:?}{issued:?}").contains("generation"));
+}
