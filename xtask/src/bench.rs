@@ -13,6 +13,7 @@ use bulkhead_tests::args::Args;
 use crate::build;
 use crate::command::{cargo, read};
 
+mod beside;
 mod case;
 mod report;
 mod yardstick;
@@ -21,7 +22,7 @@ use case::{Bench, Case};
 use report::Report;
 
 /// The rows at hand, with what makes each.
-const ROWS: [(&str, Source); 11] = [
+const ROWS: [(&str, Source); 12] = [
     ("P1", Source::Case(&case::FULL)),
     ("P2", Source::Case(&case::FULL)),
     ("P3", Source::Case(&case::STEADY)),
@@ -33,6 +34,7 @@ const ROWS: [(&str, Source); 11] = [
     ("P12", Source::Case(&case::THREE)),
     ("P13", Source::Start),
     ("P14", Source::Harness("instances")),
+    ("P16", Source::Beside),
 ];
 
 #[derive(Clone, Copy)]
@@ -41,6 +43,7 @@ enum Source {
     /// A program of `tests/benches`.
     Harness(&'static str),
     Start,
+    Beside,
 }
 
 pub fn run(root: &Path, args: &[String]) -> Result<()> {
@@ -65,6 +68,9 @@ pub fn run(root: &Path, args: &[String]) -> Result<()> {
         }
         if rows.contains("P13") {
             bench.starts(&mut report, if quick { 2 } else { 5 })?;
+        }
+        if rows.contains("P16") {
+            bench.beside(&mut report)?;
         }
         for name in harnesses(&rows) {
             harness(root, profile, name, quick, &mut report)?;
@@ -108,7 +114,7 @@ fn cases(rows: &BTreeSet<&str>) -> Vec<&'static Case> {
 fn harnesses(rows: &BTreeSet<&str>) -> impl Iterator<Item = &'static str> {
     ROWS.iter().filter(|(row, _)| rows.contains(row)).filter_map(|(_, source)| match source {
         Source::Harness(name) => Some(*name),
-        Source::Case(_) | Source::Start => None,
+        Source::Case(_) | Source::Start | Source::Beside => None,
     })
 }
 

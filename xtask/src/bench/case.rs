@@ -14,7 +14,7 @@ use super::report::Report;
 
 pub struct Case {
     pub name: &'static str,
-    load: &'static [&'static str],
+    pub(super) load: &'static [&'static str],
     lanes: &'static [Lane],
     /// Figures read off: the part behind the dot.
     figures: &'static [&'static str],
@@ -124,7 +124,7 @@ impl Bench {
     }
 
     /// Empties the data folder but for the cache of compiled components.
-    fn clear(&self) -> Result<()> {
+    pub(super) fn clear(&self) -> Result<()> {
         let data = self.dir.join("data");
         fs::create_dir_all(&data)?;
         for entry in fs::read_dir(&data)? {
@@ -140,7 +140,7 @@ impl Bench {
         Ok(())
     }
 
-    fn spec(&self, case: &Case, receiver: &ReceiverProcess) -> Result<Spec> {
+    pub(super) fn spec(&self, case: &Case, receiver: &ReceiverProcess) -> Result<Spec> {
         let config = self.dir.join(format!("{}.yaml", case.name));
         fs::write(&config, self.config(case, &receiver.url()))?;
         Ok(Spec {
@@ -174,6 +174,6 @@ fn quoted(path: &Path) -> String {
     Value::String(path.display().to_string()).to_string()
 }
 
-fn number(value: &Value, pointer: &str) -> Result<f64> {
+pub(super) fn number(value: &Value, pointer: &str) -> Result<f64> {
     value.pointer(pointer).and_then(Value::as_f64).with_context(|| format!("{pointer} is missing in {value}"))
 }

@@ -29,7 +29,7 @@ const fn figure(key: &'static str, row: &'static str, what: &'static str, unit: 
     Figure { key, row, what, unit, first, last }
 }
 
-const FIGURES: [Figure; 35] = [
+const FIGURES: [Figure; 39] = [
     figure("full.rate", "P1", "HTTP in (100 a batch) → CEF → HEC, end to end", "events/s", Some(Least(60_000.0)), Some(Least(130_000.0))),
     figure("full.accepted", "P1", "  of it: acceptance alone", "events/s", None, None),
     figure("full.cpu", "P2", "  host CPU", "s per million", Some(Most(20.0)), Some(Most(7.0))),
@@ -63,6 +63,10 @@ const FIGURES: [Figure; 35] = [
     figure("load.bytes", "P14", "  its artefact", "MB", None, None),
     figure("load.large", "P14", "  of the component that `BULKHEAD_LARGE` names (Python, JavaScript)", "ms", None, Some(Most(50.0))),
     figure("fresh.call", "P14", "fresh instance: instantiated, configured, called", "µs", None, Some(Most(100.0))),
+    figure("beside.upload", "P16", "p99 at 20,000/s during an upload of 20 MB, against before", "times", None, Some(Most(1.25))),
+    figure("beside.api", "P16", "  during API load (200 requests/s)", "times", None, Some(Most(1.25))),
+    figure("beside.quiet", "P16", "  alone", "ms", None, None),
+    figure("beside.took", "P16", "  the upload, compiled and checked", "s", None, None),
     figure("disk.syncs", "disk", "write + fdatasync of 64 KiB, bare loop", "syncs/s", None, None),
     figure("disk.mb", "disk", "write + fdatasync of 1 MiB, bare loop", "MB/s", None, None),
 ];
@@ -91,6 +95,11 @@ impl Report {
 
     pub fn last(&self, key: &str) -> Option<f64> {
         self.values.get(key)?.last().copied()
+    }
+
+    /// How often a figure was measured so far.
+    pub fn count(&self, key: &str) -> usize {
+        self.values.get(key).map_or(0, Vec::len)
     }
 
     pub fn disk(&mut self, disk: Disk) {
