@@ -60,6 +60,8 @@ pub struct Config {
     pub journal: JournalSettings,
     pub delivery: DeliverySettings,
     pub drain: Duration,
+    /// Whether the host's own events go into the journal.
+    pub own_events: bool,
     pub log: LogSettings,
     pub upload: UploadSettings,
     /// Not wrong, but perhaps not meant: instances that no route uses, no route at all.
@@ -116,6 +118,7 @@ impl Config {
             data_dir: root.path("data_dir").unwrap_or_default(),
             connectors_dir: root.path("connectors_dir").unwrap_or_default(),
             drain: root.duration("drain").unwrap_or_default(),
+            own_events: root.map("own_events").bool("enabled").unwrap_or(false),
             api,
             http,
             syslog,

@@ -6,6 +6,7 @@ mod cli;
 mod components;
 mod config;
 mod guests;
+mod own_events;
 mod pipeline;
 mod replay;
 mod state;

@@ -26,6 +26,7 @@ pub use reload::ReloadError;
 use crate::api::{self, Api};
 use crate::config::{Config, Fault};
 use crate::guests::{self, Built, Purpose};
+use crate::own_events::{Lifecycle, OwnEvents};
 use crate::state::StoredState;
 
 /// Where a running host says what it listens on, below its `data_dir`.
@@ -57,6 +58,9 @@ pub enum StartError {
     Listening(#[source] std::io::Error),
 }
 
+/// Longest time that the last own events have to reach the journal.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
+
 /// A running host.
 pub struct Host {
     api: SocketAddr,
@@ -68,6 +72,8 @@ pub struct Host {
     state: Arc<dyn StateStore>,
     /// What is in force, for reloads.
     current: Current,
+    own_events: OwnEvents,
+    writing_own_events: JoinHandle<()>,
     ready: Arc<AtomicBool>,
     /// Ends intake first, the API last.
     stop_intake: CancellationToken,
@@ -107,6 +113,7 @@ impl Host {
         let routing = RoutingTable::new(current.rules.router()?, current.rules.places(), &metrics);
         let instances = built.into_iter().map(|built| built.settings).collect();
 
+        let (own_events, writing_own_events) = OwnEvents::start(config.own_events, &journal, &clock);
         let parts = DeliveryParts {
             settings: config.delivery,
             routing: Arc::clone(&routing),
@@ -114,7 +121,13 @@ impl Host {
             dead_letters: dead_letters.clone(),
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),
-            notices: Arc::new(log_notice),
+            notices: Arc::new({
+                let own_events = own_events.clone();
+                move |notice| {
+                    log_notice(&notice);
+                    own_events.notice(&notice);
+                }
+            }),
         };
         let delivery = Arc::new(Delivery::start(parts, instances, CancellationToken::new())?);
 
@@ -141,6 +154,7 @@ impl Host {
         };
         let serving_api = tokio::spawn(api::serve(api_listener, api, stop_api.clone()));
 
+        own_events.lifecycle(&Lifecycle::Started { instances: current.instances.len(), lanes: current.rules.lanes.len() });
         write_listening(&config.data_dir, api_addr, intake_addr, &syslog_addrs).map_err(StartError::Listening)?;
         Ok(Self {
             api: api_addr,
@@ -151,6 +165,8 @@ impl Host {
             sandbox,
             state,
             current,
+            own_events,
+            writing_own_events,
             ready,
             stop_intake,
             stop_api,
@@ -165,6 +181,11 @@ impl Host {
 
     pub fn intake(&self) -> SocketAddr {
         self.intake
+    }
+
+    /// A new configuration was not taken.
+    pub fn reload_failed(&self, error: &ReloadError) {
+        self.own_events.lifecycle(&Lifecycle::ReloadFailed { reason: error.to_string() });
     }
 
     /// Takes no more events, delivers what it can within `limit`, and answers how many events lanes have
@@ -183,8 +204,10 @@ impl Host {
         }
         self.stop_api.cancel();
         let _ = tokio::time::timeout(Duration::from_secs(1), self.serving_api).await;
+        let unsettled = report.unsettled.iter().map(|(_, unsettled)| unsettled).sum();
+        self.own_events.last(&Lifecycle::Stopped { unsettled }, self.writing_own_events, LAST_EVENTS).await;
         self.journal.close().await;
-        report.unsettled.iter().map(|(_, unsettled)| unsettled).sum()
+        unsettled
     }
 }
 
@@ -250,12 +273,12 @@ fn forget_lanes(journal: &Journal, config: &Config, discard: &[String]) -> Resul
 }
 
 /// What delivery wants people to know.
-fn log_notice(notice: Notice) {
+fn log_notice(notice: &Notice) {
     match notice {
         Notice::Breaker { instance, state } => tracing::warn!(%instance, state = state.name(), "circuit breaker"),
         Notice::Held { instance, cause, reason } => tracing::error!(%instance, cause = cause.name(), reason, "instance held: its events wait"),
         Notice::Released { instance, cause } => tracing::info!(%instance, cause = cause.name(), "instance goes on"),
-        Notice::DeadLetters { lane, cause, count } => tracing::warn!(%lane, cause = cause.name(), count, "dead letters"),
+        Notice::DeadLetters { lane, cause, count, own: _ } => tracing::warn!(%lane, cause = cause.name(), count, "dead letters"),
         Notice::DeadLettersFull { lane } => tracing::error!(%lane, "lane stopped: the dead letter store is full (dead_letters.max_bytes)"),
         Notice::DeadLettersRoom { lane } => tracing::info!(%lane, "lane goes on: the dead letter store has room"),
         Notice::Lost { lane, first, last } => tracing::error!(%lane, first, last, "accepted events cannot be read from the journal any more"),

@@ -10,6 +10,7 @@ mod intake;
 mod lifecycle;
 mod observe;
 mod operate;
+mod own_events;
 mod reload;
 mod route;
 mod story;

@@ -69,6 +69,7 @@ async fn reload(path: &Path, host: &mut Host) {
             }
         }
         Err(error) => {
+            host.reload_failed(&error);
             if let ReloadError::Faults(faults) = &error {
                 for fault in faults {
                     tracing::error!(line = fault.span.line, column = fault.span.column, key = fault.key, "{}", fault.message);

@@ -143,6 +143,7 @@ pub(super) static ROOT: Section = Section {
         key("delivery", Map(&DELIVERY), Default("{}"), "Delivery over all instances."),
         key("drain", Duration { min: 0, max: HOUR }, Default("30s"), "Longest time for deliveries under way after SIGTERM."),
         key("upload", Map(&UPLOAD), Default("{}"), "Components that are uploaded while the host runs, and how components are compiled."),
+        key("own_events", Map(&OWN_EVENTS), Default("{}"), "Events about the host itself, routed like any other."),
         key("telemetry", Map(&TELEMETRY), Default("{}"), "The host's own log."),
     ],
 };
@@ -446,6 +447,11 @@ static DEAD_LETTERS: Section = Section {
         key("retention", Duration { min: SECOND, max: YEARS }, Optional, "Age at which one is deleted; never where absent."),
         key("on_full", Choice(&["stop_lane", "drop_oldest"]), Default("stop_lane"), "Stop the lane that has nowhere to put one, or delete the oldest."),
     ],
+};
+
+static OWN_EVENTS: Section = Section {
+    name: "own_events",
+    keys: &[key("enabled", Bool, Default("false"), "Whether starts, reloads, breakers, held instances and dead letters become events.")],
 };
 
 static JOURNAL: Section = Section {

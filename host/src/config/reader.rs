@@ -131,6 +131,14 @@ impl<'f> Reader<'f> {
                     self.push(FaultKind::Missing, node.span, "the condition says nothing", "write `always: true` for every event");
                     return None;
                 }
+                // Elsewhere an empty value is an absent key; here it would widen what the condition lets through.
+                if let Value::Map(entries) = &node.value
+                    && let Some(empty) = entries.iter().find(|entry| entry.value.is_null())
+                {
+                    let message = format!("`{}` of the condition has no value", empty.key);
+                    self.push(FaultKind::Missing, empty.value.span, &message, "write what it must be, or leave the key out");
+                    return None;
+                }
                 Item::Map(self.section(node, &CONDITION)?)
             }
             Kind::Short { key, map } => match &node.value {

@@ -8,6 +8,7 @@ use bulkhead_deliver::StartError;
 
 use super::{Current, Host, Purpose, RouterError, guests};
 use crate::config::{Config, Fault};
+use crate::own_events::Lifecycle;
 
 /// Parts of the configuration that only a restart changes.
 const FIXED: [&str; 8] = ["data_dir", "listen", "journal", "dead_letters", "delivery", "telemetry", "connectors_dir", "upload"];
@@ -62,6 +63,8 @@ impl Host {
             }
         }
         self.current = next;
+        let names = |names: &[Arc<str>]| names.iter().map(|name| name.to_string()).collect();
+        self.own_events.lifecycle(&Lifecycle::Reloaded { added: names(&done.added), changed: names(&done.changed), removed: names(&done.removed) });
         Ok(done)
     }
 

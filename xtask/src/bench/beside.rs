@@ -38,12 +38,9 @@ impl Bench {
         })?;
         let again = self.latency(&host, &receiver, |_| Ok(()))?;
         let asking = self.latency(&host, &receiver, |running| ask(api, running))?;
-        for (figure, value) in [
-            ("beside.quiet", (quiet + again) / 2.0),
-            ("beside.upload", uploading / quiet),
-            ("beside.took", took.as_secs_f64()),
-            ("beside.api", asking / again),
-        ] {
+        for (figure, value) in
+            [("beside.quiet", (quiet + again) / 2.0), ("beside.upload", uploading / quiet), ("beside.took", took.as_secs_f64()), ("beside.api", asking / again)]
+        {
             report.add(figure, value)?;
         }
         Ok(())

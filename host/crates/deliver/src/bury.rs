@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bulkhead_core::{Attr, Tenant};
+use bulkhead_core::{Attr, Shape, Tenant};
 use bulkhead_store::{Cause, NewDeadLetter, StoreError};
 
 use crate::context::Context;
@@ -35,10 +35,12 @@ pub(crate) async fn bury(context: &Context, instance: &Instance, lane: &LaneShar
         rest = later;
     }
     for cause in Cause::ALL {
-        let count = letters.iter().filter(|letter| letter.cause == *cause).count() as u64;
+        let of_cause = letters.iter().filter(|letter| letter.cause == *cause);
+        let count = of_cause.clone().count() as u64;
         if count > 0 {
             lane.count_rejected(*cause, count);
-            (context.parts.notices)(Notice::DeadLetters { lane: lane.id.clone(), cause: *cause, count });
+            let own = of_cause.filter(|letter| job.event(letter.item).shape() == Shape::Own).count() as u64;
+            (context.parts.notices)(Notice::DeadLetters { lane: lane.id.clone(), cause: *cause, count, own });
         }
     }
     context.parts.metrics.dead_letters.set(context.parts.dead_letters.totals().letters.cast_signed());

@@ -29,6 +29,8 @@ pub enum Notice {
         lane: LaneId,
         cause: Cause,
         count: u64,
+        /// Of them Bulkhead's own events.
+        own: u64,
     },
     /// The lane stopped because the dead letter store takes nothing more.
     DeadLettersFull {

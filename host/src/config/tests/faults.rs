@@ -143,6 +143,7 @@ fn routes_are_checked() {
     good(&with("{always: true}"));
     check_words(&with("{}"), "says nothing", "always: true");
     check_words(&with("{not: {}}"), "says nothing", "");
+    check_words(&with("{source: , event_type: AccessEvent}"), "`source` of the condition has no value", "leave the key out");
     check_words(&with("{or: [{always: true}, {}]}"), "says nothing", "");
     check_words(&with("{and: []}"), "0 entries; from 1", "");
     check_words(&with("{always: false}"), "is not true", "");

@@ -1,0 +1,137 @@
+//! What an own event says: its type, how much it matters, whom it is about, and details without secrets.
+
+use bulkhead_core::LaneId;
+use bulkhead_deliver::{BreakerState, HoldCause, Notice};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
+
+/// The last own event of a run.
+pub const STOPPED: &str = "stopped";
+
+/// What happens to the host itself.
+#[derive(Debug, Clone)]
+pub enum Lifecycle {
+    Started {
+        instances: usize,
+        lanes: usize,
+    },
+    /// Events that lanes have not settled.
+    Stopped {
+        unsettled: u64,
+    },
+    Reloaded {
+        added: Vec<String>,
+        changed: Vec<String>,
+        removed: Vec<String>,
+    },
+    ReloadFailed {
+        reason: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    Info,
+    Medium,
+    High,
+    Critical,
+}
+
+impl Level {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// An own event before it has an id and a time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Described {
+    /// Behind `bulkhead.`.
+    pub kind: &'static str,
+    pub level: Level,
+    /// Instance or lane; empty for the host.
+    pub subject: String,
+    pub data: Value,
+    /// How many dead letters it stands for, where letters of one subject and cause are summed up.
+    pub letters: Option<u64>,
+}
+
+impl Described {
+    fn new(kind: &'static str, level: Level, subject: &str, data: Value) -> Self {
+        Self { kind, level, subject: subject.into(), data, letters: None }
+    }
+
+    pub fn lifecycle(what: &Lifecycle) -> Self {
+        let version = env!("CARGO_PKG_VERSION");
+        match what {
+            Lifecycle::Started { instances, lanes } => {
+                Self::new("started", Level::Info, "", json!({"version": version, "instances": instances, "lanes": lanes}))
+            }
+            Lifecycle::Stopped { unsettled } => Self::new(STOPPED, Level::Info, "", json!({"version": version, "unsettled": unsettled})),
+            Lifecycle::Reloaded { added, changed, removed } => {
+                Self::new("reloaded", Level::Info, "", json!({"added": added, "changed": changed, "removed": removed}))
+            }
+            Lifecycle::ReloadFailed { reason } => Self::new("reload_failed", Level::High, "", json!({"reason": reason})),
+        }
+    }
+
+    /// Nothing where it is no news or was caused by own events alone.
+    pub fn notice(notice: &Notice) -> Option<Self> {
+        let lane_event = |kind, level, lane: &LaneId, data| Self::new(kind, level, &lane.to_string(), data);
+        Some(match notice {
+            Notice::Breaker { instance, state: BreakerState::Open } => Self::new("breaker.opened", Level::High, instance, json!({})),
+            Notice::Breaker { instance, state: BreakerState::Closed } => Self::new("breaker.closed", Level::Info, instance, json!({})),
+            Notice::Breaker { state: BreakerState::HalfOpen, .. } => return None,
+            Notice::Held { instance, cause, reason } => {
+                let kind = if *cause == HoldCause::Quarantine { "instance.quarantined" } else { "instance.error" };
+                Self::new(kind, Level::High, instance, json!({"cause": cause.name(), "reason": reason}))
+            }
+            Notice::Released { instance, cause } => Self::new("instance.recovered", Level::Info, instance, json!({"cause": cause.name()})),
+            Notice::DeadLetters { lane, cause, count, own } => {
+                let letters = count.saturating_sub(*own);
+                if letters == 0 {
+                    return None;
+                }
+                let described = lane_event("dead_letter.added", Level::High, lane, json!({"cause": cause.name()}));
+                Self { letters: Some(letters), ..described }
+            }
+            Notice::DeadLettersFull { lane } => {
+                lane_event("dead_letter.limit", Level::Critical, lane, json!({"state": "reached", "key": "dead_letters.max_bytes"}))
+            }
+            Notice::DeadLettersRoom { lane } => {
+                lane_event("dead_letter.limit", Level::Medium, lane, json!({"state": "cleared", "key": "dead_letters.max_bytes"}))
+            }
+            Notice::Lost { lane, first, last } => lane_event("journal.lost", Level::Critical, lane, json!({"first": first, "last": last})),
+        })
+    }
+
+    /// The event as CloudEvents 1.0 writes it in JSON, `now` in nanoseconds of Unix time.
+    pub fn cloud_event(&self, now: u64) -> String {
+        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(now)).ok().and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default();
+        let mut data = self.data.clone();
+        if let Some(letters) = self.letters {
+            data["count"] = letters.into();
+        }
+        let mut event = json!({
+            "specversion": "1.0",
+            "id": Uuid::now_v7().to_string(),
+            "source": "bulkhead",
+            "type": format!("bulkhead.{}", self.kind),
+            "time": time,
+            "severity": self.level.name(),
+            "datacontenttype": "application/json",
+            "data": data,
+        });
+        if !self.subject.is_empty() {
+            event["subject"] = self.subject.as_str().into();
+        }
+        event.to_string()
+    }
+}
