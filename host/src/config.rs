@@ -59,6 +59,9 @@ pub struct Config {
     pub dead_letters: DeadLetterSettings,
     pub journal: JournalSettings,
     pub delivery: DeliverySettings,
+    /// Requests and connections of all connectors at the same time; derived from the limit of open
+    /// files where absent.
+    pub max_egress: Option<usize>,
     pub drain: Duration,
     /// Whether the host's own events go into the journal.
     pub own_events: bool,
@@ -111,6 +114,7 @@ impl Config {
             dead_letters,
             journal,
             delivery,
+            max_egress,
             log,
             upload,
         } = parts;
@@ -131,6 +135,7 @@ impl Config {
             dead_letters,
             journal,
             delivery,
+            max_egress,
             log,
             upload,
             warnings: Vec::new(),

@@ -10,7 +10,7 @@ use bulkhead_deliver::{InstanceSettings, LaneSettings};
 use bulkhead_journal::LaneStart;
 use sha2::{Digest, Sha256};
 
-use bulkhead_sandbox::{Component, ConnectorGrants, FileAccess, FilesGrant, FormatterGrants, Sandbox, StateStore};
+use bulkhead_sandbox::{Component, ConnectorGrants, FileAccess, FilesGrant, FormatterGrants, Limit, Limits, Sandbox, StateStore};
 
 use crate::components::{Components, FORMATTER_PREFIX};
 use crate::config::{Config, Fault, FaultKind, Fingerprint, FormatterConfig, Instance, Span};
@@ -66,7 +66,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     async fn instance(&mut self, at: usize, instance: &Instance) -> Option<Built> {
         let key = format!("instances.{}", instance.name);
-        let component = self.load(&instance.connector, instance.connector_span, &format!("{key}.connector")).await?;
+        let component = self.load(&instance.connector, instance.connector_span, &format!("{key}.connector"), &instance.limits).await?;
         let grants = ConnectorGrants {
             tenant: self.config.http.rules.tenant.clone(),
             instance: instance.name.clone(),
@@ -86,6 +86,7 @@ impl Builder<'_> {
         let mut settings = InstanceSettings::new(&instance.name, Arc::clone(&source));
         settings.tenant = self.config.http.rules.tenant.clone();
         settings.connector = component.inspection().digest_hex().into();
+        settings.max_calls = instance.max_calls;
         settings.concurrency = instance.concurrency.min(wanted.and_then(|manifest| manifest.limits.concurrency).unwrap_or(u32::MAX));
         settings.ordering = instance.ordering;
         settings.batch = instance.batch;
@@ -128,7 +129,7 @@ impl Builder<'_> {
 
     /// A formatter's source for one instance, and what it makes.
     async fn formatter(&mut self, formatter: &FormatterConfig, instance: &Instance, key: &str) -> Option<(Arc<dyn FormatterSource>, RecordFormat)> {
-        let component = self.load(&format!("{FORMATTER_PREFIX}{}", formatter.formatter), formatter.span, key).await?;
+        let component = self.load(&format!("{FORMATTER_PREFIX}{}", formatter.formatter), formatter.span, key, &formatter.limits).await?;
         let grants = FormatterGrants { instance: instance.name.clone(), limits: formatter.limits.clone() };
         let source = match self.sandbox.formatter(&component, formatter.config.json.to_string(), grants) {
             Ok(source) => source,
@@ -150,7 +151,7 @@ impl Builder<'_> {
         Some((source, self.formats.get(&formatter.name)?.clone()?))
     }
 
-    async fn load(&mut self, name: &str, span: Span, key: &str) -> Option<Component> {
+    async fn load(&mut self, name: &str, span: Span, key: &str, limits: &Limits) -> Option<Component> {
         if let Some(known) = self.loaded.get(name) {
             return known.clone();
         }
@@ -158,9 +159,9 @@ impl Builder<'_> {
         let loaded = match bytes {
             Err(problem) => Err(problem),
             Ok(bytes) => {
-                let (sandbox, owned) = (self.sandbox.clone(), name.to_owned());
+                let (sandbox, owned, most) = (self.sandbox.clone(), name.to_owned(), limits.get(Limit::ComponentSize));
                 // Compiling takes tenths of a second to many.
-                let loading = tokio::task::spawn_blocking(move || sandbox.load(&owned, &bytes)).await;
+                let loading = tokio::task::spawn_blocking(move || sandbox.load_within(&owned, &bytes, most)).await;
                 match loading {
                     Ok(Ok(component)) => Ok(component),
                     Ok(Err(error)) => Err(error.to_string()),

@@ -15,7 +15,7 @@ use bulkhead_ingest::{Proto, SyslogSettings};
 use bulkhead_journal::{Journal, JournalSettings, Observer, RealFs};
 use bulkhead_observe::Metrics;
 use bulkhead_route::{Filter, LaneIndex, Route, Router, RouterError};
-use bulkhead_sandbox::{Compiler, MemoryState, Sandbox, SandboxError, SandboxSettings, StateStore, WorkerSettings};
+use bulkhead_sandbox::{Compiler, MemoryState, Places, Sandbox, SandboxError, SandboxSettings, StateStore, WorkerSettings};
 use bulkhead_store::{Store, StoreError};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::{JoinHandle, JoinSet};
@@ -99,8 +99,15 @@ impl Host {
         let store = Store::open(&config.data_dir).await?;
         let dead_letters = store.dead_letters(config.dead_letters).await?;
 
+        let max_egress = max_egress(config.max_egress);
         let sandbox = Sandbox::new(
-            SandboxSettings { data_dir: Some(config.data_dir.clone()), clock: Arc::clone(&clock), compiler: compiler(&config), ..SandboxSettings::default() },
+            SandboxSettings {
+                data_dir: Some(config.data_dir.clone()),
+                clock: Arc::clone(&clock),
+                compiler: compiler(&config),
+                max_egress,
+                ..SandboxSettings::default()
+            },
             metrics.clone(),
         )?;
         let state: Arc<dyn StateStore> = Arc::new(StoredState(store.connector_state()));
@@ -283,6 +290,18 @@ fn log_notice(notice: &Notice) {
         Notice::DeadLettersRoom { lane } => tracing::info!(%lane, "lane goes on: the dead letter store has room"),
         Notice::Lost { lane, first, last } => tracing::error!(%lane, first, last, "accepted events cannot be read from the journal any more"),
     }
+}
+
+/// What the operator set, or what the limit of open files allows; the log says which.
+fn max_egress(configured: Option<usize>) -> usize {
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let derived = Places::derived(files);
+    let max_egress = configured.unwrap_or(derived);
+    tracing::info!(max_egress, derived, open_files = files, "requests of all connectors at the same time (delivery.max_egress)");
+    if max_egress > derived {
+        tracing::warn!(max_egress, derived, "delivery.max_egress is more than the limit of open files leaves; raise LimitNOFILE (ulimit -n) with it");
+    }
+    max_egress
 }
 
 /// Everything that `serve` would refuse, without listening or touching a journal.

@@ -8,6 +8,7 @@ mod formats;
 mod independent;
 mod intake;
 mod lifecycle;
+mod limits;
 mod observe;
 mod operate;
 mod own_events;

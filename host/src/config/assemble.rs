@@ -37,6 +37,7 @@ pub(super) struct Assembled {
     pub dead_letters: DeadLetterSettings,
     pub journal: JournalSettings,
     pub delivery: DeliverySettings,
+    pub max_egress: Option<usize>,
     pub log: LogSettings,
     pub upload: UploadSettings,
 }
@@ -66,6 +67,7 @@ pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Assembled {
         dead_letters: dead_letters(root.map("dead_letters")),
         journal: journal(root),
         delivery: delivery(root.map("delivery")),
+        max_egress: root.map("delivery").count("max_egress").and_then(|count| usize::try_from(count).ok()),
         log: log(root.map("telemetry").map("log"), faults),
         upload: upload(root.map("upload")),
         instances,
@@ -215,6 +217,7 @@ fn instance(name: &str, span: Span, fields: &Fields, rates: &[FilterSettings], c
         destinations,
         files: fields.named("files").iter().filter_map(directory).collect(),
         limits: fields.limits("limits"),
+        max_calls: fields.count("max_calls").unwrap_or(1),
         concurrency: number(fields, "concurrency").unwrap_or(1),
         ordering: match fields.text("ordering").as_deref() {
             Some("key") => Ordering::Key,

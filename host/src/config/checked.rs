@@ -11,6 +11,7 @@ use bulkhead_sandbox::Limits;
 use serde_json::Value as Json;
 
 use super::fault::Span;
+use super::reader::COUNT_ONLY;
 use super::units;
 
 #[derive(Debug, Clone)]
@@ -191,7 +192,10 @@ impl Checked {
                 Json::Object(shown)
             }
             Item::Raw(raw) => raw.show(),
-            Item::Limits(_, shown) => Json::Object(shown.iter().map(|(name, value)| ((*name).to_owned(), Json::from(value.as_str()))).collect()),
+            Item::Limits(_, shown) => {
+                let show = |name: &str, value: &str| if name == COUNT_ONLY { value.split(", ").collect() } else { Json::from(value) };
+                Json::Object(shown.iter().map(|(name, value)| ((*name).to_owned(), show(name, value))).collect())
+            }
         }
     }
 }

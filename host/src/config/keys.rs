@@ -215,6 +215,7 @@ static INSTANCE: Section = Section {
         key("destinations", Named(&Short { key: "url", map: &DESTINATION }), Default("{}"), "What it may reach, under the names it uses."),
         key("files", Named(&Map(&FILES)), Default("{}"), "Directories it may use, under the names it uses."),
         key("limits", Limits, Default("{}"), "Limits of the sandbox."),
+        key("max_calls", Count { min: 1, max: 100_000_000 }, Default("100000"), "Calls that one guest serves before a fresh one takes its place."),
         key("concurrency", Count { min: 1, max: 1024 }, Default("4"), "Deliveries at the same time."),
         key("ordering", Choice(&["none", "key", "strict"]), Default("none"), "Which events must arrive in order: none, those with the same key, all."),
         key("batch", Map(&BATCH), Default("{}"), "Events per delivery."),
@@ -466,6 +467,12 @@ static DELIVERY: Section = Section {
     name: "delivery",
     keys: &[
         key("max_concurrent", Count { min: 1, max: 10_000 }, Default("100"), "Deliveries at the same time over all instances."),
+        key(
+            "max_egress",
+            Count { min: 1, max: 1_000_000 },
+            Optional,
+            "Requests and connections of all connectors at the same time; half of the open files beyond 256 where absent.",
+        ),
         key("pending_expiry", Duration { min: SECOND, max: DAY }, Default("10m"), "How long a receiver may take to confirm before an event is sent again."),
     ],
 };

@@ -275,6 +275,9 @@ impl<'f> Reader<'f> {
         let mut limits = Limits::default();
         for entry in entries {
             self.at(&entry.key, |reader| {
+                if entry.key == COUNT_ONLY {
+                    return reader.count_only(&entry.value, &mut limits);
+                }
                 let Some(limit) = Limit::named(&entry.key) else {
                     let known: Vec<_> = limits::TABLE.iter().map(|row| row.name).collect();
                     return reader.push(FaultKind::UnknownKey, entry.key_span, "unknown limit", nearest::hint(&entry.key, &known));
@@ -290,8 +293,32 @@ impl<'f> Reader<'f> {
                 }
             });
         }
-        let shown = limits::TABLE.iter().map(|row| (row.name, show_limit(row, limits.get(row.limit)))).collect();
+        let mut shown: Vec<_> = limits::TABLE.iter().map(|row| (row.name, show_limit(row, limits.get(row.limit)))).collect();
+        let counting: Vec<_> = limits.counting().map(|row| row.name).collect();
+        if !counting.is_empty() {
+            shown.push((COUNT_ONLY, counting.join(", ")));
+        }
         Some(Item::Limits(limits, shown))
+    }
+
+    /// Names of limits that are counted and not enforced.
+    fn count_only(&mut self, node: &Node, limits: &mut Limits) {
+        const NAMES: Kind = Kind::List { of: &Kind::Text, min: 0, max: limits::TABLE.len() };
+        let Some(Item::List(names)) = self.value(node, &NAMES).map(|value| value.item) else { return };
+        for name in names {
+            let text = name.as_text().unwrap_or_default();
+            match Limit::named(text) {
+                Some(limit) => {
+                    if let Err(error) = limits.count_only(limit) {
+                        self.push(FaultKind::WrongType, name.span, error.to_string(), "");
+                    }
+                }
+                None => {
+                    let known = limits::countable();
+                    self.push(FaultKind::UnknownKey, name.span, "unknown limit", nearest::hint(text, &known));
+                }
+            }
+        }
     }
 
     fn at<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> T) -> T {
@@ -319,6 +346,9 @@ impl<'f> Reader<'f> {
         self.faults.push(kind, span, self.path.clone(), message, (!hint.is_empty()).then_some(hint));
     }
 }
+
+/// The key below `limits` that is none of the table.
+pub(super) const COUNT_ONLY: &str = "count_only";
 
 const NAME_RULE: &str = "a name has 1 to 64 letters, digits, `.`, `_`, `-` and begins with a letter or digit";
 

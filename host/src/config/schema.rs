@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use bulkhead_sandbox::limits;
 
 use super::keys::{CONDITION, Key, Kind, Need, ROOT, Section};
-use super::reader::expected;
+use super::reader::{COUNT_ONLY, expected};
 
 /// The schema of `bulkhead.yaml`.
 pub fn schema() -> Json {
@@ -99,8 +99,23 @@ fn value(kind: &'static Kind, defs: &mut Map<String, Json>) -> Json {
         }
         Kind::Raw => json!({"type": "object"}),
         Kind::Limits => {
-            let rows = limits::TABLE.iter().map(|row| (row.name.to_owned(), json!({"type": ["string", "integer"], "description": row.meaning})));
-            json!({"type": "object", "additionalProperties": false, "properties": Map::from_iter(rows)})
+            let mut rows = Map::from_iter(limits::TABLE.iter().map(|row| (row.name.to_owned(), limit(row))));
+            let items = json!({"enum": limits::countable()});
+            let doc = "Limits that are counted and, below their ceiling, not enforced.";
+            rows.insert(COUNT_ONLY.to_owned(), json!({"type": "array", "items": items, "uniqueItems": true, "description": doc}));
+            json!({"type": "object", "additionalProperties": false, "properties": rows})
+        }
+    }
+}
+
+/// A limit with its default and its ceiling, which only words can give for values with units.
+fn limit(row: &limits::Row) -> Json {
+    let (default, ceiling) = (limits::page::configured(row.unit, row.default), limits::page::configured(row.unit, row.ceiling));
+    match row.count_only {
+        limits::CountOnly::Fixed => json!({"const": default, "description": format!("{} Fixed.", row.meaning)}),
+        _ => {
+            let description = format!("{} At most {ceiling}.", row.meaning);
+            json!({"type": ["string", "integer"], "description": description, "default": default, "x-ceiling": ceiling})
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct Instance {
     pub destinations: Vec<Destination>,
     pub files: Vec<FilesGrant>,
     pub limits: Limits,
+    /// Calls that a guest serves before it is replaced.
+    pub max_calls: u64,
     pub concurrency: u32,
     pub ordering: Ordering,
     pub batch: BatchSettings,

@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::batch::{Delivery, EventBatch, Failure, Formatted, Outcome, RecordBatch, RecordFormat};
 use crate::projection::Projection;
@@ -77,6 +78,11 @@ pub trait Connector: Send {
     fn settle<'a>(&'a mut self, tokens: &'a [String]) -> BoxFuture<'a, Result<Vec<Outcome>, DeliverError>>;
     /// Whether the receiver can be reached and lets us in; words for people.
     fn check(&mut self) -> BoxFuture<'_, Result<String, DeliverError>>;
+    /// Heartbeats and idle connections, between deliveries; how long until it wants to be called again,
+    /// if at all.
+    fn maintain(&mut self) -> BoxFuture<'_, Result<Option<Duration>, DeliverError>>;
+    /// The last call before it goes, bounded by a short deadline of its own. A fault changes nothing.
+    fn close(&mut self) -> BoxFuture<'_, Result<(), GuestFault>>;
 }
 
 /// Opens fresh formatters of one configuration; cheap enough to call after every fault.

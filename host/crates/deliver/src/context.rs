@@ -44,6 +44,14 @@ impl Context {
         self.parts.clock.monotonic()
     }
 
+    /// Waits until then; for ever where it is none. Cancel safe.
+    pub async fn at(&self, time: Option<Duration>) {
+        match time {
+            Some(time) => tokio::time::sleep(time.saturating_sub(self.now())).await,
+            None => std::future::pending().await,
+        }
+    }
+
     pub fn unix_ms(&self) -> i64 {
         i64::try_from(self.parts.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX)
     }

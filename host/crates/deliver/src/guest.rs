@@ -1,6 +1,7 @@
 //! A place for one connector: opened when it is needed, replaced when it broke or has served long enough.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bulkhead_core::{Connector, DeliverError, Delivery, EventBatch, GuestFault, OpenError, Outcome, RecordBatch, RecordFormat};
 
@@ -31,13 +32,36 @@ impl ConnectorSlot {
     /// The connector for the next call. Cancel safe: one half opened is dropped.
     pub async fn ready(&mut self, format: &RecordFormat) -> Result<&mut dyn Connector, OpenError> {
         if self.calls >= self.instance.settings.max_calls.max(1) {
-            self.guest = None;
+            self.close().await;
         }
         if self.guest.is_none() {
             self.guest = Some(self.instance.settings.source.open(format).await?);
             self.calls = 0;
         }
         Ok(self.guest.as_mut().expect("opened above").as_mut())
+    }
+
+    /// Whether there is a guest that can be called without opening one.
+    pub fn is_open(&self) -> bool {
+        self.guest.is_some()
+    }
+
+    /// Lets the guest see to its connections. `None` where there is none. A fault costs the guest.
+    pub async fn maintain(&mut self) -> Option<Result<Option<Duration>, DeliverError>> {
+        let mut guest = self.guest.take()?;
+        let result = guest.maintain().await;
+        if !matches!(result, Err(DeliverError::Fault(_))) {
+            self.guest = Some(guest);
+        }
+        Some(result)
+    }
+
+    /// Takes leave of the guest. Its last call has a short deadline; a fault in it changes nothing.
+    pub async fn close(&mut self) {
+        let Some(mut guest) = self.guest.take() else { return };
+        if let Err(fault) = guest.close().await {
+            tracing::debug!(instance = %self.instance.name(), %fault, "closing a connector");
+        }
     }
 
     /// Whether the guest of the last call was a fresh one.

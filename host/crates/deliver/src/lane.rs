@@ -75,6 +75,13 @@ impl Lane {
             };
             driver.flush();
             driver.show();
+            if matches!(ended, Ended::Done) {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => {}
+                    () = driver.retire() => {}
+                }
+            }
             drop(driver);
             match ended {
                 Ended::Done => return,
@@ -344,6 +351,13 @@ impl<'a> Driver<'a> {
         let idle = self.feed.len() == 0 && self.returned.is_empty() && self.burying.is_empty() && self.doomed.is_empty();
         let read_all = self.feed.position() > self.context.parts.journal.head() || self.feed.delayed_until().is_some() || self.read_again_at.is_some();
         self.jobs_in_flight == 0 && self.waiting.is_none() && self.slot.is_none() && (self.blocked || (idle && read_all))
+    }
+
+    /// Lets the workers' connectors take leave; each has a short deadline for that. Cancel safe: cancelled,
+    /// the workers end with the driver.
+    async fn retire(&mut self) {
+        self.workers.clear();
+        while self.tasks.join_next().await.is_some() {}
     }
 
     fn worker(&mut self) -> Option<usize> {

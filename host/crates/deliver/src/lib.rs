@@ -30,6 +30,7 @@ mod schedule;
 mod settings;
 mod slots;
 mod status;
+mod upkeep;
 mod worker;
 mod worklist;
 

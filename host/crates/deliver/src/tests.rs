@@ -5,3 +5,4 @@ mod flow;
 mod order;
 mod rig;
 mod survive;
+mod upkeep;

@@ -22,6 +22,7 @@ use crate::pending::Unconfirmed;
 use crate::schedule::Tries;
 use crate::slots::Slot;
 use crate::status::LaneShared;
+use crate::upkeep::Upkeep;
 use crate::worklist::{AfterFault, Worklist};
 
 /// What a worker is asked to do.
@@ -60,6 +61,7 @@ pub(crate) struct Worker {
     formatted: BatchBuilder,
     seen: BatchBuilder,
     work: Worklist,
+    upkeep: Upkeep,
 }
 
 /// What became of one call.
@@ -97,12 +99,37 @@ impl Worker {
     pub fn new(context: Arc<Context>, instance: Arc<Instance>, lane: Arc<LaneShared>, formatter: Arc<dyn FormatterSource>) -> Self {
         let formatter = FormatterSlot::new(formatter, instance.settings.max_calls);
         let connector = ConnectorSlot::new(Arc::clone(&instance));
-        Self { context, instance, lane, formatter, connector, formatted: BatchBuilder::default(), seen: BatchBuilder::default(), work: Worklist::default() }
+        Self {
+            context,
+            instance,
+            lane,
+            formatter,
+            connector,
+            formatted: BatchBuilder::default(),
+            seen: BatchBuilder::default(),
+            work: Worklist::default(),
+            upkeep: Upkeep::default(),
+        }
     }
 
-    /// Works until its lane lets it go. Dropped in the middle, its events are unsettled and come again.
+    /// Works until its lane lets it go; then its connector takes leave. Dropped in the middle, its events
+    /// are unsettled and come again.
     pub async fn run(mut self, worker: usize, mut work: mpsc::Receiver<(Work, Slot)>, done: mpsc::Sender<Done>) {
-        while let Some((work, slot)) = work.recv().await {
+        loop {
+            let due = self.upkeep.due().filter(|_| self.connector.is_open());
+            // Both are cancel safe. Upkeep that is due goes first: a busy worker has connections, too.
+            let next = tokio::select! {
+                biased;
+                () = self.context.at(due) => None,
+                next = work.recv() => match next {
+                    Some(next) => Some(next),
+                    None => break,
+                },
+            };
+            let Some((work, slot)) = next else {
+                self.maintain().await;
+                continue;
+            };
             let report = match work {
                 Work::Deliver(job, pass) => self.deliver(job, pass, slot).await,
                 Work::Bury(job, letters) => {
@@ -112,10 +139,25 @@ impl Worker {
                 }
                 Work::Confirm(entries, pass) => self.confirm(entries, pass).await,
             };
+            self.upkeep.served(self.context.now());
             if done.send(Done { worker, report }).await.is_err() {
-                return;
+                break;
             }
         }
+        self.connector.close().await;
+    }
+
+    async fn maintain(&mut self) {
+        let answer = self.connector.maintain().await;
+        if let Some(Err(error)) = &answer
+            && !matches!(error, DeliverError::Failure(Failure::Unsupported))
+        {
+            if matches!(error, DeliverError::Fault(_)) {
+                self.lane.fail(self.context.unix_ms(), "guest-fault", &format!("connector: maintain: {error}"));
+            }
+            tracing::debug!(lane = %self.lane.id, %error, "maintain");
+        }
+        self.upkeep.answered(answer.as_ref(), self.context.now());
     }
 
     async fn deliver(&mut self, job: Job, pass: Pass, slot: Slot) -> Report {

@@ -62,6 +62,8 @@ families! {
     guest_seconds: histogram, "bulkhead_guest_call_seconds", ["instance", "component"], "Time of a call into a guest, host functions included.";
     guest_memory: gauge, "bulkhead_guest_memory_bytes", ["instance", "component"], "Linear memory of the guest that called last.";
     guest_faults: counter, "bulkhead_guest_faults_total", ["instance", "component", "fault"], "Guests that trapped, ran into a limit or broke the contract.";
+    guest_limit_reached: counter, "bulkhead_guest_limit_reached_total", ["instance", "component", "limit"], "Times that a guest ran into a limit, by limit.";
+    guest_limit_would_refuse: counter, "bulkhead_guest_limit_would_refuse_total", ["instance", "component", "limit"], "Times that a limit in count_only would have refused.";
     guest_log_cut: counter, "bulkhead_guest_log_cut_total", ["instance", "component"], "Log lines of guests that were cut or held back.";
     egress: counter, "bulkhead_egress_requests_total", ["instance", "destination", "result"], "HTTP requests of guests: status class, or why none was sent.";
 }
@@ -243,6 +245,24 @@ pub struct GuestCosts {
 impl GuestMetrics {
     pub fn call(&self, call: &str) -> IntCounter {
         self.families.guest_calls.with_label_values(&[&*self.labels[0], &*self.labels[1], call])
+    }
+
+    pub fn instance(&self) -> &str {
+        &self.labels[0]
+    }
+
+    pub fn component(&self) -> &str {
+        &self.labels[1]
+    }
+
+    /// `limit` is a name from the table of limits.
+    pub fn limit_reached(&self, limit: &str) -> IntCounter {
+        self.families.guest_limit_reached.with_label_values(&[&*self.labels[0], &*self.labels[1], limit])
+    }
+
+    /// `limit` is a name from the table of limits.
+    pub fn limit_would_refuse(&self, limit: &str) -> IntCounter {
+        self.families.guest_limit_would_refuse.with_label_values(&[&*self.labels[0], &*self.labels[1], limit])
     }
 
     /// `fault` is `trap`, `contract`, or the limit's name.

@@ -6,7 +6,7 @@ use crate::egress::client::Egress;
 use crate::host::files::Files;
 use crate::host::metrics::GuestSeries;
 use crate::host::state::State;
-use crate::limits::Limits;
+use crate::limits::{Limits, Watch};
 
 /// The granted things themselves. Whether an interface is linked at all is decided in the linker.
 pub struct Capabilities {
@@ -16,4 +16,5 @@ pub struct Capabilities {
     pub state: Option<Arc<State>>,
     pub series: GuestSeries,
     pub limits: Arc<Limits>,
+    pub watch: Arc<Watch>,
 }

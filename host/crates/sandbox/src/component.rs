@@ -9,7 +9,7 @@ use wasmtime::component::InstancePre;
 use crate::bindings::{delivering, formatting};
 use crate::compile::Stopped;
 use crate::inspect::{InspectError, Inspection};
-use crate::limits::{Limit, Limits};
+use crate::limits::{Limit, Watch};
 use crate::linker::GrantSet;
 use crate::manifest::Kind;
 use crate::store::Guest;
@@ -85,21 +85,28 @@ impl Component {
     }
 
     /// What it needs at the very start, against the limits: said before anything is allocated.
-    pub(crate) fn check_limits(&self, limits: &Limits) -> Result<(), String> {
+    pub(crate) fn check_limits(&self, watch: &Watch) -> Result<(), String> {
+        let limits = watch.limits();
+        let over = |limit: Limit, asked: u64| {
+            watch.reached(limit);
+            Err(format!("component `{}`: {}", self.0.name, limits.refusal(limit, asked)))
+        };
+        if self.0.inspection.size > limits.enforced(Limit::ComponentSize) {
+            return over(Limit::ComponentSize, self.0.inspection.size);
+        }
         let Some(needs) = self.0.compiled.resources_required() else { return Ok(()) };
-        let over = |limit: Limit, asked: u64| Err(format!("component `{}`: {}", self.0.name, limits.refusal(limit, asked)));
         let memory = needs.max_initial_memory_size.unwrap_or(0).saturating_mul(65_536);
-        if memory > limits.get(Limit::Memory) {
+        if memory > limits.enforced(Limit::Memory) {
             return over(Limit::Memory, memory);
         }
-        if u64::from(needs.num_memories) > limits.get(Limit::Memories) {
+        if u64::from(needs.num_memories) > limits.enforced(Limit::Memories) {
             return over(Limit::Memories, needs.num_memories.into());
         }
-        if u64::from(needs.num_tables) > limits.get(Limit::Tables) {
+        if u64::from(needs.num_tables) > limits.enforced(Limit::Tables) {
             return over(Limit::Tables, needs.num_tables.into());
         }
         let elements = needs.max_initial_table_size.unwrap_or(0);
-        if elements > limits.get(Limit::TableElements) {
+        if elements > limits.enforced(Limit::TableElements) {
             return over(Limit::TableElements, elements);
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Connectors: a store for each, opened under grants, dead after the first fault.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bulkhead_core::{
     BatchLimits, BoxFuture, Connector, ConnectorSource, DeliverError, Delivery, EventBatch, GuestFault, OpenError, Outcome, Projection, RecordBatch,
@@ -12,6 +13,7 @@ use crate::bindings::{delivering, types};
 use crate::component::Linked;
 use crate::convert::{self, MAX_ID};
 use crate::egress::redact::Redactor;
+use crate::limits::Limit;
 use crate::store::{Calls, Factory, Guest};
 
 /// Opens connectors of one instance.
@@ -28,7 +30,7 @@ pub(crate) struct Shared {
 }
 
 /// Calls that are counted.
-pub(crate) const CALLS: &[&str] = &["instantiate", "configure", "deliver", "settle", "check", "close"];
+pub(crate) const CALLS: &[&str] = &["instantiate", "configure", "deliver", "settle", "check", "maintain", "close"];
 
 impl ConnectorSource for Source {
     /// Not cancel safe in itself, but nothing is lost: a dropped one was never used.
@@ -124,6 +126,27 @@ impl Instance {
         }
     }
 
+    async fn call_maintain(&mut self) -> Result<Option<Duration>, DeliverError> {
+        self.start()?;
+        let shared = Arc::clone(&self.shared);
+        let begun = shared.factory.begin_within(&mut self.store, Limit::MaintainDeadline)?;
+        let result = begun.run(self.exports.call_maintain(&mut self.store)).await;
+        let result = shared.factory.end(&mut self.store, &begun, &shared.calls, "maintain", result);
+        match self.done(result)? {
+            Ok(again) => Ok(again.map(|millis| Duration::from_millis(millis.into()))),
+            Err(failure) => Err(convert::failure(failure, &shared.redactor).into()),
+        }
+    }
+
+    async fn call_close(&mut self) -> Result<(), GuestFault> {
+        self.start()?;
+        let shared = Arc::clone(&self.shared);
+        let begun = shared.factory.begin_within(&mut self.store, Limit::CloseDeadline)?;
+        let result = begun.run(self.exports.call_close(&mut self.store)).await;
+        // It stays marked as busy: nothing may be called after this.
+        shared.factory.end(&mut self.store, &begun, &shared.calls, "close", result)
+    }
+
     /// A guest that broke the contract is dead, too.
     fn checked<T>(&mut self, result: Result<T, GuestFault>) -> Result<T, GuestFault> {
         if result.is_err() {
@@ -153,6 +176,14 @@ impl Connector for Instance {
 
     fn check(&mut self) -> BoxFuture<'_, Result<String, DeliverError>> {
         Box::pin(self.call_check())
+    }
+
+    fn maintain(&mut self) -> BoxFuture<'_, Result<Option<Duration>, DeliverError>> {
+        Box::pin(self.call_maintain())
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, Result<(), GuestFault>> {
+        Box::pin(self.call_close())
     }
 }
 

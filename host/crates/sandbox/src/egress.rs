@@ -12,10 +12,12 @@ pub mod client;
 pub mod destination;
 mod headers;
 pub mod path;
+pub mod places;
 pub mod redact;
 mod refusal;
 mod resolve;
 pub mod retry_after;
+pub mod window;
 
 pub use destination::{Destination, DestinationError, DestinationSettings, HostRule};
 pub use headers::host_owned;
@@ -62,8 +64,8 @@ pub fn decide<'a>(destinations: &'a BTreeMap<String, Destination>, asked: &Asked
     let target = destination.target(asked.path)?;
     let taken = destination.credential().map(|credential| credential.header_names()).unwrap_or_default();
     let headers = headers::build(asked.headers, asked.gzip, &taken, limits)?;
-    if asked.body_bytes > limits.get(Limit::HttpRequest) {
-        return Err(Refusal::limit(6, limits.refusal(Limit::HttpRequest, asked.body_bytes)));
+    if asked.body_bytes > limits.enforced(Limit::HttpRequest) {
+        return Err(Refusal::over(6, limits, Limit::HttpRequest, asked.body_bytes));
     }
     Ok(Allowed { destination, method, target, headers })
 }

@@ -42,6 +42,16 @@ pub fn of(error: &wasmtime::Error, guest: Option<&Guest>, limits: &Limits) -> Gu
     }
 }
 
+/// The limit behind a fault, for the metrics. The engine's fixed stack is a trap to people: no key
+/// raises it.
+pub fn limit(error: &wasmtime::Error, fault: &GuestFault) -> Option<Limit> {
+    match fault {
+        GuestFault::Limit { limit, .. } => Limit::named(limit),
+        _ if matches!(error.downcast_ref::<Trap>(), Some(Trap::StackOverflow)) => Some(Limit::Stack),
+        _ => None,
+    }
+}
+
 /// The label in metrics.
 pub fn label(fault: &GuestFault) -> &'static str {
     match fault {

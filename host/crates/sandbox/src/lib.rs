@@ -31,6 +31,7 @@ mod store;
 pub use compile::{CompileLimits, Compiler, Stopped, WorkerSettings, work as compile_worker};
 pub use component::{Component, LoadError};
 pub use credentials::{CommandSettings, Credential, CredentialError, Custom, Digits, Scheme, Signs, Value};
+pub use egress::places::Places;
 pub use egress::{Destination, DestinationError, DestinationSettings};
 pub use host::files::{FileAccess, FilesError, FilesGrant};
 pub use host::log::{Level, LogSink, TracingSink};

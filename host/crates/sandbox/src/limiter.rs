@@ -19,6 +19,10 @@ pub struct Limiter {
     max_memories: usize,
     max_tables: usize,
     max_instances: usize,
+    /// Values of limits that are only counted; beyond them is noted.
+    value_memory: usize,
+    value_elements: usize,
+    over: [Option<(Limit, u64)>; 2],
     last: Option<Growth>,
     refused: Option<Limit>,
 }
@@ -39,6 +43,9 @@ impl Limiter {
             max_memories: limits.size(Limit::Memories),
             max_tables: limits.size(Limit::Tables),
             max_instances: limits.size(Limit::Instances),
+            value_memory: usize::try_from(limits.get(Limit::Memory)).unwrap_or(usize::MAX),
+            value_elements: usize::try_from(limits.get(Limit::TableElements)).unwrap_or(usize::MAX),
+            over: [None; 2],
             last: None,
             refused: None,
         }
@@ -54,8 +61,14 @@ impl Limiter {
         self.refused
     }
 
+    /// How far a growth since [`Self::forget`] went beyond limits that are only counted.
+    pub fn over(&self) -> impl Iterator<Item = (Limit, u64)> {
+        self.over.into_iter().flatten()
+    }
+
     pub fn forget(&mut self) {
         self.refused = None;
+        self.over = [None; 2];
     }
 
     fn grow(&mut self, growth: Growth) -> bool {
@@ -74,6 +87,12 @@ impl Limiter {
         match growth {
             Growth::Memory(bytes) => self.memory += bytes,
             Growth::Table(elements) => self.elements += elements,
+        }
+        if self.bytes() > self.value_memory {
+            self.over[0] = Some((Limit::Memory, self.bytes() as u64));
+        }
+        if self.elements > self.value_elements {
+            self.over[1] = Some((Limit::TableElements, self.elements as u64));
         }
         self.last = Some(growth);
         true
@@ -145,5 +164,20 @@ mod tests {
         limiter.memory_grow_failed(wasmtime::Error::msg("mmap")).expect("answers");
         assert_eq!(limiter.bytes(), 960, "the failed growth is taken back");
         assert!(!grows(&mut limiter, 0, usize::MAX));
+    }
+
+    #[test]
+    fn counted_limits_let_growth_pass_and_note_it() {
+        let mut limits = Limits::default();
+        limits.set(Limit::Memory, 1_000).expect("within");
+        limits.count_only(Limit::Memory).expect("can be");
+        let mut limiter = Limiter::new(&limits);
+        assert!(limiter.memory_growing(0, 1_000, None).expect("answers"));
+        assert_eq!(limiter.over().count(), 0);
+        assert!(limiter.memory_growing(1_000, 5_000, None).expect("answers"));
+        assert_eq!((limiter.over().collect::<Vec<_>>(), limiter.refused()), (vec![(Limit::Memory, 5_000)], None));
+        limiter.forget();
+        assert!(!limiter.memory_growing(5_000, (512 << 20) + 1, None).expect("answers"), "the ceiling holds");
+        assert_eq!(limiter.refused(), Some(Limit::Memory));
     }
 }

@@ -14,6 +14,7 @@ use crate::capabilities::Capabilities;
 use crate::compile::Compiler;
 use crate::component::{Component, Linked, LoadError};
 use crate::egress::client::Egress;
+use crate::egress::places::Places;
 use crate::egress::redact::Redactor;
 use crate::egress::{Destination, Resolve, SystemResolver};
 use crate::engine::{EngineError, Ticking};
@@ -22,7 +23,7 @@ use crate::host::log::{InstanceLog, LogSink, TracingSink};
 use crate::host::metrics::{GuestCollector, GuestSeries};
 use crate::host::state::{State, StateScope, StateStore};
 use crate::inspect::Inspection;
-use crate::limits::{Limit, Limits};
+use crate::limits::{Limit, Limits, Watch};
 use crate::linker::{GrantSet, Linkers, remedy};
 use crate::manifest::Kind;
 use crate::store::{Calls, Factory};
@@ -40,6 +41,8 @@ pub struct SandboxSettings {
     pub resolver: Arc<dyn Resolve>,
     pub log: Arc<dyn LogSink>,
     pub clock: Arc<dyn Clock>,
+    /// Requests and connections of all guests at the same time.
+    pub max_egress: usize,
 }
 
 impl Default for SandboxSettings {
@@ -51,6 +54,7 @@ impl Default for SandboxSettings {
             resolver: Arc::new(SystemResolver),
             log: Arc::new(TracingSink),
             clock: Arc::new(SystemClock::default()),
+            max_egress: Places::default().count(),
         }
     }
 }
@@ -123,6 +127,7 @@ struct Inner {
     settings: SandboxSettings,
     metrics: Metrics,
     series: GuestSeries,
+    places: Places,
 }
 
 impl fmt::Debug for Sandbox {
@@ -140,13 +145,26 @@ impl Sandbox {
         };
         let series = GuestSeries::default();
         metrics.registry().register(Box::new(GuestCollector::new(series.clone())?))?;
-        Ok(Self(Arc::new(Inner { ticking: Ticking::start(settings.compiler.is_here())?, linkers: Linkers::default(), cache, settings, metrics, series })))
+        Ok(Self(Arc::new(Inner {
+            ticking: Ticking::start(settings.compiler.is_here())?,
+            linkers: Linkers::default(),
+            cache,
+            places: Places::new(settings.max_egress),
+            settings,
+            metrics,
+            series,
+        })))
     }
 
     /// Checks and compiles a component, or takes it from the cache. Blocks for as long as compiling
     /// takes (tenths of a second to many seconds): call it where that is allowed.
     pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Component, LoadError> {
-        let inspection = Inspection::read(bytes, self.0.settings.component_size).map_err(|source| LoadError::Inspect { name: name.into(), source })?;
+        self.load_within(name, bytes, self.0.settings.component_size)
+    }
+
+    /// As [`Self::load`], with a limit of its own for the size in bytes.
+    pub fn load_within(&self, name: &str, bytes: &[u8], limit: u64) -> Result<Component, LoadError> {
+        let inspection = Inspection::read(bytes, limit).map_err(|source| LoadError::Inspect { name: name.into(), source })?;
         for contradiction in &inspection.contradictions {
             tracing::warn!(component = name, contradiction, "the manifest contradicts the component; the component counts");
         }
@@ -166,12 +184,12 @@ impl Sandbox {
         let ConnectorGrants { tenant, instance, destinations, files, state, limits } = grants;
         let set = GrantSet { connector: true, http: !destinations.is_empty(), files: !files.is_empty(), state: state.is_some() };
         check_config(&config, &instance)?;
-        component.check_limits(&limits).map_err(SetupError::Limits)?;
+        let watch = self.watch(component, &instance, limits);
+        component.check_limits(&watch).map_err(SetupError::Limits)?;
         let linked = self.link(component, Kind::Connector, &instance, set)?;
-        let limits = Arc::new(limits);
+        let limits = Arc::clone(watch.limits());
         let credentials = destinations.iter().filter_map(Destination::credential);
         let redactor = Arc::new(credentials.fold(Redactor::default(), |redactor, credential| credential.guard(redactor)));
-        let clock = Arc::clone(&self.0.settings.clock);
         let shared_instance: Arc<str> = instance.as_str().into();
         let destinations: BTreeMap<String, Destination> = destinations.into_iter().map(|destination| (destination.name().to_owned(), destination)).collect();
         let egress = Egress::new(
@@ -179,9 +197,9 @@ impl Sandbox {
             destinations,
             Arc::clone(&self.0.settings.resolver),
             Arc::clone(&redactor),
-            Arc::clone(&limits),
+            Arc::clone(&watch),
+            self.0.places.clone(),
             self.0.metrics.clone(),
-            Arc::clone(&clock),
         );
         let capabilities = Capabilities {
             instance: Arc::clone(&shared_instance),
@@ -189,9 +207,10 @@ impl Sandbox {
             files: Files::open(&files)?,
             state: state.map(|store| Arc::new(State { store, scope: StateScope { tenant, instance: shared_instance } })),
             series: self.0.series.clone(),
-            limits: Arc::clone(&limits),
+            limits,
+            watch: Arc::clone(&watch),
         };
-        let shared = self.shared(component, &instance, config, redactor, limits, linked, Some(Arc::new(capabilities)), connector::CALLS);
+        let shared = self.shared(component, &instance, config, redactor, watch, linked, Some(Arc::new(capabilities)), connector::CALLS);
         Ok(Arc::new(connector::Source { shared }))
     }
 
@@ -199,10 +218,16 @@ impl Sandbox {
     pub fn formatter(&self, component: &Component, config: String, grants: FormatterGrants) -> Result<Arc<dyn FormatterSource>, SetupError> {
         let FormatterGrants { instance, limits } = grants;
         check_config(&config, &instance)?;
-        component.check_limits(&limits).map_err(SetupError::Limits)?;
+        let watch = self.watch(component, &instance, limits);
+        component.check_limits(&watch).map_err(SetupError::Limits)?;
         let linked = self.link(component, Kind::Formatter, &instance, GrantSet::default())?;
-        let shared = self.shared(component, &instance, config, Arc::default(), Arc::new(limits), linked, None, formatter::CALLS);
+        let shared = self.shared(component, &instance, config, Arc::default(), watch, linked, None, formatter::CALLS);
         Ok(Arc::new(formatter::Source { shared }))
+    }
+
+    fn watch(&self, component: &Component, instance: &str, limits: Limits) -> Arc<Watch> {
+        let metrics = self.0.metrics.guest(instance, component.name());
+        Arc::new(Watch::new(Arc::new(limits), metrics, Arc::clone(&self.0.settings.clock)))
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one struct, joined in one place for both kinds")]
@@ -212,7 +237,7 @@ impl Sandbox {
         instance: &str,
         config: String,
         redactor: Arc<Redactor>,
-        limits: Arc<Limits>,
+        watch: Arc<Watch>,
         linked: Arc<Linked>,
         capabilities: Option<Arc<Capabilities>>,
         calls: &[&'static str],
@@ -221,9 +246,9 @@ impl Sandbox {
         let metrics = inner.metrics.guest(instance, component.name());
         let clock = Arc::clone(&inner.settings.clock);
         let (sink, cut) = (Arc::clone(&inner.settings.log), metrics.log_cut.clone());
-        let log = Arc::new(InstanceLog::new(instance, component.name(), sink, Arc::clone(&redactor), Arc::clone(&clock), cut, &limits));
+        let log = Arc::new(InstanceLog::new(instance, component.name(), sink, Arc::clone(&redactor), Arc::clone(&clock), cut, Arc::clone(&watch)));
         let calls = Calls::new(&metrics, calls);
-        let factory = Factory { ticking: inner.ticking.clone(), limits, log, metrics, capabilities, clock };
+        let factory = Factory { ticking: inner.ticking.clone(), limits: Arc::clone(watch.limits()), watch, log, metrics, capabilities, clock };
         Arc::new(connector::Shared { factory, linked, calls, config, redactor })
     }
 

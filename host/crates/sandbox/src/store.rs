@@ -22,7 +22,7 @@ use crate::fault::{self, Reached};
 use crate::host::log::{GuestLog, InstanceLog, Level};
 use crate::host::stdio::Stdio;
 use crate::limiter::Limiter;
-use crate::limits::{Limit, Limits};
+use crate::limits::{Limit, Limits, Watch};
 
 /// What a store holds beside the guest.
 pub struct Guest {
@@ -70,6 +70,9 @@ pub struct Meter {
     budget: u64,
     entered: u64,
     waited: u64,
+    /// Host functions called in this call, and how many may be.
+    calls: u64,
+    most_calls: u64,
 }
 
 impl Meter {
@@ -82,9 +85,12 @@ impl Meter {
         self.waited += self.ticker.now().saturating_sub(since);
     }
 
-    fn enter_host(&mut self) {
+    /// False where the guest has called the host too often.
+    fn enter_host(&mut self) -> bool {
         self.entered = self.ticker.now();
         self.waited = 0;
+        self.calls += 1;
+        self.calls <= self.most_calls
     }
 
     /// True where the epoch deadline is to be set anew, because the ticks that passed were waits.
@@ -139,6 +145,7 @@ impl HostMonotonicClock for Monotonic {
 pub struct Factory {
     pub ticking: Ticking,
     pub limits: Arc<Limits>,
+    pub watch: Arc<Watch>,
     pub log: Arc<InstanceLog>,
     pub metrics: GuestMetrics,
     pub capabilities: Option<Arc<Capabilities>>,
@@ -181,12 +188,20 @@ impl Factory {
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(self.limits.size(Limit::Handles));
-        let budget = self.limits.get(Limit::Cpu).div_ceil(u64::try_from(TICK.as_millis()).unwrap_or(1)).max(1);
+        let budget = self.limits.enforced(Limit::Cpu).div_ceil(u64::try_from(TICK.as_millis()).unwrap_or(1)).max(1);
         let guest = Guest {
             wasi,
             table,
             limiter: Limiter::new(&self.limits),
-            meter: Meter { ticker: Arc::clone(self.ticking.ticker()), used: 0, budget, entered: 0, waited: 0 },
+            meter: Meter {
+                ticker: Arc::clone(self.ticking.ticker()),
+                used: 0,
+                budget,
+                entered: 0,
+                waited: 0,
+                calls: 0,
+                most_calls: self.limits.enforced(Limit::HostCalls),
+            },
             log,
             capabilities: self.capabilities.clone(),
             deadline: Instant::now(),
@@ -203,7 +218,9 @@ impl Factory {
                 CallHook::CallingHost => {
                     let guest = store.data_mut();
                     guest.bill.leave_guest();
-                    guest.meter.enter_host();
+                    if !guest.meter.enter_host() {
+                        return Err(Reached(Limit::HostCalls).into());
+                    }
                 }
                 CallHook::ReturningFromHost => {
                     if store.data_mut().meter.leave_host() {
@@ -228,21 +245,27 @@ impl Factory {
 
     /// Arms all limits for one call. Until [`Self::end`] the store counts as running.
     pub fn begin(&self, store: &mut Store<Guest>) -> Result<Begun, GuestFault> {
-        store.set_fuel(self.limits.get(Limit::Fuel)).map_err(|error| fault::of(&error, None, &self.limits))?;
+        self.begin_within(store, Limit::Deadline)
+    }
+
+    /// As [`Self::begin`], with the wall time of another limit.
+    pub fn begin_within(&self, store: &mut Store<Guest>, limit: Limit) -> Result<Begun, GuestFault> {
+        store.set_fuel(self.limits.enforced(Limit::Fuel)).map_err(|error| fault::of(&error, None, &self.limits))?;
         store.set_epoch_deadline(1);
-        let deadline = Instant::now() + self.limits.time(Limit::Deadline);
+        let deadline = Instant::now() + self.limits.time(limit);
         let connector = self.capabilities.is_some();
         let guest = store.data_mut();
         guest.held.book(guest.limiter.bytes());
         guest.deadline = deadline;
         guest.meter.used = 0;
+        guest.meter.calls = 0;
         guest.limiter.forget();
         guest.log.begin();
         if connector {
             guest.times.wall.store(self.clock.unix_nanos(), Ordering::Relaxed);
             guest.times.monotonic.store(u64::try_from(self.clock.monotonic().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
-        Ok(Begun { deadline, bill: Arc::clone(&store.data().bill), started: self.clock.monotonic(), _running: self.ticking.ticker().run() })
+        Ok(Begun { deadline, limit, bill: Arc::clone(&store.data().bill), started: self.clock.monotonic(), _running: self.ticking.ticker().run() })
     }
 
     /// Books what the call used and turns its end into a result.
@@ -254,30 +277,53 @@ impl Factory {
         call: &'static str,
         result: Result<wasmtime::Result<T>, Elapsed>,
     ) -> Result<T, GuestFault> {
-        let fuel = self.limits.get(Limit::Fuel).saturating_sub(store.get_fuel().unwrap_or(0));
+        let fuel = self.limits.enforced(Limit::Fuel).saturating_sub(store.get_fuel().unwrap_or(0));
         let guest = store.data_mut();
         guest.log.end();
         guest.held.book(guest.limiter.bytes());
         book(&guest.bill.take(), guest.held.costs());
+        let elapsed = self.clock.monotonic().saturating_sub(begun.started);
         calls.metrics.fuel.inc_by(fuel);
-        calls.metrics.seconds.observe(self.clock.monotonic().saturating_sub(begun.started).as_secs_f64());
+        calls.metrics.seconds.observe(elapsed.as_secs_f64());
+        self.watch.note(Limit::Fuel, fuel);
+        self.watch.note(Limit::Cpu, guest.meter.used.saturating_mul(millis(TICK)));
+        self.watch.note(begun.limit, millis(elapsed));
+        self.watch.note(Limit::HostCalls, guest.meter.calls);
+        for (limit, amount) in guest.limiter.over() {
+            self.watch.note(limit, amount);
+        }
         calls.metrics.memory.set(i64::try_from(guest.limiter.bytes()).unwrap_or(i64::MAX));
         if let Some((_, count)) = calls.counts.iter().find(|(name, _)| *name == call) {
             count.inc();
         }
         let outcome = match result {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => fault::of(&error, Some(guest), &self.limits),
-            Err(_elapsed) => self.limits.fault(Limit::Deadline),
+            Ok(Err(error)) => {
+                let fault = fault::of(&error, Some(guest), &self.limits);
+                if let Some(limit) = fault::limit(&error, &fault) {
+                    self.watch.reached(limit);
+                }
+                fault
+            }
+            Err(_elapsed) => {
+                self.watch.reached(begun.limit);
+                self.limits.fault(begun.limit)
+            }
         };
         calls.metrics.fault(fault::label(&outcome)).inc();
         Err(outcome)
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A call that runs.
 pub struct Begun {
     deadline: Instant,
+    /// The limit that the deadline comes from.
+    limit: Limit,
     bill: Arc<Bill>,
     started: Duration,
     _running: Running,

@@ -122,6 +122,10 @@ fn types_and_ranges() {
     check_words(&instance("retry: {initial: 2m}"), "`initial` is longer than `max`", "raise");
     check_words(&instance("limits: {memory: 1GiB}"), "out of range", "from 1B to 512MiB");
     check_words(&instance("limits: {deadline: 0s}"), "out of range", "");
+    check_words(&instance("limits: {stack: 1KiB}"), "`limits.stack` is fixed at 512 KiB for all guests and cannot be set", "");
+    check_words(&instance("limits: {count_only: [handles]}"), "`limits.handles` cannot be counted only, it is always enforced", "");
+    check_words(&instance("limits: {count_only: [feul]}"), "unknown limit", "did you mean `fuel`?");
+    check_words(&instance("limits: {count_only: fuel}"), "expected a list", "");
     check_words(&instance("rate_limit: {burst: 5}"), "`events_per_second` is missing", "");
     check_words(&instance("ordering: stric"), "not possible", "did you mean `strict`?");
     check_words(&instance("config: [1]"), "expected a map", "");

@@ -139,13 +139,14 @@ instances:
     retry: {strategy: linear, initial: 2s, max: 5m, jitter: none, max_elapsed: 1h, max_attempts: 4}
     circuit_breaker: {failure_threshold: 1, open_for: 250ms, half_open_calls: 2}
     rate_limit: {events_per_second: 5}
-    limits: {fuel: 500M, cpu: 250ms, memory: 8MiB, http_concurrent: 3, log_rate: 7}
+    limits: {fuel: 500M, cpu: 250ms, memory: 8MiB, http_concurrent: 3, log_rate: 7, bytes_out: 5GiB, count_only: [fuel, bytes_out]}
+    max_calls: 12
     files: {in: {dir: /in, access: read}}
   two: {connector: x, ordering: key, retry: {strategy: fixed}}
 dead_letters: {retention: 30d, on_full: drop_oldest, max_bytes: 2MiB}
 journal: {max_bytes: 1MiB, segment_bytes: 64KiB}
 telemetry: {log: {format: pretty, level: 'warn,bulkhead_deliver=debug', output: stderr}}
-delivery: {max_concurrent: 3, pending_expiry: 5s}
+delivery: {max_concurrent: 3, pending_expiry: 5s, max_egress: 77}
 drain: 0s
 ",
     );
@@ -180,6 +181,9 @@ drain: 0s
     {
         assert_eq!(one.limits.get(limit), want, "{limit:?}");
     }
+    assert_eq!(one.limits.counting().map(|row| row.name).collect::<Vec<_>>(), ["fuel", "bytes_out"]);
+    assert_eq!(config.effective()["instances"]["one"]["limits"]["count_only"], json!(["fuel", "bytes_out"]));
+    assert_eq!((one.max_calls, config.max_egress, config.instances[1].max_calls), (12, Some(77), 100_000));
     assert_eq!(one.files[0].access, FileAccess::Read);
     assert_eq!((config.instances[1].ordering, config.instances[1].retry.strategy), (Ordering::Key, Strategy::Fixed));
     assert_eq!((config.dead_letters.retention, config.dead_letters.on_full), (Some(Duration::from_secs(30 * 86_400)), OnFull::DropOldest));
@@ -336,6 +340,24 @@ fn the_schema_follows_the_table() {
     }
     assert_eq!(schema["$defs"]["batch"]["properties"]["max_events"]["default"], "500");
     assert_eq!(schema["$defs"]["instance"]["required"], json!(["connector"]));
+    // Each limit with its default and its ceiling.
+    let limits = &schema["$defs"]["instance"]["properties"]["limits"]["properties"];
+    for row in bulkhead_sandbox::limits::TABLE {
+        let shown = &limits[row.name];
+        let (default, ceiling) = (shown["default"].as_str(), shown["x-ceiling"].as_str());
+        match row.count_only {
+            bulkhead_sandbox::limits::CountOnly::Fixed => assert_eq!(shown["const"], "512KiB", "{}", row.name),
+            _ => {
+                let (default, ceiling) = (default.expect("a default"), ceiling.expect("a ceiling"));
+                for (text, want) in [(default, row.default), (ceiling, row.ceiling)] {
+                    let config = good(&instance(&format!("limits: {{{}: {text}}}", row.name)));
+                    assert_eq!(config.instances[0].limits.get(row.limit), want, "{}", row.name);
+                }
+            }
+        }
+        let counted = limits["count_only"]["items"]["enum"].as_array().expect("names").iter().any(|name| name == row.name);
+        assert_eq!(counted, row.count_only == bulkhead_sandbox::limits::CountOnly::Yes, "{}", row.name);
+    }
     // What the schema knows and what the reader knows is the same.
     let known: Vec<_> = schema["$defs"]["bulkhead"]["properties"].as_object().expect("properties").keys().cloned().collect();
     assert_eq!(bad("zzzzzzzzz: 1")[0].hint, Some(format!("possible are {}", known.join(", "))));

@@ -262,6 +262,7 @@ pub fn retry() -> Outcome {
 
 type Script = Box<dyn FnMut(&Call) -> Reply + Send>;
 type Confirm = Box<dyn FnMut(&str) -> Outcome + Send>;
+type MaintainScript = Box<dyn FnMut() -> Result<Option<Duration>, DeliverError> + Send>;
 type FormatScript = Box<dyn FnMut(&[String]) -> Result<Vec<Refusal>, GuestFault> + Send>;
 
 /// The far end, and the guests in front of it.
@@ -275,6 +276,10 @@ pub struct Receiver {
     /// Ids in the order in which they were accepted.
     accepted: Mutex<Vec<String>>,
     pub opened: AtomicU64,
+    maintain: Mutex<MaintainScript>,
+    /// When guests were maintained, and how many took their leave.
+    pub maintained: Mutex<Vec<Duration>>,
+    pub closed: AtomicU64,
     limits: BatchLimits,
 }
 
@@ -293,6 +298,9 @@ impl Receiver {
             calls: Mutex::default(),
             accepted: Mutex::default(),
             opened: AtomicU64::new(0),
+            maintain: Mutex::new(Box::new(|| Err(Failure::Unsupported.into()))),
+            maintained: Mutex::default(),
+            closed: AtomicU64::new(0),
             limits,
         })
     }
@@ -307,6 +315,10 @@ impl Receiver {
 
     pub fn format(&self, format: impl FnMut(&[String]) -> Result<Vec<Refusal>, GuestFault> + Send + 'static) {
         *self.format.lock().unwrap() = Box::new(format);
+    }
+
+    pub fn maintain(&self, script: impl FnMut() -> Result<Option<Duration>, DeliverError> + Send + 'static) {
+        *self.maintain.lock().unwrap() = Box::new(script);
     }
 
     pub fn refuse_to_open(&self, error: Option<OpenError>) {
@@ -443,5 +455,16 @@ impl Connector for Scripted {
 
     fn check(&mut self) -> BoxFuture<'_, Result<String, DeliverError>> {
         Box::pin(async { Ok("reachable".into()) })
+    }
+
+    fn maintain(&mut self) -> BoxFuture<'_, Result<Option<Duration>, DeliverError>> {
+        self.receiver.maintained.lock().unwrap().push(self.receiver.clock.monotonic());
+        let answer = (self.receiver.maintain.lock().unwrap())();
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, Result<(), GuestFault>> {
+        self.receiver.closed.fetch_add(1, Atomic::Relaxed);
+        Box::pin(std::future::ready(Ok(())))
     }
 }

@@ -19,13 +19,15 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use url::{Position, Url};
 
+use super::places::Places;
 use super::redact::Redactor;
 use super::resolve::{Checked, NotAllowed};
+use super::window::Windows;
 use super::{Allowed, Asked, Destination, Refusal, RefusalKind, Resolve, decide, retry_after};
 use crate::bill::{Bill, Recording, thread_time};
 use crate::credentials::{Means, Outgoing};
 use crate::host::log::Rate;
-use crate::limits::{Limit, Limits};
+use crate::limits::{Limit, Limits, Watch};
 
 const CONNECT: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(60);
@@ -75,13 +77,16 @@ pub enum SendError {
     Timeout,
     #[error("{0}")]
     Limit(String),
+    /// A limit that time mends: nothing was sent, and the same request may pass later.
+    #[error("{0}")]
+    Busy(String),
 }
 
 impl SendError {
     /// The label in metrics.
     fn label(&self) -> &'static str {
         match self {
-            Self::Refused(Refusal { kind: RefusalKind::Limit, .. }) | Self::Limit(_) => "limit",
+            Self::Refused(Refusal { kind: RefusalKind::Limit, .. }) | Self::Limit(_) | Self::Busy(_) => "limit",
             Self::Refused(_) => "denied",
             Self::Connect(_) => "connect",
             Self::Broken(_) => "broken",
@@ -97,8 +102,15 @@ pub struct Egress {
     clients: BTreeMap<String, OnceLock<Result<reqwest::Client, String>>>,
     means: Means,
     permits: Semaphore,
+    /// Places over all instances.
+    places: Places,
+    windows: Windows,
+    rate: Mutex<Rate>,
+    /// The rate that is only counted, where it is.
+    counted_rate: Option<Mutex<Rate>>,
     redactor: Arc<Redactor>,
     limits: Arc<Limits>,
+    watch: Arc<Watch>,
     /// Refusals that are logged: a guest can ask a million times a second.
     said: Mutex<Rate>,
 }
@@ -115,11 +127,13 @@ impl Egress {
         destinations: BTreeMap<String, Destination>,
         resolver: Arc<dyn Resolve>,
         redactor: Arc<Redactor>,
-        limits: Arc<Limits>,
+        watch: Arc<Watch>,
+        places: Places,
         metrics: Metrics,
-        clock: Arc<dyn Clock>,
     ) -> Self {
+        let (limits, clock) = (Arc::clone(watch.limits()), Arc::clone(watch.clock()));
         let clients = destinations.keys().map(|name| (name.clone(), OnceLock::new())).collect();
+        let windows = Windows::new(destinations.keys());
         let permits = Semaphore::new(limits.size(Limit::HttpConcurrent).min(Semaphore::MAX_PERMITS));
         Self {
             instance: instance.into(),
@@ -127,8 +141,13 @@ impl Egress {
             clients,
             means: Means { resolver, metrics, clock },
             permits,
+            places,
+            windows,
+            rate: Mutex::new(Rate::new(limits.enforced(Limit::HttpRate))),
+            counted_rate: limits.counts(Limit::HttpRate).then(|| Mutex::new(Rate::new(limits.get(Limit::HttpRate)))),
             redactor,
             limits,
+            watch,
             said: Mutex::new(Rate::new(REFUSALS_A_SECOND)),
         }
     }
@@ -165,6 +184,9 @@ impl Egress {
             Err(error) => error.label(),
         };
         self.means.metrics.egress(&self.instance, named, label).inc();
+        if let Err(SendError::Refused(Refusal { limit: Some(limit), .. })) = &result {
+            self.watch.reached(*limit);
+        }
         if let Err(SendError::Refused(refusal)) = &result
             && self.said.lock().unwrap_or_else(PoisonError::into_inner).take(self.means.clock.monotonic())
         {
@@ -188,11 +210,35 @@ impl Egress {
             Some(timeout) => Instant::now().checked_add(timeout).map_or(deadline, |asked| asked.min(deadline)),
             None => deadline,
         };
+        self.watch.note(Limit::HttpRequest, asked.body_bytes);
+        self.watch.note(Limit::HttpHeaderFields, request.headers.len() as u64);
+        self.watch.note(Limit::HttpHeaderBytes, super::headers::size(&request.headers));
+        self.pace()?;
+        let stopping = || SendError::Broken("the host is stopping".into());
         let Ok(permit) = timeout_at(until, self.permits.acquire()).await else {
-            return Err(SendError::Limit(self.limits.refusal(Limit::HttpConcurrent, self.limits.get(Limit::HttpConcurrent) + 1)));
+            self.watch.reached(Limit::HttpConcurrent);
+            return Err(SendError::Busy(self.limits.refusal(Limit::HttpConcurrent, self.limits.enforced(Limit::HttpConcurrent) + 1)));
         };
-        let _permit = permit.map_err(|_| SendError::Broken("the host is stopping".into()))?;
+        let _permit = permit.map_err(|_| stopping())?;
+        self.watch.note(Limit::HttpConcurrent, self.limits.enforced(Limit::HttpConcurrent).saturating_sub(self.permits.available_permits() as u64));
+        // Last, so that an instance waits for its own limit without holding a place of all.
+        let Ok(place) = timeout_at(until, self.places.take()).await else { return Err(SendError::Busy(self.places.refusal())) };
+        let _place = place.ok_or_else(stopping)?;
         timeout_at(until, self.exchange(recording, allowed, request.body, request.gzip, &request.message_id)).await.map_err(|_| SendError::Timeout)?
+    }
+
+    /// Takes one request of this second.
+    fn pace(&self) -> Result<(), SendError> {
+        let now = self.means.clock.monotonic();
+        let take = |rate: &Mutex<Rate>| rate.lock().unwrap_or_else(PoisonError::into_inner).take(now);
+        if !take(&self.rate) {
+            self.watch.reached(Limit::HttpRate);
+            return Err(SendError::Busy(self.limits.refusal(Limit::HttpRate, self.limits.enforced(Limit::HttpRate) + 1)));
+        }
+        if self.counted_rate.as_ref().is_some_and(|rate| !take(rate)) {
+            self.watch.note(Limit::HttpRate, self.limits.get(Limit::HttpRate) + 1);
+        }
+        Ok(())
     }
 
     async fn exchange(&self, recording: &mut Recording<'_>, allowed: Allowed<'_>, body: Vec<u8>, gzip: bool, message_id: &str) -> Result<Response, SendError> {
@@ -217,6 +263,9 @@ impl Egress {
             return Err(Refusal::invalid(3, format!("path `{shown}` would be sent in another form")).into());
         }
         let sent = body.len() as u64;
+        let field_bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let bytes = (target.len() + field_bytes + body.len()) as u64;
+        self.windows.send(destination.name(), bytes, self.means.clock.monotonic(), &self.watch).map_err(SendError::Busy)?;
         let bodiless = body.is_empty() && matches!(method, Method::GET | Method::HEAD);
         let mut request = reqwest::Request::new(method, url);
         *request.headers_mut() = headers;
@@ -239,14 +288,14 @@ impl Egress {
         made.address = response.remote_addr();
         made.certificate =
             response.extensions().get::<reqwest::tls::TlsInfo>().and_then(|info| info.peer_certificate()).map(|certificate| Sha256::digest(certificate).into());
-        self.read(made, response, now).await
+        self.read(made, destination.name(), response, now).await
     }
 
-    async fn read(&self, made: &mut Exchange, mut response: reqwest::Response, now: Duration) -> Result<Response, SendError> {
+    async fn read(&self, made: &mut Exchange, destination: &str, mut response: reqwest::Response, now: Duration) -> Result<Response, SendError> {
         let size: usize = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        if size > self.limits.size(Limit::HttpHeaderBytes) {
-            return Err(SendError::Limit(format!("the answer's header: {}", self.limits.refusal(Limit::HttpHeaderBytes, size as u64))));
-        }
+        self.windows.receive(destination, size as u64, self.means.clock.monotonic(), &self.watch);
+        self.watch.check(Limit::HttpHeaderBytes, size as u64).map_err(|text| SendError::Limit(format!("the answer's header: {text}")))?;
+        self.watch.note(Limit::HttpHeaderFields, response.headers().len() as u64);
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|field| retry_after::parse(field.as_bytes(), now));
         let headers = response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), self.redactor.bytes(value.as_bytes()).into_owned())).collect();
         let most = self.limits.size(Limit::HttpResponse);
@@ -256,6 +305,7 @@ impl Egress {
         let mut body = Vec::with_capacity(expected.min(64 << 10));
         while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
             made.received += chunk.len() as u64;
+            self.windows.receive(destination, chunk.len() as u64, self.means.clock.monotonic(), &self.watch);
             let room = read_most - body.len();
             body.extend_from_slice(&chunk[..chunk.len().min(room)]);
             if body.len() == read_most {
@@ -263,6 +313,10 @@ impl Egress {
             }
         }
         let truncated = body.len() > most;
+        if truncated {
+            self.watch.reached(Limit::HttpResponse);
+        }
+        self.watch.note(Limit::HttpResponse, body.len().min(most) as u64);
         let status = response.status().as_u16();
         let body = match self.redactor.head(&body, most) {
             Cow::Borrowed(head) => {
@@ -310,7 +364,7 @@ fn build(destination: &Destination, resolver: &Arc<dyn Resolve>, limits: &Limits
         .pool_max_idle_per_host(limits.size(Limit::HttpConcurrent))
         .tcp_nodelay(true)
         .http1_max_headers(limits.size(Limit::HttpHeaderFields))
-        .http2_max_header_list_size(u32::try_from(limits.get(Limit::HttpHeaderBytes)).unwrap_or(u32::MAX))
+        .http2_max_header_list_size(u32::try_from(limits.enforced(Limit::HttpHeaderBytes)).unwrap_or(u32::MAX))
         .build()
         .map_err(|error| format!("the HTTP client cannot be built: {}", words(&error)))
 }

@@ -33,16 +33,20 @@ pub fn host_owned(name: &str) -> bool {
     HOST_OWNED.contains(&name) || HOST_OWNED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
+/// Bytes of names and values.
+pub(super) fn size(fields: &[(String, Vec<u8>)]) -> u64 {
+    fields.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum()
+}
+
 /// Checks fields and turns them into a map. `taken` are names that the destination's credential sets.
 pub(super) fn build(fields: &[(String, Vec<u8>)], gzip: bool, taken: &[&str], limits: &Limits) -> Result<HeaderMap, Refusal> {
     const RULE: u8 = 5;
-    let most = limits.get(Limit::HttpHeaderFields);
-    if fields.len() as u64 > most {
-        return Err(Refusal::limit(RULE, limits.refusal(Limit::HttpHeaderFields, fields.len() as u64)));
+    if fields.len() as u64 > limits.enforced(Limit::HttpHeaderFields) {
+        return Err(Refusal::over(RULE, limits, Limit::HttpHeaderFields, fields.len() as u64));
     }
-    let bytes: u64 = fields.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum();
-    if bytes > limits.get(Limit::HttpHeaderBytes) {
-        return Err(Refusal::limit(RULE, limits.refusal(Limit::HttpHeaderBytes, bytes)));
+    let bytes = size(fields);
+    if bytes > limits.enforced(Limit::HttpHeaderBytes) {
+        return Err(Refusal::over(RULE, limits, Limit::HttpHeaderBytes, bytes));
     }
     let mut map = HeaderMap::with_capacity(fields.len() + 4);
     for (i, (name, value)) in fields.iter().enumerate() {

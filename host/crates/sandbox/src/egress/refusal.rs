@@ -1,6 +1,8 @@
 //! Why nothing was sent: the number of the rule that decided, and words for the guest's author and
 //! the operator.
 
+use crate::limits::{Limit, Limits};
+
 /// How the guest hears about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusalKind {
@@ -31,18 +33,25 @@ pub struct Refusal {
     pub rule: u8,
     pub kind: RefusalKind,
     pub text: String,
+    /// The limit that was reached, where it was one.
+    pub limit: Option<Limit>,
 }
 
 impl Refusal {
     pub fn denied(rule: u8, text: impl Into<String>) -> Self {
-        Self { rule, kind: RefusalKind::Denied, text: text.into() }
+        Self { rule, kind: RefusalKind::Denied, text: text.into(), limit: None }
     }
 
     pub fn invalid(rule: u8, text: impl Into<String>) -> Self {
-        Self { rule, kind: RefusalKind::Invalid, text: text.into() }
+        Self { rule, kind: RefusalKind::Invalid, text: text.into(), limit: None }
     }
 
     pub fn limit(rule: u8, text: impl Into<String>) -> Self {
-        Self { rule, kind: RefusalKind::Limit, text: text.into() }
+        Self { rule, kind: RefusalKind::Limit, text: text.into(), limit: None }
+    }
+
+    /// Beyond a limit of the table.
+    pub fn over(rule: u8, limits: &Limits, limit: Limit, asked: u64) -> Self {
+        Self { rule, kind: RefusalKind::Limit, text: limits.refusal(limit, asked), limit: Some(limit) }
     }
 }

@@ -49,7 +49,8 @@ fn into_wit(response: Response) -> wit::Response {
 fn error(error: SendError) -> wit::Error {
     match error {
         SendError::Refused(refusal) => refused(refusal),
-        SendError::Connect(text) => wit::Error::Connect(text),
+        // To the guest a reason to come back later, as any connection that did not come about.
+        SendError::Connect(text) | SendError::Busy(text) => wit::Error::Connect(text),
         SendError::Broken(text) => wit::Error::Broken(text),
         SendError::Timeout => wit::Error::Timeout,
         SendError::Limit(text) => wit::Error::Limit(text),

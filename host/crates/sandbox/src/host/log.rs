@@ -10,7 +10,7 @@ use prometheus::IntCounter;
 
 use crate::bindings::log as wit;
 use crate::egress::redact::Redactor;
-use crate::limits::{Limit, Limits};
+use crate::limits::{Limit, Watch};
 use crate::store::Guest;
 
 pub use wit::Level;
@@ -50,7 +50,10 @@ pub struct InstanceLog {
     pub redactor: Arc<Redactor>,
     pub clock: Arc<dyn Clock>,
     pub cut: IntCounter,
+    watch: Arc<Watch>,
     rate: Mutex<Rate>,
+    /// The rate that is only counted, where it is.
+    counted_rate: Option<Mutex<Rate>>,
     line: usize,
     call: usize,
 }
@@ -63,11 +66,32 @@ impl InstanceLog {
         redactor: Arc<Redactor>,
         clock: Arc<dyn Clock>,
         cut: IntCounter,
-        limits: &Limits,
+        watch: Arc<Watch>,
     ) -> Self {
-        let rate = Mutex::new(Rate::new(limits.get(Limit::LogRate)));
+        let limits = watch.limits();
+        let rate = Mutex::new(Rate::new(limits.enforced(Limit::LogRate)));
+        let counted_rate = limits.counts(Limit::LogRate).then(|| Mutex::new(Rate::new(limits.get(Limit::LogRate))));
         let (line, call) = (limits.size(Limit::LogLine), limits.size(Limit::LogCall));
-        Self { instance: instance.into(), component: component.into(), sink, redactor, clock, cut, rate, line, call }
+        Self { instance: instance.into(), component: component.into(), sink, redactor, clock, cut, watch, rate, counted_rate, line, call }
+    }
+}
+
+impl InstanceLog {
+    /// Whether a line may pass that brings its call to so many bytes.
+    fn fits(&self, bytes: usize, now: Duration) -> bool {
+        let take = |rate: &Mutex<Rate>| rate.lock().unwrap_or_else(PoisonError::into_inner).take(now);
+        if bytes > self.call {
+            self.watch.reached(Limit::LogCall);
+            return false;
+        }
+        if !take(&self.rate) {
+            self.watch.reached(Limit::LogRate);
+            return false;
+        }
+        if self.counted_rate.as_ref().is_some_and(|rate| !take(rate)) {
+            self.watch.note(Limit::LogRate, self.watch.limits().get(Limit::LogRate) + 1);
+        }
+        true
     }
 }
 
@@ -108,10 +132,15 @@ impl GuestLog {
         let allowed = {
             let mut call = self.lock();
             let length = message.len().min(shared.line);
-            let fits = call.0.saturating_add(length) <= shared.call && shared.rate.lock().unwrap_or_else(PoisonError::into_inner).take(now);
+            let fits = shared.fits(call.0.saturating_add(length), now);
             if fits {
                 call.0 += length;
+                shared.watch.note(Limit::LogCall, call.0 as u64);
             }
+            if message.len() > shared.line {
+                shared.watch.reached(Limit::LogLine);
+            }
+            shared.watch.note(Limit::LogLine, length as u64);
             if !fits || message.len() > shared.line {
                 call.1 += 1;
                 shared.cut.inc();

@@ -39,8 +39,10 @@ impl Guest {
     fn record(&mut self, name: &str, labels: Vec<(String, String)>, value: Value) {
         let Some(capabilities) = &self.capabilities else { return };
         let most = capabilities.limits.size(Limit::MetricSeries);
-        if let Err(problem) = capabilities.series.record(&capabilities.instance, name, labels, value, most) {
-            self.log.write(Level::Warn, &format!("a metric was not taken: {problem}"));
+        match capabilities.series.record(&capabilities.instance, name, labels, value, most) {
+            Ok(true) => {}
+            Ok(false) => capabilities.watch.reached(Limit::MetricSeries),
+            Err(problem) => self.log.write(Level::Warn, &format!("a metric was not taken: {problem}")),
         }
     }
 }
@@ -68,8 +70,8 @@ struct Inner {
 }
 
 impl GuestSeries {
-    /// Takes a number; the error says what is wrong with it.
-    pub fn record(&self, instance: &Arc<str>, name: &str, mut labels: Labels, value: Value, most: usize) -> Result<(), &'static str> {
+    /// Takes a number; false where it fell into `other`. The error says what is wrong with it.
+    pub fn record(&self, instance: &Arc<str>, name: &str, mut labels: Labels, value: Value, most: usize) -> Result<bool, &'static str> {
         check_name(name)?;
         if labels.len() > MAX_LABELS {
             return Err("more than 4 labels");
@@ -89,7 +91,8 @@ impl GuestSeries {
         let held = inner.counts.get(instance).copied().unwrap_or(0);
         let known = inner.families.get(name).is_some_and(|family| family.contains_key(&(Arc::clone(instance), labels.clone())));
         let mut name = name;
-        if !known && held >= most {
+        let own = known || held < most;
+        if !own {
             // The first beyond the limit makes the series that all others fall into.
             for (_, text) in &mut labels {
                 "other".clone_into(text);
@@ -126,7 +129,7 @@ impl GuestSeries {
         if fresh {
             *inner.counts.entry(Arc::clone(instance)).or_default() += 1;
         }
-        Ok(())
+        Ok(own)
     }
 
     fn families(&self) -> Vec<MetricFamily> {
@@ -224,7 +227,7 @@ mod tests {
     fn names_and_labels_are_checked() {
         let (series, instance) = (GuestSeries::default(), Arc::from("siem"));
         let check = |name: &str, pairs: &[(&str, &str)], want: Result<(), &str>| {
-            assert_eq!(series.record(&instance, name, labels(pairs), Value::Count(1), 10), want, "{name}");
+            assert_eq!(series.record(&instance, name, labels(pairs), Value::Count(1), 10), want.map(|()| true), "{name}");
         };
         check("rows", &[("table", "a")], Ok(()));
         check("", &[], Err("a name is [a-z][a-z0-9_]{0,63}"));

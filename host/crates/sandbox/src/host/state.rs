@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bulkhead_core::{BoxFuture, Tenant};
 
 use crate::bindings::state as wit;
-use crate::limits::{Limit, Limits};
+use crate::limits::{Limit, Watch};
 use crate::store::Guest;
 
 /// Longest key.
@@ -62,7 +62,7 @@ impl wit::Host for Guest {
                 let since = self.meter.wait();
                 let got = state.store.get(&state.scope, &key).await;
                 self.meter.waited(since);
-                got.map_err(|error| translated(&error, &capabilities.limits))
+                got.map_err(|error| translated(&error, &capabilities.watch))
             }
             Err(error) => Err(error),
         })
@@ -74,14 +74,14 @@ impl wit::Host for Guest {
             Err(error) => return Ok(Err(error)),
         };
         let limits = &capabilities.limits;
-        if value.len() as u64 > limits.get(Limit::StateValue) {
-            return Ok(Err(wit::Error::Limit(limits.refusal(Limit::StateValue, value.len() as u64))));
+        if let Err(refusal) = capabilities.watch.check(Limit::StateValue, value.len() as u64) {
+            return Ok(Err(wit::Error::Limit(refusal)));
         }
         let quota = StateQuota { max_keys: limits.get(Limit::StateKeys), max_bytes: limits.get(Limit::State) };
         let since = self.meter.wait();
         let done = state.store.set(&state.scope, &key, value, quota).await;
         self.meter.waited(since);
-        Ok(done.map_err(|error| translated(&error, limits)))
+        Ok(done.map_err(|error| translated(&error, &capabilities.watch)))
     }
 
     async fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), wit::Error>> {
@@ -90,7 +90,7 @@ impl wit::Host for Guest {
                 let since = self.meter.wait();
                 let done = state.store.delete(&state.scope, &key).await;
                 self.meter.waited(since);
-                done.map_err(|error| translated(&error, &capabilities.limits))
+                done.map_err(|error| translated(&error, &capabilities.watch))
             }
             Err(error) => Err(error),
         })
@@ -108,10 +108,14 @@ impl Guest {
     }
 }
 
-fn translated(error: &StateError, limits: &Limits) -> wit::Error {
+fn translated(error: &StateError, watch: &Watch) -> wit::Error {
+    let limit = |limit: Limit, asked: u64| {
+        watch.reached(limit);
+        wit::Error::Limit(watch.limits().refusal(limit, asked))
+    };
     match error {
-        StateError::Keys { keys } => wit::Error::Limit(limits.refusal(Limit::StateKeys, *keys)),
-        StateError::Bytes { bytes } => wit::Error::Limit(limits.refusal(Limit::State, *bytes)),
+        StateError::Keys { keys } => limit(Limit::StateKeys, *keys),
+        StateError::Bytes { bytes } => limit(Limit::State, *bytes),
         // The cause is the operator's business.
         StateError::Unavailable(cause) => {
             tracing::warn!(cause, "the state store does not answer");

@@ -1,6 +1,7 @@
 //! Real engine, hostile guests: each ends in a typed error within its time, and the host serves on.
 
 mod guests;
+mod limits;
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use bulkhead_core::{DeliverError, Delivery, EventBatch, Failure, GuestFault, OpenError, Outcome, RecordBatch, RecordFormat};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use self::guests::{ACCEPT, Connector, ECHO, FILES, Formatter, HTTP, LOG, SEND, STATE};
+use self::guests::{ACCEPT, Connector, ECHO, FILES, Formatter, HTTP, LOG, METRICS, SEND, STATE};
 use super::*;
 use crate::credentials::Credential;
 use crate::egress::DestinationSettings;

@@ -115,7 +115,9 @@ fn egress_with(settings: DestinationSettings, resolver: Arc<dyn Resolve>, change
     let destination = Destination::new("primary", settings).expect("valid");
     let redactor = Arc::new(destination.credential().into_iter().fold(Redactor::default(), |redactor, credential| credential.guard(redactor)));
     let destinations = BTreeMap::from([("primary".to_owned(), destination)]);
-    Egress::new("siem", destinations, resolver, redactor, Arc::new(limits), Metrics::new(), Arc::new(SystemClock::default()))
+    let metrics = Metrics::new();
+    let watch = Watch::new(limits.into(), metrics.guest("siem", "evil"), Arc::new(SystemClock::default()));
+    Egress::new("siem", destinations, resolver, redactor, watch.into(), Places::default(), metrics)
 }
 
 fn to(receiver: &Receiver) -> DestinationSettings {

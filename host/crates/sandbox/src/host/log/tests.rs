@@ -26,7 +26,8 @@ impl Clock for Hand {
 fn log(lines: &Arc<Lines>, clock: &Arc<Hand>, secrets: &[&[u8]]) -> (GuestLog, IntCounter) {
     let cut = IntCounter::new("cut", "cut").expect("counter");
     let redactor = Arc::new(Redactor::new(secrets.iter().copied()));
-    let shared = InstanceLog::new("siem", "evil", Arc::clone(lines) as _, redactor, Arc::clone(clock) as _, cut.clone(), &Limits::default());
+    let watch = Watch::new(Arc::default(), bulkhead_observe::Metrics::new().guest("siem", "evil"), Arc::clone(clock) as _);
+    let shared = InstanceLog::new("siem", "evil", Arc::clone(lines) as _, redactor, Arc::clone(clock) as _, cut.clone(), watch.into());
     (GuestLog::new(Arc::new(shared)), cut)
 }
 

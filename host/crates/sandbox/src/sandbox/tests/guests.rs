@@ -105,6 +105,8 @@ pub struct Connector {
     pub deliver: &'static str,
     pub check: &'static str,
     pub settle: &'static str,
+    pub maintain: &'static str,
+    pub close: &'static str,
 }
 
 /// `ok(all(accepted(none)))`.
@@ -115,13 +117,13 @@ const UNSUPPORTED: &str = "(i32.store8 (i32.const 4200) (i32.const 1)) (i32.stor
 
 impl Default for Connector {
     fn default() -> Self {
-        Self { imports: "", configure: "(i32.const 128)", deliver: ACCEPT, check: UNSUPPORTED, settle: UNSUPPORTED }
+        Self { imports: "", configure: "(i32.const 128)", deliver: ACCEPT, check: UNSUPPORTED, settle: UNSUPPORTED, maintain: UNSUPPORTED, close: "" }
     }
 }
 
 impl Connector {
     pub fn build(&self) -> Vec<u8> {
-        let Self { imports, configure, deliver, check, settle } = self;
+        let Self { imports, configure, deliver, check, settle, maintain, close } = self;
         let export = |name: &str, signature: &str, body: &str| format!(r#"(func (export "bulkhead:connector/delivering@0.1.0#{name}") {signature} {body})"#);
         let parts = [
             export("configure", "(param i32 i32 i32 i32 i32 i32) (result i32)", configure),
@@ -131,8 +133,8 @@ impl Connector {
             export("pull", "(param i32 i32) (result i32)", UNSUPPORTED),
             export("query", "(param i32 i32 i32 i32) (result i32)", UNSUPPORTED),
             export("receive", "(param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)", UNSUPPORTED),
-            export("maintain", "(result i32)", UNSUPPORTED),
-            export("close", "", ""),
+            export("maintain", "(result i32)", maintain),
+            export("close", "", close),
         ];
         component("connector-all", &format!("(module {imports} {COMMON} {REALLOC} {})", parts.join("\n")))
     }
@@ -142,6 +144,7 @@ pub const HTTP: &str =
     r#"(import "bulkhead:connector/http@0.1.0" "send" (func $send (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))"#;
 pub const FILES: &str = r#"(import "bulkhead:connector/files@0.1.0" "append" (func $append (param i32 i32 i32 i32 i32 i32 i32 i32)))"#;
 pub const STATE: &str = r#"(import "bulkhead:connector/state@0.1.0" "set" (func $set (param i32 i32 i32 i32 i32)))"#;
+pub const METRICS: &str = r#"(import "bulkhead:connector/metrics@0.1.0" "count" (func $count (param i32 i32 i32 i32 i64)))"#;
 pub const LOG: &str = r#"(import "bulkhead:connector/log@0.1.0" "write" (func $log (param i32 i32 i32)))"#;
 
 /// Posts the records to `primary`. An answer becomes `rejected` with its body, an error `other` with
