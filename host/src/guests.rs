@@ -73,6 +73,7 @@ impl Builder<'_> {
             destinations: instance.destinations.clone(),
             files: self.directories(instance, &key)?,
             state: Some(Arc::clone(&self.state)),
+            machine: instance.machine.clone(),
             limits: instance.limits.clone(),
         };
         let source = match self.sandbox.connector(&component, instance.config.json.to_string(), grants) {

@@ -14,7 +14,7 @@ use bulkhead_ingest::{Framing, HttpIntakeSettings, IntakeToken, Proto, Rules, Sh
 use bulkhead_journal::{Durability, JournalSettings};
 use bulkhead_observe::{LogFormat, LogSettings};
 use bulkhead_route::{Filter, FilterSettings, LaneIndex, Route};
-use bulkhead_sandbox::{CompileLimits, Credential, CredentialError, Destination, DestinationSettings, FileAccess, FilesGrant, Scheme};
+use bulkhead_sandbox::{CompileLimits, Credential, CredentialError, Destination, DestinationSettings, FileAccess, FilesGrant, MachineGrants, Scheme};
 use bulkhead_store::{DeadLetterSettings, OnFull};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -217,6 +217,7 @@ fn instance(name: &str, span: Span, fields: &Fields, rates: &[FilterSettings], c
         destinations,
         files: fields.named("files").iter().filter_map(directory).collect(),
         limits: fields.limits("limits"),
+        machine: machine(fields.map("grants")),
         max_calls: fields.count("max_calls").unwrap_or(1),
         concurrency: number(fields, "concurrency").unwrap_or(1),
         ordering: match fields.text("ordering").as_deref() {
@@ -268,6 +269,12 @@ fn destinations(fields: &Fields, key: &str, credentials: &Credentials, faults: &
         }
     }
     all
+}
+
+fn machine(fields: &Fields) -> MachineGrants {
+    let granted = |name| fields.bool(name).unwrap_or_default();
+    let env = fields.named("env").iter().filter_map(|(name, _, value)| Some((name.clone(), value.as_text()?.to_owned()))).collect();
+    MachineGrants { clocks: granted("clocks"), random: granted("random"), wasi_http: granted("wasi_http"), env }
 }
 
 fn batch(fields: &Fields) -> BatchSettings {

@@ -214,6 +214,7 @@ static INSTANCE: Section = Section {
         key("config", Raw, Default("{}"), "Configuration of the connector, checked against its schema."),
         key("destinations", Named(&Short { key: "url", map: &DESTINATION }), Default("{}"), "What it may reach, under the names it uses."),
         key("files", Named(&Map(&FILES)), Default("{}"), "Directories it may use, under the names it uses."),
+        key("grants", Map(&GRANTS), Default("{}"), "What it may see of this machine, and WASI's own HTTP."),
         key("limits", Limits, Default("{}"), "Limits of the sandbox."),
         key("max_calls", Count { min: 1, max: 100_000_000 }, Default("100000"), "Calls that one guest serves before a fresh one takes its place."),
         key("concurrency", Count { min: 1, max: 1024 }, Default("4"), "Deliveries at the same time."),
@@ -254,6 +255,16 @@ static FILES: Section = Section {
     keys: &[
         key("dir", Path, Required, "The directory; made where missing if it may be written."),
         key("access", Choice(&["read", "write"]), Default("write"), "write includes read."),
+    ],
+};
+
+static GRANTS: Section = Section {
+    name: "grants",
+    keys: &[
+        key("clocks", Bool, Default("false"), "The clocks of the machine; else both stand still within a call."),
+        key("random", Bool, Default("false"), "Random numbers of the machine; else they repeat from a seed."),
+        key("wasi_http", Bool, Default("false"), "wasi:http for libraries of other languages: to the same destinations, under the same rules."),
+        key("env", Named(&AnyText), Default("{}"), "All that it sees as its environment; never the host's own."),
     ],
 };
 

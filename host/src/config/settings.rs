@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bulkhead_core::LaneId;
 use bulkhead_deliver::{BacklogSettings, BatchSettings, BreakerSettings, Ordering, RateSettings, RetryPolicy};
 use bulkhead_route::FilterSettings;
-use bulkhead_sandbox::{CompileLimits, Destination, FilesGrant, Limits};
+use bulkhead_sandbox::{CompileLimits, Destination, FilesGrant, Limits, MachineGrants};
 use secrecy::SecretString;
 
 use super::checked::RawConfig;
@@ -37,6 +37,8 @@ pub struct Instance {
     pub config: RawConfig,
     pub destinations: Vec<Destination>,
     pub files: Vec<FilesGrant>,
+    /// What it sees of the machine.
+    pub machine: MachineGrants,
     pub limits: Limits,
     /// Calls that a guest serves before it is replaced.
     pub max_calls: u64,

@@ -7,6 +7,7 @@ use crate::host::files::Files;
 use crate::host::metrics::GuestSeries;
 use crate::host::state::State;
 use crate::limits::{Limits, Watch};
+use crate::wasi::MachineGrants;
 
 /// The granted things themselves. Whether an interface is linked at all is decided in the linker.
 pub struct Capabilities {
@@ -17,4 +18,6 @@ pub struct Capabilities {
     pub series: GuestSeries,
     pub limits: Arc<Limits>,
     pub watch: Arc<Watch>,
+    /// What it sees of the machine.
+    pub machine: MachineGrants,
 }

@@ -103,6 +103,9 @@ impl fmt::Display for Stopped {
     }
 }
 
+/// What the validator says of everything that is asynchronous in the component model.
+const ASYNCHRONOUS: &str = "requires the component model async";
+
 impl Compiler {
     pub fn workers(settings: WorkerSettings) -> Self {
         Self::Worker(Arc::new(Workers { settings, running: Mutex::new(0), ended: Condvar::new() }))
@@ -115,7 +118,10 @@ impl Compiler {
 
     /// Blocks until the component is compiled, refused or stopped. The artefact is what a cache may keep.
     pub(crate) fn compile(&self, engine: &Engine, name: &str, bytes: &[u8]) -> Result<(Component, Option<Vec<u8>>), LoadError> {
-        let refused = |problem: &str| LoadError::Compile { name: name.into(), problem: clean(problem, MAX_PROBLEM, &Redactor::default()) };
+        let refused = |problem: &str| match problem.contains(ASYNCHRONOUS) {
+            true => LoadError::Asynchronous { name: name.into() },
+            false => LoadError::Compile { name: name.into(), problem: clean(problem, MAX_PROBLEM, &Redactor::default()) },
+        };
         match self {
             Self::InProcess => {
                 let component = Component::new(engine, bytes).map_err(|error| refused(&format!("{error:#}")))?;

@@ -8,7 +8,7 @@ use wasmtime::component::InstancePre;
 
 use crate::bindings::{delivering, formatting};
 use crate::compile::Stopped;
-use crate::inspect::{InspectError, Inspection};
+use crate::inspect::{CONTRACT, InspectError, Inspection};
 use crate::limits::{Limit, Watch};
 use crate::linker::GrantSet;
 use crate::manifest::Kind;
@@ -22,6 +22,8 @@ pub enum LoadError {
     /// The compiler or validator refused it.
     #[error("component `{name}` does not compile: {problem}")]
     Compile { name: String, problem: String },
+    #[error("component `{name}` needs a newer contract: its functions are asynchronous, those of contract {CONTRACT} are not; build it with synchronous ones")]
+    Asynchronous { name: String },
     /// The compile worker ran into one of its own limits, or broke.
     #[error("compiling `{name}` {stopped}")]
     Stopped { name: String, stopped: Stopped },

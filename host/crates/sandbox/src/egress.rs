@@ -75,6 +75,28 @@ pub fn relative(destinations: &BTreeMap<String, Destination>, name: &str, url: &
     named(destinations, name)?.relative(url)
 }
 
+/// The destination whose origin and base an absolute URL has, with the path below it; of several the one
+/// with the longest base. What refuses is rule 1, or the last rule that a destination of that origin has.
+pub fn matching<'a>(destinations: &'a BTreeMap<String, Destination>, url: &str) -> Result<(&'a str, String), Refusal> {
+    let mut found: Option<(&str, String)> = None;
+    let mut refused: Option<Refusal> = None;
+    for (name, destination) in destinations {
+        match destination.relative(url) {
+            Ok(path) if found.as_ref().is_none_or(|(_, other)| path.len() < other.len()) => found = Some((name, path)),
+            Ok(_) => {}
+            Err(refusal) if refusal.rule > 1 && refused.as_ref().is_none_or(|other| other.rule < refusal.rule) => refused = Some(refusal),
+            Err(_) => {}
+        }
+    }
+    found.ok_or_else(|| {
+        refused.unwrap_or_else(|| {
+            let known = destinations.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let shown: String = url.split(['?', '#']).next().unwrap_or_default().escape_default().take(128).collect();
+            Refusal::denied(1, format!("no destination has the origin of `{shown}`; granted: {known}"))
+        })
+    })
+}
+
 fn named<'a>(destinations: &'a BTreeMap<String, Destination>, name: &str) -> Result<&'a Destination, Refusal> {
     destinations.get(name).ok_or_else(|| {
         let known = destinations.keys().map(String::as_str).collect::<Vec<_>>().join(", ");

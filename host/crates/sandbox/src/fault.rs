@@ -10,6 +10,7 @@ use crate::engine::WASM_STACK;
 use crate::host::log::clean;
 use crate::limits::{Limit, Limits};
 use crate::store::Guest;
+use crate::wasi::MAX_RANDOM;
 
 /// Longest text of a fault.
 const MAX_TEXT: usize = 1_024;
@@ -37,7 +38,10 @@ pub fn of(error: &wasmtime::Error, guest: Option<&Guest>, limits: &Limits) -> Gu
         (None, None) => match limit_of(&text) {
             Some(limit) => limits.fault(limit),
             None if error.downcast_ref::<wasmtime_wasi::I32Exit>().is_some() => GuestFault::Trap("it called `exit`".into()),
-            None => GuestFault::Contract(clean(&text, MAX_TEXT, &Redactor::default())),
+            None => match random_bytes(&text) {
+                Some(asked) => GuestFault::Contract(format!("it asked for {asked} random bytes at once; at most {MAX_RANDOM} are given")),
+                None => GuestFault::Contract(clean(&text, MAX_TEXT, &Redactor::default())),
+            },
         },
     }
 }
@@ -76,6 +80,12 @@ fn limit_of(text: &str) -> Option<Limit> {
     .into_iter()
     .find(|(part, _)| text.contains(part))
     .map(|(_, limit)| limit)
+}
+
+/// How many random bytes were asked for, where that was too many: the engine says so in words only.
+fn random_bytes(text: &str) -> Option<u64> {
+    let (_, rest) = text.split_once("requested len ")?;
+    rest.split_once(" exceeds limit")?.0.parse().ok()
 }
 
 /// Names of the innermost functions, where the component still has them.

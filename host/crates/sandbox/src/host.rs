@@ -7,3 +7,4 @@ pub mod log;
 pub mod metrics;
 pub mod state;
 pub mod stdio;
+pub mod wasi_http;

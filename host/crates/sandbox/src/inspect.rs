@@ -97,6 +97,11 @@ pub const INTERFACES: &[(&str, &str)] = &[
     ("types", ""),
 ];
 
+/// The capability behind WASI's own HTTP.
+pub const WASI_HTTP: &str = "wasi-http";
+/// What it consists of; the inbound side is never there.
+const WASI_HTTP_INTERFACES: [&str; 2] = ["wasi:http/types", "wasi:http/outgoing-handler"];
+
 /// WASI interfaces that are always there and lead nowhere: clocks stand still, random numbers repeat,
 /// there are no files, no environment and no arguments.
 pub const INERT: &[&str] = &[
@@ -150,7 +155,11 @@ impl Inspection {
                     (None, Some(version)) if version > CONTRACT => return Err(InspectError::NewerContract { wants: version }),
                     _ => unknown.push(import.clone()),
                 }
-            } else if !(INERT.contains(&interface) && version.is_some_and(|version| (version.major, version.minor) == (0, 2))) {
+            } else if !version.is_some_and(|version| (version.major, version.minor) == (0, 2)) {
+                unknown.push(import.clone());
+            } else if WASI_HTTP_INTERFACES.contains(&interface) && kind == Kind::Connector {
+                capabilities.insert(WASI_HTTP);
+            } else if !INERT.contains(&interface) {
                 unknown.push(import.clone());
             }
         }
@@ -197,8 +206,22 @@ impl Inspection {
     pub fn in_words(&self) -> Vec<String> {
         let mut words: Vec<String> =
             INTERFACES.iter().filter(|(name, _)| self.capabilities.contains(name)).map(|(name, meaning)| format!("{name}: can {meaning}")).collect();
+        if self.capabilities.contains(WASI_HTTP) {
+            words.insert(0, "wasi-http: can send HTTP requests to destinations that you name, through wasi:http that you grant".into());
+        }
         if !words.iter().any(|word| !word.starts_with("log") && !word.starts_with("metrics")) {
             words.insert(0, "cannot reach anything outside the sandbox".into());
+        }
+        // Only connectors can be granted the real ones.
+        let imports = |names: &[&str]| self.kind == Kind::Connector && self.imports.iter().any(|import| names.iter().any(|name| import.starts_with(name)));
+        if imports(&["wasi:clocks/"]) {
+            words.push("clocks: sees the time of each call; the clocks of the machine if you grant `clocks`".into());
+        }
+        if imports(&["wasi:random/random@", "wasi:random/insecure@"]) {
+            words.push("random: gets numbers that repeat from a seed; those of the machine if you grant `random`".into());
+        }
+        if imports(&["wasi:cli/environment@"]) {
+            words.push("environment: finds it empty; the values that you name under `env` if you grant any".into());
         }
         words
     }
@@ -324,6 +347,8 @@ fn hint(name: &str) -> String {
     let name = cut(name);
     if name.starts_with("wasi:sockets/") {
         format!("{name} (sockets are never offered; use bulkhead:connector/tcp, or build with --stub-wasi)")
+    } else if name.starts_with("wasi:") && name.contains("@0.3.") {
+        format!("{name} (WASI 0.3 is asynchronous and contract {CONTRACT} is not; build against WASI 0.2)")
     } else if name.starts_with("wasi:http/") {
         format!("{name} (use bulkhead:connector/http)")
     } else {

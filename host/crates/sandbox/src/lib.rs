@@ -27,6 +27,7 @@ mod linker;
 mod manifest;
 mod sandbox;
 mod store;
+mod wasi;
 
 pub use compile::{CompileLimits, Compiler, Stopped, WorkerSettings, work as compile_worker};
 pub use component::{Component, LoadError};
@@ -40,3 +41,4 @@ pub use inspect::{CONTRACT, InspectError, Inspection, Version, inspect};
 pub use limits::{Limit, LimitError, Limits};
 pub use manifest::{Kind, Manifest, SECTION as MANIFEST_SECTION, Want, WantedLimits};
 pub use sandbox::{ConnectorGrants, FormatterGrants, Sandbox, SandboxError, SandboxSettings, SetupError};
+pub use wasi::MachineGrants;

@@ -12,7 +12,9 @@ use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
 
 use crate::bindings::{files, http, log, metrics, state, types};
+use crate::inspect::WASI_HTTP;
 use crate::store::Guest;
+use crate::wasi::HasPolling;
 
 /// Which interfaces are there beside those that are always there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -22,6 +24,8 @@ pub struct GrantSet {
     pub http: bool,
     pub files: bool,
     pub state: bool,
+    /// WASI's own HTTP.
+    pub wasi_http: bool,
 }
 
 impl GrantSet {
@@ -33,6 +37,7 @@ impl GrantSet {
             "http" => self.http,
             "files" => self.files,
             "state" => self.state,
+            WASI_HTTP => self.wasi_http,
             _ => false,
         }
     }
@@ -44,6 +49,7 @@ pub fn remedy(interface: &str) -> &'static str {
         "http" => "name a destination under `destinations` of the instance",
         "files" => "name a directory under `files` of the instance",
         "state" => "give the host a state store (`data_dir`)",
+        WASI_HTTP => "write `grants: {wasi_http: true}` at the instance; its requests go to the instance's destinations only",
         _ => "this host does not offer it yet",
     }
 }
@@ -90,6 +96,9 @@ fn build(engine: &Engine, grants: GrantSet) -> wasmtime::Result<Linker<Guest>> {
     if grants.state {
         state::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     }
+    if grants.wasi_http {
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    }
     Ok(linker)
 }
 
@@ -97,7 +106,7 @@ fn build(engine: &Engine, grants: GrantSet) -> wasmtime::Result<Linker<Guest>> {
 fn inert_wasi(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     use wasmtime_wasi_io::bindings::wasi::io;
     io::error::add_to_linker::<Guest, HasTable>(linker, Guest::table)?;
-    io::poll::add_to_linker::<Guest, HasTable>(linker, Guest::table)?;
+    io::poll::add_to_linker::<Guest, HasPolling>(linker, Guest::polling)?;
     io::streams::add_to_linker::<Guest, HasTable>(linker, Guest::table)?;
     clocks::wall_clock::add_to_linker::<Guest, WasiClocks>(linker, Guest::clocks)?;
     clocks::monotonic_clock::add_to_linker::<Guest, WasiClocks>(linker, Guest::clocks)?;

@@ -27,6 +27,7 @@ use crate::limits::{Limit, Limits, Watch};
 use crate::linker::{GrantSet, Linkers, remedy};
 use crate::manifest::Kind;
 use crate::store::{Calls, Factory};
+use crate::wasi::MachineGrants;
 use crate::{connector, formatter};
 
 /// How the sandbox runs.
@@ -73,6 +74,7 @@ pub struct ConnectorGrants {
     pub destinations: Vec<Destination>,
     pub files: Vec<FilesGrant>,
     pub state: Option<Arc<dyn StateStore>>,
+    pub machine: MachineGrants,
     pub limits: Limits,
 }
 
@@ -181,8 +183,9 @@ impl Sandbox {
 
     /// A source of connectors of one instance. `config` is its JSON object.
     pub fn connector(&self, component: &Component, config: String, grants: ConnectorGrants) -> Result<Arc<dyn ConnectorSource>, SetupError> {
-        let ConnectorGrants { tenant, instance, destinations, files, state, limits } = grants;
-        let set = GrantSet { connector: true, http: !destinations.is_empty(), files: !files.is_empty(), state: state.is_some() };
+        let ConnectorGrants { tenant, instance, destinations, files, state, machine, limits } = grants;
+        let (http, wasi_http) = (!destinations.is_empty(), machine.wasi_http);
+        let set = GrantSet { connector: true, http, files: !files.is_empty(), state: state.is_some(), wasi_http };
         check_config(&config, &instance)?;
         let watch = self.watch(component, &instance, limits);
         component.check_limits(&watch).map_err(SetupError::Limits)?;
@@ -209,6 +212,7 @@ impl Sandbox {
             series: self.0.series.clone(),
             limits,
             watch: Arc::clone(&watch),
+            machine,
         };
         let shared = self.shared(component, &instance, config, redactor, watch, linked, Some(Arc::new(capabilities)), connector::CALLS);
         Ok(Arc::new(connector::Source { shared }))

@@ -4,7 +4,6 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bulkhead_core::{Clock, GuestFault};
@@ -13,20 +12,22 @@ use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 use wasmtime::component::ResourceTable;
 use wasmtime::{CallHook, Store, UpdateDeadline};
-use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::bill::{Bill, Held, book};
 use crate::capabilities::Capabilities;
 use crate::engine::{Running, TICK, Ticker, Ticking};
 use crate::fault::{self, Reached};
-use crate::host::log::{GuestLog, InstanceLog, Level};
-use crate::host::stdio::Stdio;
+use crate::host::log::{GuestLog, InstanceLog};
+use crate::host::wasi_http::WasiHttpState;
 use crate::limiter::Limiter;
 use crate::limits::{Limit, Limits, Watch};
+use crate::wasi::{self, Times};
 
 /// What a store holds beside the guest.
 pub struct Guest {
     wasi: WasiCtx,
+    wasi_http: WasiHttpState,
     table: ResourceTable,
     pub limiter: Limiter,
     pub meter: Meter,
@@ -58,6 +59,14 @@ impl WasiView for Guest {
 impl Guest {
     pub fn table(&mut self) -> &mut ResourceTable {
         &mut self.table
+    }
+
+    pub fn table_and_meter(&mut self) -> (&mut ResourceTable, &mut Meter) {
+        (&mut self.table, &mut self.meter)
+    }
+
+    pub fn wasi_http_and_table(&mut self) -> (&mut WasiHttpState, &mut ResourceTable) {
+        (&mut self.wasi_http, &mut self.table)
     }
 }
 
@@ -111,36 +120,6 @@ impl Meter {
     }
 }
 
-/// The clocks of a guest stand still within a call.
-#[derive(Debug, Default)]
-struct Times {
-    wall: AtomicU64,
-    monotonic: AtomicU64,
-}
-
-struct Wall(Arc<Times>);
-struct Monotonic(Arc<Times>);
-
-impl HostWallClock for Wall {
-    fn resolution(&self) -> Duration {
-        Duration::from_millis(1)
-    }
-
-    fn now(&self) -> Duration {
-        Duration::from_nanos(self.0.wall.load(Ordering::Relaxed))
-    }
-}
-
-impl HostMonotonicClock for Monotonic {
-    fn resolution(&self) -> u64 {
-        1_000_000
-    }
-
-    fn now(&self) -> u64 {
-        self.0.monotonic.load(Ordering::Relaxed)
-    }
-}
-
 /// What makes the stores of one instance.
 pub struct Factory {
     pub ticking: Ticking,
@@ -165,32 +144,19 @@ impl Calls {
 }
 
 impl Factory {
-    /// A fresh store, ready for instantiation. Formatters get clocks that stand at 0 and a constant
-    /// seed, so that the same input gives the same bytes; connectors the time of the call and a seed
-    /// of their own, against floods of colliding hashes.
+    /// A fresh store, ready for instantiation.
     pub fn store(&self) -> Result<Store<Guest>, GuestFault> {
         let log = Arc::new(GuestLog::new(Arc::clone(&self.log)));
         let times = Arc::new(Times::default());
-        let mut seed = [0x5a; 32];
-        if self.capabilities.is_some() {
-            getrandom::fill(&mut seed).map_err(|error| GuestFault::Trap(format!("the machine gives no random numbers: {error}")))?;
-        }
-        let half = seed.first_chunk::<16>().copied().unwrap_or_default();
-        let wasi = WasiCtxBuilder::new()
-            .stdout(Stdio { log: Arc::clone(&log), level: Level::Info })
-            .stderr(Stdio { log: Arc::clone(&log), level: Level::Warn })
-            .secure_random(Deterministic::new(seed.to_vec()))
-            .insecure_random(Deterministic::new(seed.to_vec()))
-            .insecure_random_seed(u128::from_le_bytes(half))
-            .max_random_size(64 << 10)
-            .wall_clock(Wall(Arc::clone(&times)))
-            .monotonic_clock(Monotonic(Arc::clone(&times)))
-            .build();
+        let grants = self.capabilities.as_ref().map(|capabilities| &capabilities.machine);
+        let wasi = wasi::context(&log, &times, grants, &self.clock)?;
+        let wasi_http = grants.filter(|grants| grants.wasi_http).map(|_| WasiHttpState::new(self.capabilities.clone(), &self.limits));
         let mut table = ResourceTable::new();
         table.set_max_capacity(self.limits.size(Limit::Handles));
         let budget = self.limits.enforced(Limit::Cpu).div_ceil(u64::try_from(TICK.as_millis()).unwrap_or(1)).max(1);
         let guest = Guest {
             wasi,
+            wasi_http: wasi_http.unwrap_or_else(|| WasiHttpState::new(None, &self.limits)),
             table,
             limiter: Limiter::new(&self.limits),
             meter: Meter {
@@ -262,8 +228,7 @@ impl Factory {
         guest.limiter.forget();
         guest.log.begin();
         if connector {
-            guest.times.wall.store(self.clock.unix_nanos(), Ordering::Relaxed);
-            guest.times.monotonic.store(u64::try_from(self.clock.monotonic().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            guest.times.set(&*self.clock);
         }
         Ok(Begun { deadline, limit, bill: Arc::clone(&store.data().bill), started: self.clock.monotonic(), _running: self.ticking.ticker().run() })
     }

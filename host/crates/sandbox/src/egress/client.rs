@@ -23,7 +23,7 @@ use super::places::Places;
 use super::redact::Redactor;
 use super::resolve::{Checked, NotAllowed};
 use super::window::Windows;
-use super::{Allowed, Asked, Destination, Refusal, RefusalKind, Resolve, decide, retry_after};
+use super::{Allowed, Asked, Destination, Refusal, RefusalKind, Resolve, decide, matching, retry_after};
 use crate::bill::{Bill, Recording, thread_time};
 use crate::credentials::{Means, Outgoing};
 use crate::host::log::Rate;
@@ -162,11 +162,25 @@ impl Egress {
         self.send_on(&Bill::default(), request, deadline).await
     }
 
+    /// The same for a request that names its URL: it goes to the destination of that origin and base, or
+    /// nowhere. Destination and path of `request` are put in here.
+    pub async fn send_absolute(&self, bill: &Bill, url: &str, request: Request, deadline: Instant) -> Result<Response, SendError> {
+        match matching(&self.destinations, url) {
+            Ok((destination, path)) => self.send_on(bill, Request { destination: destination.to_owned(), path, ..request }, deadline).await,
+            Err(refusal) => self.ended(Recording::new(bill, "http", "none"), "none", Err(refusal.into())),
+        }
+    }
+
     /// The same for a call that is billed.
     pub async fn send_on(&self, bill: &Bill, request: Request, deadline: Instant) -> Result<Response, SendError> {
         let named = self.destinations.get_key_value(&request.destination).map_or("none", |(name, _)| name.as_str());
         let mut recording = Recording::new(bill, "http", named);
         let result = self.send_counted(&mut recording, request, deadline).await;
+        self.ended(recording, named, result)
+    }
+
+    /// Keeps, counts and logs how a request ended.
+    fn ended(&self, mut recording: Recording<'_>, named: &str, result: Result<Response, SendError>) -> Result<Response, SendError> {
         recording.exchange.end = match &result {
             Ok(response) => ExchangeEnd::Status(response.status),
             Err(SendError::Refused(refusal)) => ExchangeEnd::Refused { rule: refusal.rule, class: refusal.kind.name() },

@@ -79,7 +79,7 @@ fn worlds_and_versions() {
 #[test]
 fn unknown_imports_are_listed() {
     let imports = r#"
-        (import "wasi:sockets/tcp@0.2.6" (instance)) (import "wasi:http/types@0.2.0" (instance)) (import "acme:gpu/compute@1.0.0" (instance))
+        (import "wasi:sockets/tcp@0.2.6" (instance)) (import "wasi:http/incoming-handler@0.2.0" (instance)) (import "acme:gpu/compute@1.0.0" (instance))
         (import "bulkhead:connector/telepathy@0.1.0" (instance)) (import "wasi:cli/stdout@0.3.0" (instance)) (import "plain" (func))
         (import "wasi:cli/stdout@0.2.6" (instance)) (import "bulkhead:connector/http@0.1.0" (instance))
     "#;
@@ -89,10 +89,10 @@ fn unknown_imports_are_listed() {
         names,
         [
             "wasi:sockets/tcp@0.2.6 (sockets are never offered; use bulkhead:connector/tcp, or build with --stub-wasi)",
-            "wasi:http/types@0.2.0 (use bulkhead:connector/http)",
+            "wasi:http/incoming-handler@0.2.0 (use bulkhead:connector/http)",
             "acme:gpu/compute@1.0.0",
             "bulkhead:connector/telepathy@0.1.0",
-            "wasi:cli/stdout@0.3.0",
+            "wasi:cli/stdout@0.3.0 (WASI 0.3 is asynchronous and contract 0.1.0 is not; build against WASI 0.2)",
             "plain",
         ]
     );
@@ -117,6 +117,28 @@ fn imports_say_what_it_can_reach_and_win_over_the_section() {
             "the manifest names wishes for files, the imports say no",
         ]
     );
+}
+
+#[test]
+fn wasi_is_named_where_grants_make_a_difference() {
+    let imports = r#"(import "wasi:http/types@0.2.6" (instance)) (import "wasi:http/outgoing-handler@0.2.6" (instance))
+        (import "wasi:clocks/wall-clock@0.2.6" (instance)) (import "wasi:random/random@0.2.6" (instance)) (import "wasi:cli/environment@0.2.6" (instance))"#;
+    let inspection = Inspection::read(&wasm(&format!("(component {imports} {CONNECTOR})")), 1 << 20).expect("reads");
+    assert!(inspection.capabilities.contains(WASI_HTTP));
+    assert_eq!(
+        inspection.in_words(),
+        [
+            "wasi-http: can send HTTP requests to destinations that you name, through wasi:http that you grant",
+            "clocks: sees the time of each call; the clocks of the machine if you grant `clocks`",
+            "random: gets numbers that repeat from a seed; those of the machine if you grant `random`",
+            "environment: finds it empty; the values that you name under `env` if you grant any",
+        ]
+    );
+    // A formatter is never granted any of it.
+    refused(&wasm(&format!(r#"(component (import "wasi:http/types@0.2.6" (instance)) {FORMATTER})"#)), "wasi:http/types@0.2.6 (use bulkhead:connector/http)");
+    let quiet = r#"(import "wasi:clocks/wall-clock@0.2.6" (instance)) (import "wasi:random/insecure-seed@0.2.6" (instance))"#;
+    let formatter = Inspection::read(&wasm(&format!("(component {quiet} {FORMATTER})")), 1 << 20).expect("reads");
+    assert_eq!(formatter.in_words(), ["cannot reach anything outside the sandbox"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod guests;
 mod limits;
+mod machine;
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

@@ -5,18 +5,22 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 /// The part of WASI 0.2 that tests use.
-const WASI: [&str; 5] = [
-    "package wasi:io@0.2.6; interface error { resource error {} } interface streams { use error.{error}; variant stream-error { last-operation-failed(error), closed }
+const WASI: [&str; 6] = [
+    "package wasi:io@0.2.6; interface error { resource error {} } interface poll { resource pollable { block: func(); } }
+     interface streams { use error.{error}; variant stream-error { last-operation-failed(error), closed }
      resource output-stream { blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>; } }",
-    "package wasi:cli@0.2.6; interface stderr { use wasi:io/streams@0.2.6.{output-stream}; get-stderr: func() -> output-stream; }",
-    "package wasi:clocks@0.2.6; interface monotonic-clock { now: func() -> u64; }
+    "package wasi:cli@0.2.6; interface stderr { use wasi:io/streams@0.2.6.{output-stream}; get-stderr: func() -> output-stream; }
+     interface environment { get-environment: func() -> list<tuple<string, string>>; }",
+    "package wasi:clocks@0.2.6; interface monotonic-clock { use wasi:io/poll@0.2.6.{pollable}; now: func() -> u64; subscribe-duration: func(when: u64) -> pollable; }
      interface wall-clock { record datetime { seconds: u64, nanoseconds: u32 } now: func() -> datetime; }",
-    "package wasi:random@0.2.6; interface random { get-random-u64: func() -> u64; } interface insecure-seed { insecure-seed: func() -> tuple<u64, u64>; }",
+    "package wasi:random@0.2.6; interface random { get-random-u64: func() -> u64; get-random-bytes: func(len: u64) -> list<u8>; } interface insecure-seed { insecure-seed: func() -> tuple<u64, u64>; }",
+    include_str!("wasi_http.wit"),
     "package test:worlds;
      world formatter { include bulkhead:connector/formatter@0.1.0; include wasi; }
      world connector-all { include bulkhead:connector/connector-all@0.1.0; include wasi; }
      world wasi { import wasi:cli/stderr@0.2.6; import wasi:io/streams@0.2.6; import wasi:clocks/monotonic-clock@0.2.6; import wasi:clocks/wall-clock@0.2.6;
-     import wasi:random/random@0.2.6; import wasi:random/insecure-seed@0.2.6; }",
+     import wasi:random/random@0.2.6; import wasi:random/insecure-seed@0.2.6; import wasi:cli/environment@0.2.6; import wasi:io/poll@0.2.6;
+     import wasi:http/types@0.2.6; import wasi:http/outgoing-handler@0.2.6; }",
 ];
 
 /// Wraps a core module as a component of a world of `wit/`, with WASI beside it. What the module does
@@ -26,7 +30,7 @@ pub fn component(world: &str, module: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     resolve.push_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../wit")).expect("wit parses");
     let packages = WASI.map(|text| resolve.push_str("test.wit", text).expect("wit parses"));
-    let world = resolve.select_world(&packages[4..], Some(world)).expect("a world of that name");
+    let world = resolve.select_world(&packages[5..], Some(world)).expect("a world of that name");
     embed_component_metadata(&mut wasm, &resolve, world, StringEncoding::UTF8).expect("metadata");
     ComponentEncoder::default().module(&wasm).expect("a module").validate(true).encode().unwrap_or_else(|error| panic!("{error:#}"))
 }
