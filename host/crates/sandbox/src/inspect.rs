@@ -155,7 +155,7 @@ impl Inspection {
                     (None, Some(version)) if version > CONTRACT => return Err(InspectError::NewerContract { wants: version }),
                     _ => unknown.push(import.clone()),
                 }
-            } else if !version.is_some_and(|version| (version.major, version.minor) == (0, 2)) {
+            } else if version.is_none_or(|version| (version.major, version.minor) != (0, 2)) {
                 unknown.push(import.clone());
             } else if WASI_HTTP_INTERFACES.contains(&interface) && kind == Kind::Connector {
                 capabilities.insert(WASI_HTTP);

@@ -8,7 +8,6 @@ use std::io::Write as _;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use bulkhead_core::Clock;
 use bulkhead_core::receipt::{Exchange, ExchangeEnd};
 use bulkhead_observe::Metrics;
 use http::header::{CONTENT_ENCODING, RETRY_AFTER};

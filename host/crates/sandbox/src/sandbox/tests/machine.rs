@@ -178,7 +178,7 @@ async fn wasi_http_is_absent_unless_granted_and_goes_where_http_goes() {
     });
     let host = host();
     let grants = |wasi_http: bool, values: &[(&str, &str)]| {
-        let credential = Credential::bearer("token", "hunter2-secret".to_owned().into()).expect("valid");
+        let credential = Credential::bearer("token", secrecy::SecretString::from("hunter2-secret".to_owned())).expect("valid");
         let (url, methods) = (format!("http://127.0.0.1:{port}"), vec!["POST".to_owned()]);
         let settings =
             DestinationSettings { url, methods, credential: Some(Arc::new(credential)), paths: vec!["/in".into()], ..DestinationSettings::default() };
