@@ -5,6 +5,7 @@
 
 mod assemble;
 mod checked;
+mod credentials;
 mod fault;
 mod fingerprint;
 mod interpolate;
@@ -14,6 +15,7 @@ mod raw;
 mod reader;
 mod routing;
 mod schema;
+mod secret_fields;
 mod settings;
 mod tree;
 mod units;
@@ -36,6 +38,7 @@ pub use checked::RawConfig;
 pub use fault::{Fault, FaultKind, Source, Span};
 pub use fingerprint::Fingerprint;
 pub use schema::schema;
+pub use secret_fields::secret_fields;
 pub use settings::{ApiListener, FormatterConfig, Instance, Lane, UploadSettings};
 
 use fault::Faults;
@@ -69,6 +72,8 @@ pub struct Config {
     pub upload: UploadSettings,
     /// Not wrong, but perhaps not meant: instances that no route uses, no route at all.
     pub warnings: Vec<Fault>,
+    /// Credentials that run a program when they are used.
+    pub commands: Vec<String>,
     fingerprints: Vec<(String, Fingerprint)>,
     shown: serde_json::Value,
     source: Arc<Source>,
@@ -139,6 +144,7 @@ impl Config {
             log,
             upload,
             warnings: Vec::new(),
+            commands: credentials::with_commands(root),
             fingerprints: Vec::new(),
             shown: root.show(),
             source: Arc::new(source),

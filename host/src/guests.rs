@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use bulkhead_sandbox::{Component, ConnectorGrants, FileAccess, FilesGrant, FormatterGrants, Limit, Limits, Sandbox, StateStore};
 
 use crate::components::{Components, FORMATTER_PREFIX};
-use crate::config::{Config, Fault, FaultKind, Fingerprint, FormatterConfig, Instance, Span};
+use crate::config::{Config, Fault, FaultKind, Fingerprint, FormatterConfig, Instance, RawConfig, Span, secret_fields};
 
 /// Whether directories may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +67,7 @@ impl Builder<'_> {
     async fn instance(&mut self, at: usize, instance: &Instance) -> Option<Built> {
         let key = format!("instances.{}", instance.name);
         let component = self.load(&instance.connector, instance.connector_span, &format!("{key}.connector"), &instance.limits).await?;
+        self.secret_fields(&component, &instance.config, &format!("{key}.config"));
         let grants = ConnectorGrants {
             tenant: self.config.http.rules.tenant.clone(),
             instance: instance.name.clone(),
@@ -131,6 +132,9 @@ impl Builder<'_> {
     /// A formatter's source for one instance, and what it makes.
     async fn formatter(&mut self, formatter: &FormatterConfig, instance: &Instance, key: &str) -> Option<(Arc<dyn FormatterSource>, RecordFormat)> {
         let component = self.load(&format!("{FORMATTER_PREFIX}{}", formatter.formatter), formatter.span, key, &formatter.limits).await?;
+        if !self.formats.contains_key(&formatter.name) {
+            self.secret_fields(&component, &formatter.config, &format!("formatters.{}.config", formatter.name));
+        }
         let grants = FormatterGrants { instance: instance.name.clone(), limits: formatter.limits.clone() };
         let source = match self.sandbox.formatter(&component, formatter.config.json.to_string(), grants) {
             Ok(source) => source,
@@ -200,6 +204,15 @@ impl Builder<'_> {
             grants.push(grant);
         }
         Some(grants)
+    }
+
+    /// Secrets go past guests: a field that the component marks as one is not filled in from outside.
+    fn secret_fields(&mut self, component: &Component, config: &RawConfig, key: &str) {
+        let Some(schema) = component.inspection().manifest.as_ref().and_then(|manifest| manifest.config_schema.as_ref()) else { return };
+        for field in secret_fields(schema.get(), config) {
+            let hint = "define it under `credentials` and name it in a destination: the host applies it, and the component never sees it".to_owned();
+            self.fault(field.span, format!("{key}.{}", field.path), "a secret of the component's configuration cannot come from `${…}`", Some(hint));
+        }
     }
 
     fn refused(&mut self, span: Span, key: &str, error: &OpenError) {

@@ -3,6 +3,7 @@
 mod bad_input;
 mod cli;
 mod crash;
+mod credentials;
 mod deliver;
 mod formats;
 mod independent;

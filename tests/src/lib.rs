@@ -14,5 +14,6 @@ pub mod prom;
 pub mod receiver;
 pub mod skip;
 pub mod template;
+pub mod tokens;
 pub mod tool;
 pub mod wait;

@@ -6,11 +6,11 @@ use super::{Exit, Failure, Output, failure::print};
 use crate::config::{Config, Fault};
 
 pub fn run(path: &Path, output: Output) -> Result<Exit, Failure> {
-    let faults = match load(path) {
-        Ok(config) => super::http_client::block_on(async { Ok(crate::pipeline::check(&config).await) })?,
-        Err(faults) => faults,
+    let (faults, commands) = match load(path) {
+        Ok(config) => (super::http_client::block_on(async { Ok(crate::pipeline::check(&config).await) })?, config.commands),
+        Err(faults) => (faults, Vec::new()),
     };
-    report(path, &faults, output)?;
+    report_with(path, &faults, &commands, output)?;
     Ok(if faults.is_empty() { Exit::Ok } else { Exit::Configuration })
 }
 
@@ -21,9 +21,17 @@ pub fn load(path: &Path) -> Result<Config, Vec<Fault>> {
 
 /// Faults to stderr for people, to stdout as JSON for programs.
 pub fn report(path: &Path, faults: &[Fault], output: Output) -> Result<(), Failure> {
+    report_with(path, faults, &[], output)
+}
+
+/// The same, and which credentials' commands were not run: what they print was not looked at.
+fn report_with(path: &Path, faults: &[Fault], commands: &[String], output: Output) -> Result<(), Failure> {
+    if output == Output::Text && !commands.is_empty() {
+        eprintln!("note: commands of credentials are not run here: {}", commands.join(", "));
+    }
     match output {
         Output::Json => print(serde_json::json!({
-            "schema_version": 1, "file": path, "valid": faults.is_empty(),
+            "schema_version": 1, "file": path, "valid": faults.is_empty(), "commands_not_run": commands,
             "faults": faults.iter().map(Fault::to_json).collect::<Vec<_>>(),
         })),
         Output::Text if faults.is_empty() => print(format!("{}: valid", path.display())),

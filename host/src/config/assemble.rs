@@ -1,9 +1,7 @@
 //! The checked tree → settings: references between its parts, and what must go together. Every fault is
 //! collected; a part that is faulty gives its default, since the file is refused anyway.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_core::Tenant;
@@ -14,11 +12,12 @@ use bulkhead_ingest::{Framing, HttpIntakeSettings, IntakeToken, Proto, Rules, Sh
 use bulkhead_journal::{Durability, JournalSettings};
 use bulkhead_observe::{LogFormat, LogSettings};
 use bulkhead_route::{Filter, FilterSettings, LaneIndex, Route};
-use bulkhead_sandbox::{CompileLimits, Credential, CredentialError, Destination, DestinationSettings, FileAccess, FilesGrant, MachineGrants, Scheme};
+use bulkhead_sandbox::{CompileLimits, Destination, DestinationSettings, FileAccess, FilesGrant, MachineGrants};
 use bulkhead_store::{DeadLetterSettings, OnFull};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::checked::{Checked, Fields, Item};
+use super::credentials::{self, Credentials};
 use super::fault::{FaultKind, Faults, Span};
 use super::nearest;
 use super::routing::{self, Lanes, number};
@@ -45,7 +44,7 @@ pub(super) struct Assembled {
 pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Assembled {
     let (api, http) = listeners(root.map("listen"), faults);
     let syslog = syslog(root.map("listen"), faults);
-    let credentials = credentials(root, faults);
+    let credentials = credentials::all(root, faults);
     let (rates, filters): (Vec<_>, Vec<_>) =
         routing::filters(root.list("filters")).into_iter().partition(|filter| matches!(filter, FilterSettings::RateLimiting(_)));
     let instances: Vec<Instance> =
@@ -164,37 +163,6 @@ fn intake(fields: &Fields) -> HttpIntakeSettings {
 fn secrets(list: &[Checked]) -> Vec<SecretString> {
     let one = |value: &Checked| if let Item::Secret(secret) = &value.item { Some(secret.clone()) } else { None };
     list.iter().filter_map(one).collect()
-}
-
-/// By name; `None` for one that is faulty, so that naming it is no second fault.
-type Credentials = HashMap<String, Option<Arc<Credential>>>;
-
-fn credentials(root: &Fields, faults: &mut Faults) -> Credentials {
-    let mut all = Credentials::new();
-    for (name, span, value) in root.named("credentials") {
-        let Item::Tagged(kind, fields) = &value.item else { continue };
-        let made = credential(name, kind, fields);
-        if let Some(Err(error)) = &made {
-            faults.push(FaultKind::WrongType, *span, format!("credentials.{name}"), error.problem.clone(), None);
-        }
-        all.insert(name.clone(), made.and_then(Result::ok).map(Arc::new));
-    }
-    all
-}
-
-/// Nothing where a part is missing or faulty.
-fn credential(name: &str, kind: &str, fields: &Fields) -> Option<Result<Credential, CredentialError>> {
-    Some(match kind {
-        "header" => Credential::header(name, &fields.text("name")?, &fields.text("prefix")?, fields.secret("value")?),
-        "query" => Credential::query(name, &fields.text("name")?, fields.secret("value")?),
-        "basic" => Credential::basic(name, &fields.text("username")?, fields.secret("password")?),
-        "bearer" => Credential::bearer(name, fields.secret("token")?),
-        "hmac" => {
-            let scheme = if fields.text("scheme")? == "datavault" { Scheme::Datavault } else { Scheme::StandardWebhooks };
-            Credential::hmac(name, scheme, secrets(fields.list("secret")))
-        }
-        _ => return None,
-    })
 }
 
 fn instance(name: &str, span: Span, fields: &Fields, rates: &[FilterSettings], credentials: &Credentials, faults: &mut Faults) -> Option<Instance> {

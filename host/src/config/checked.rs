@@ -79,7 +79,6 @@ macro_rules! getters {
 getters! {
     bool Bool -> bool;
     text Text | Url -> String;
-    secret Secret -> secrecy::SecretString;
     path Path -> PathBuf;
     address Address -> SocketAddr;
     severity Severity -> Severity;

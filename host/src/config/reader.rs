@@ -9,7 +9,7 @@ use bulkhead_sandbox::{Limit, Limits, limits};
 
 use super::checked::{Checked, Fields, Item};
 use super::fault::{FaultKind, Faults, Span};
-use super::keys::{CONDITION, Key, Kind, Need, Section};
+use super::keys::{COMMAND, CONDITION, Key, Kind, Need, Section};
 use super::tree::{Entry, Node, Scalar, Value};
 use super::{nearest, raw, units, unsupported};
 
@@ -155,6 +155,8 @@ impl<'f> Reader<'f> {
                 Value::List(_) => self.list(node, of, 1, 256)?,
                 _ => return self.value(node, of),
             },
+            Kind::SecretValue if matches!(node.value, Value::Map(_)) => Item::Map(self.section(node, &COMMAND)?),
+            Kind::SecretValue => return self.single(node, &Kind::Secret),
             Kind::Limits => self.limits(node)?,
             Kind::Raw => self.raw(node)?,
             _ => return self.single(node, kind),
@@ -387,6 +389,7 @@ pub(super) fn expected(kind: &Kind) -> String {
         Kind::Bool => "true or false".into(),
         Kind::True => "true".into(),
         Kind::Text | Kind::AnyText | Kind::Secret => "text".into(),
+        Kind::SecretValue => "text, or a map with a `command`".into(),
         Kind::Name => "a name".into(),
         Kind::Tenant => "a tenant: 1 to 64 of a-z, 0-9 and `-`".into(),
         Kind::Path => "a path".into(),

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json, json};
 
 use bulkhead_sandbox::limits;
 
-use super::keys::{CONDITION, Key, Kind, Need, ROOT, Section};
+use super::keys::{COMMAND, CONDITION, Key, Kind, Need, ROOT, Section};
 use super::reader::{COUNT_ONLY, expected};
 
 /// The schema of `bulkhead.yaml`.
@@ -80,6 +80,10 @@ fn value(kind: &'static Kind, defs: &mut Map<String, Json>) -> Json {
         }
         Kind::Map(map) => section(map, defs),
         Kind::Condition => section(&CONDITION, defs),
+        Kind::SecretValue => {
+            let command = section(&COMMAND, defs);
+            json!({"anyOf": [{"type": ["string", "number", "boolean"]}, command]})
+        }
         Kind::Named(of) => json!({"type": "object", "additionalProperties": value(of, defs)}),
         Kind::Tagged(variants) => {
             let variants: Vec<_> = variants

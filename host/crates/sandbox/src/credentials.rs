@@ -22,15 +22,22 @@ mod basic;
 mod command;
 mod header;
 mod kept;
+mod oauth2;
 mod query;
+mod sas;
+mod shared_key;
 mod signature;
+mod sigv4;
 mod value;
 
 pub use command::CommandSettings;
+pub use oauth2::{ClientAuth, Grant, OAuth2Settings};
+pub use shared_key::SharedKeyScheme;
 pub use signature::{Custom, Digits, Scheme, Signs};
 pub use value::Value;
 
 use kept::Failure;
+pub(crate) use oauth2::Used;
 
 /// Why a credential cannot be used. Texts never hold the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,14 +62,16 @@ enum Kind {
     Basic(basic::Basic),
     Query(query::Query),
     Hmac(Scheme),
+    OAuth2(oauth2::OAuth2),
+    SigV4(sigv4::SigV4),
+    Sas(sas::Sas),
+    SharedKey(shared_key::SharedKey),
 }
 
 /// A request on its last steps before the wire.
 pub(crate) struct Outgoing<'a> {
-    #[expect(dead_code, reason = "for kinds that sign it")]
     pub method: &'a Method,
     /// Scheme and authority.
-    #[expect(dead_code, reason = "for kinds that sign it")]
     pub origin: &'a str,
     pub headers: &'a mut HeaderMap,
     /// Path and query.
@@ -138,6 +147,41 @@ impl Credential {
         Self::new(name, secrets.into_iter().map(Into::into).collect(), Kind::Hmac(scheme))
     }
 
+    /// `type: oauth2`.
+    pub fn oauth2(name: &str, settings: OAuth2Settings) -> Result<Self, CredentialError> {
+        let (kind, values) = oauth2::OAuth2::new(name, settings).map_err(|problem| CredentialError { name: name.into(), problem })?;
+        Self::new(name, values, Kind::OAuth2(kind))
+    }
+
+    /// `type: sigv4`, with the keys in the configuration.
+    pub fn sigv4(name: &str, region: &str, service: &str, access_key: &str, secret_key: Value, session_token: Option<Value>) -> Result<Self, CredentialError> {
+        let kind = sigv4::SigV4::new(region, service, Some(access_key)).map_err(|problem| CredentialError { name: name.into(), problem })?;
+        Self::new(name, std::iter::once(secret_key).chain(session_token).collect(), Kind::SigV4(kind))
+    }
+
+    /// `type: sigv4`, with keys that a command prints as the AWS tools' `credential_process`.
+    pub fn sigv4_process(name: &str, region: &str, service: &str, process: impl Into<Value>) -> Result<Self, CredentialError> {
+        let kind = sigv4::SigV4::new(region, service, None).map_err(|problem| CredentialError { name: name.into(), problem })?;
+        Self::new(name, vec![process.into()], Kind::SigV4(kind))
+    }
+
+    /// `type: sas`; a token lives for `ttl` at most.
+    pub fn sas(name: &str, resource: &str, key_name: &str, key: impl Into<Value>, ttl: Duration) -> Result<Self, CredentialError> {
+        let kind = sas::Sas::new(resource, key_name, ttl).map_err(|problem| CredentialError { name: name.into(), problem })?;
+        Self::new(name, vec![key.into()], Kind::Sas(kind))
+    }
+
+    /// `type: shared_key`.
+    pub fn shared_key(name: &str, scheme: SharedKeyScheme, account: &str, key: impl Into<Value>) -> Result<Self, CredentialError> {
+        let kind = shared_key::SharedKey::new(scheme, account).map_err(|problem| CredentialError { name: name.into(), problem })?;
+        Self::new(name, vec![key.into()], Kind::SharedKey(kind))
+    }
+
+    /// The client of a token endpoint.
+    fn basic_form(name: &str, user: &str, password: Value) -> Result<Self, CredentialError> {
+        Self::new(name, vec![password], Kind::Basic(basic::Basic::form(user)))
+    }
+
     fn new(name: &str, mut values: Vec<Value>, kind: Kind) -> Result<Self, CredentialError> {
         let fault = |problem: String| CredentialError { name: name.into(), problem };
         for value in &mut values {
@@ -169,22 +213,32 @@ impl Credential {
             Kind::Header(header) => vec![header.name()],
             Kind::Basic(_) | Kind::Query(_) => Vec::new(),
             Kind::Hmac(scheme) => scheme.header_names(),
+            Kind::SigV4(signer) => signer.header_names(),
+            Kind::SharedKey(key) => key.header_names(),
+            Kind::OAuth2(_) | Kind::Sas(_) => vec!["authorization"],
         }
     }
 
     /// Adds everything that must not come back, now and later.
-    pub(crate) fn guard(&self, redactor: Redactor) -> Redactor {
+    pub fn guard(&self, redactor: Redactor) -> Redactor {
         let fixed: Vec<&str> = self.values.iter().filter_map(Value::fixed).collect();
         let mut guarded: Vec<Vec<u8>> = fixed.iter().map(|secret| secret.as_bytes().to_vec()).collect();
         if fixed.len() == self.values.len() {
             guarded.extend(self.kind.sensitive(&fixed));
         }
-        redactor.knowing(guarded.iter().map(Vec::as_slice)).following(Arc::clone(&self.issued))
+        let redactor = redactor.knowing(guarded.iter().map(Vec::as_slice)).following(Arc::clone(&self.issued));
+        match &self.kind {
+            Kind::OAuth2(oauth2) => oauth2.issued().into_iter().fold(redactor, |redactor, issued| redactor.following(Arc::clone(issued))),
+            _ => redactor,
+        }
     }
 
     /// Puts the credential into a request; waits where it has to be fetched first. Cancel safe: what is
     /// being fetched goes on for the next one who asks.
-    pub(crate) async fn apply(&self, request: &mut Outgoing<'_>, means: &Means) -> Result<(), ApplyError> {
+    pub(crate) async fn apply(&self, request: &mut Outgoing<'_>, means: &Means) -> Result<Option<Used>, ApplyError> {
+        if let Kind::OAuth2(oauth2) = &self.kind {
+            return Ok(Some(oauth2.apply(request, means).await?));
+        }
         let mut secrets = Vec::with_capacity(self.values.len());
         for value in &self.values {
             secrets.push(value.get(&means.clock).await?);
@@ -196,7 +250,21 @@ impl Credential {
             let all: Vec<&[u8]> = secrets.iter().map(|secret| secret.as_bytes()).chain(forms.iter().map(Vec::as_slice)).collect();
             self.issued.learn(&all);
         }
-        self.kind.apply(&secrets, request).map_err(ApplyError::Invalid)
+        if let Kind::Sas(sas) = &self.kind {
+            // Whoever has a token may use the resource until it ends.
+            let token = sas.token(one(&secrets), request.now);
+            let opens = sas::Sas::opens(&token).unwrap_or_default();
+            self.issued.learn(&[one(&secrets).as_bytes(), token.as_bytes(), &opens]);
+        }
+        self.kind.apply(&secrets, request).map_err(ApplyError::Invalid)?;
+        Ok(None)
+    }
+
+    /// What the receiver answered to a request that carried it.
+    pub(crate) fn answered(&self, used: Option<&Used>, status: u16, now: Duration) {
+        if let (Kind::OAuth2(oauth2), Some(used)) = (&self.kind, used) {
+            oauth2.answered(used, status, now);
+        }
     }
 }
 
@@ -208,6 +276,10 @@ impl Kind {
             Self::Basic(_) => "basic",
             Self::Query(_) => "query",
             Self::Hmac(scheme) => scheme.name(),
+            Self::OAuth2(_) => "oauth2",
+            Self::SigV4(_) => "sigv4",
+            Self::Sas(_) => "sas",
+            Self::SharedKey(_) => "shared_key",
         }
     }
 
@@ -216,8 +288,10 @@ impl Kind {
         match self {
             Self::Header(header) => header.check(one(secrets)),
             Self::Basic(_) => basic::Basic::check(one(secrets)),
-            Self::Query(_) => Ok(()),
+            Self::Query(_) | Self::OAuth2(_) | Self::Sas(_) => Ok(()),
             Self::Hmac(scheme) => secrets.iter().try_for_each(|secret| scheme.key(secret).map(drop)),
+            Self::SigV4(signer) => signer.check(secrets),
+            Self::SharedKey(_) => shared_key::SharedKey::key(one(secrets)).map(drop),
         }
     }
 
@@ -228,6 +302,9 @@ impl Kind {
             Self::Basic(basic) => vec![basic.encoded(one(secrets)).into_bytes()],
             Self::Query(_) => vec![query::encoded(one(secrets)).into_bytes()],
             Self::Hmac(scheme) => secrets.iter().filter_map(|secret| scheme.key(secret).ok()).collect(),
+            Self::SigV4(signer) => signer.sensitive(secrets),
+            Self::SharedKey(_) => shared_key::SharedKey::key(one(secrets)).into_iter().collect(),
+            Self::OAuth2(_) | Self::Sas(_) => Vec::new(),
         }
     }
 
@@ -240,6 +317,11 @@ impl Kind {
                 Ok(())
             }
             Self::Hmac(scheme) => scheme.apply(secrets, request),
+            Self::SigV4(signer) => signer.apply(secrets, request),
+            Self::Sas(sas) => sas.apply(one(secrets), request),
+            Self::SharedKey(key) => key.apply(one(secrets), request),
+            // Its token is no secret of the configuration.
+            Self::OAuth2(_) => Ok(()),
         }
     }
 }

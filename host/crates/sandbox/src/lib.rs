@@ -31,7 +31,7 @@ mod wasi;
 
 pub use compile::{CompileLimits, Compiler, Stopped, WorkerSettings, work as compile_worker};
 pub use component::{Component, LoadError};
-pub use credentials::{CommandSettings, Credential, CredentialError, Custom, Digits, Scheme, Signs, Value};
+pub use credentials::{ClientAuth, CommandSettings, Credential, CredentialError, Custom, Digits, Grant, OAuth2Settings, Scheme, SharedKeyScheme, Signs, Value};
 pub use egress::places::Places;
 pub use egress::{Destination, DestinationError, DestinationSettings};
 pub use host::files::{FileAccess, FilesError, FilesGrant};

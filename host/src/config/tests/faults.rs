@@ -96,7 +96,7 @@ fn unknown_keys_name_the_nearest() {
     check_words("journal: {max_byes: 1GiB}", "unknown key", "did you mean `max_bytes`?");
     check_words("telemetry: {log: {format: jsno}}", "`jsno` is not possible", "did you mean `json`?");
     check_words("credentials: {a: {type: beerer, token: 12345678}}", "`beerer` is no type known here", "did you mean `bearer`?");
-    check_words("credentials: {a: {type: oauth2, token: 12345678}}", "`oauth2` is no type known here", "possible are header, query, basic, bearer, hmac");
+    check_words("credentials: {a: {type: kerberos, token: 12345678}}", "`kerberos` is no type known here", "possible are header, query, basic, bearer, hmac");
     check_words("filters: [{type: rate_limit, max_events_per_second: 1}]", "is no type", "did you mean `rate_limiting`?");
     check_words("filters: [{min_severity: low}]", "`type` is missing", "severity_threshold");
 }

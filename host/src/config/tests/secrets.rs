@@ -112,3 +112,58 @@ fn interpolation_takes_variables_defaults_and_files() {
     assert_eq!(config.instances[0].config.json, serde_json::json!({"a": 7, "b": "7", "c": ""}));
     assert_eq!(config.instances[0].config.interpolated.keys().collect::<Vec<_>>(), ["/a", "/b", "/c"]);
 }
+
+#[test]
+fn credentials_of_every_kind_are_read_and_hidden() {
+    let config = good(
+        "credentials:
+  a: {type: oauth2, token_url: \"https://login.example.com/token\", client_id: c, client_secret: hunter2-hunter2, parameters: {resource: r}}
+  b: {type: oauth2, token_url: {url: \"https://login.example.com/token\", addresses: [10.0.0.0/8]}, grant: refresh_token, client_id: c, refresh_token: {command: [/bin/tok]}}
+  c: {type: oauth2, token_url: \"https://login.example.com/token\", grant: password, client_id: c, client_secret: hunter2-hunter2, username: u, password: hunter2-hunter2}
+  d: {type: sigv4, region: eu, service: s3, access_key: AKID, secret_key: hunter2-hunter2, session_token: hunter2-hunter2}
+  e: {type: sigv4, region: eu, service: s3, process: {command: [aws, configure, export-credentials], refresh: 5m}}
+  f: {type: sas, resource: \"https://a.servicebus.windows.net/q\", key_name: p, key: hunter2-hunter2}
+  g: {type: shared_key, scheme: storage, account: a, key: aHVudGVyMi1odW50ZXIyLWh1bnRlcjI=}
+  h: {type: hmac, scheme: custom, secret: [hunter2-hunter2, {command: [/bin/key]}], header: X-Sig, signs: timestamp.body}
+  i: {type: basic, username: u, password: {command: [/bin/pass, \"${TOKEN}\"], timeout: 1s}}
+",
+    );
+    let shown = config.effective();
+    assert!(!shown.to_string().contains("hunter2") && !shown.to_string().contains("aHVud") && !shown.to_string().contains("sesame"), "{shown:#}");
+    assert_eq!(config.commands, ["b", "e", "h", "i"]);
+    assert_eq!(shown["credentials"]["i"]["password"], serde_json::json!({"command": ["/bin/pass", "${TOKEN}"], "timeout": "1s", "refresh": "15m"}));
+    assert_eq!(shown["credentials"]["b"]["token_url"]["addresses"], serde_json::json!(["10.0.0.0/8"]));
+}
+
+#[test]
+fn credentials_say_which_keys_go_together() {
+    for (credential, want) in [
+        (
+            "type: oauth2, token_url: \"https://a.b/\", client_id: c",
+            "credentials.x.client_secret: `client_secret` is missing: `grant: client_credentials` needs it",
+        ),
+        (
+            "type: oauth2, token_url: \"https://a.b/\", client_id: c, client_secret: hunter2, refresh_token: hunter2",
+            "credentials.x.refresh_token: `grant: client_credentials` has no use for `refresh_token`",
+        ),
+        (
+            "type: oauth2, token_url: \"https://a.b/\", client_id: c, grant: refresh_token",
+            "credentials.x.refresh_token: `refresh_token` is missing: `grant: refresh_token` needs it",
+        ),
+        (
+            "type: oauth2, token_url: \"ftp://a.b/\", client_id: c, client_secret: hunter2",
+            "credentials.x: `token_url`: its `url` has the scheme `ftp`; http and https can be used",
+        ),
+        ("type: sigv4, region: a, service: b, access_key: AKID", "credentials.x.secret_key: `secret_key` is missing: a credential without `process` needs it"),
+        ("type: sigv4, region: a, service: b, access_key: AKID, process: {command: [a]}", "credentials.x.access_key: `process` has no use for `access_key`"),
+        ("type: hmac, scheme: custom, secret: hunter2", "credentials.x.header: `header` is missing: `scheme: custom` needs it"),
+        ("type: hmac, scheme: datavault, secret: hunter2, header: X", "credentials.x.header: `scheme: datavault` has no use for `header`"),
+        ("type: hmac, scheme: custom, secret: hunter2, header: Host", "credentials.x: the header `host` belongs to the host"),
+        ("type: bearer, token: {command: []}", "credentials.x.token.command: 0 entries; from 1 to 64 are possible"),
+        ("type: bearer, token: {comand: [a]}", "credentials.x.token.comand: unknown key"),
+    ] {
+        let faults = bad(&format!("credentials: {{x: {{{credential}}}}}"));
+        let said: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.key, fault.message)).collect();
+        assert!(said.iter().any(|said| said == want), "{credential}: {said:?}");
+    }
+}

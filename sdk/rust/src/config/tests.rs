@@ -35,6 +35,8 @@ struct Sample {
     extra: Option<BTreeMap<String, String>>,
     #[config(default = -5)]
     offset: i32,
+    #[config(secret)]
+    pin: Option<String>,
 }
 
 #[test]
@@ -57,7 +59,8 @@ fn the_schema_says_what_is_read() {
             "sync": {"type": "boolean", "default": false},
             "tags": {"type": "array", "items": {"type": "string"}, "minItems": 1},
             "extra": {"type": "object", "additionalProperties": {"type": "string"}},
-            "offset": {"type": "integer", "default": -5}
+            "offset": {"type": "integer", "default": -5},
+            "pin": {"type": "string", "writeOnly": true}
         },
         "required": ["path"], "additionalProperties": false
     });
@@ -68,7 +71,10 @@ fn the_schema_says_what_is_read() {
 fn defaults_are_filled_in() {
     let sample: Sample = read(r#"{"path":"a"}"#).unwrap();
     let rotate = Rotate { max_bytes: ByteSize(100 << 20), keep: 10 };
-    assert_eq!(sample, Sample { path: "a".into(), index: None, rotate, mode: Mode::OnePerRequest, sync: false, tags: None, extra: None, offset: -5 });
+    assert_eq!(
+        sample,
+        Sample { path: "a".into(), index: None, rotate, mode: Mode::OnePerRequest, sync: false, tags: None, extra: None, offset: -5, pin: None }
+    );
     let given: Sample = read(r#"{"path":"a","index":"i","rotate":{"max_bytes":1,"keep":1000},"mode":"ndjson","tags":["x"],"extra":{"k":"v"}}"#).unwrap();
     assert_eq!(given.rotate, Rotate { max_bytes: ByteSize(1), keep: 1000 });
     assert_eq!((given.mode, given.extra.unwrap()["k"].as_str()), (Mode::Lines, "v"));

@@ -25,6 +25,11 @@ impl Basic {
         Ok(Self { user: user.into(), form: false })
     }
 
+    /// Both parts are form-encoded first, so that any user name can be carried.
+    pub(super) fn form(user: &str) -> Self {
+        Self { user: user.into(), form: true }
+    }
+
     pub(super) fn check(secret: &str) -> Result<(), String> {
         if secret.chars().any(char::is_control) {
             return Err("user name or password has a control character".into());

@@ -186,7 +186,6 @@ impl<T: Send + Sync + 'static> Kept<T> {
 
     /// The other side refused the value: it is fetched again, unless it is itself a replacement that
     /// never worked and is young, so that a receiver that refuses everything causes no storm.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for tokens, which receivers refuse"))]
     pub(super) fn refused(&self, value: &Arc<Held<T>>, now: Duration) {
         let mut state = self.lock();
         let current = state.held.as_ref().is_some_and(|held| Arc::ptr_eq(held, value));
@@ -205,7 +204,6 @@ impl<T> Kept<T> {
 }
 
 impl<T> Held<T> {
-    #[cfg_attr(not(test), expect(dead_code, reason = "for tokens, which receivers refuse"))]
     pub(super) fn worked(&self) {
         self.worked.store(true, Ordering::Relaxed);
     }

@@ -26,7 +26,7 @@ async fn applied(credential: &Credential, target: &str, body: &[u8], id: &str, n
         now: Duration::from_secs(now),
     };
     match credential.apply(&mut outgoing, &means()).await {
-        Ok(()) => Ok((headers, target)),
+        Ok(_) => Ok((headers, target)),
         Err(ApplyError::Invalid(text) | ApplyError::Denied(text) | ApplyError::Unavailable(text)) => Err(text),
     }
 }

@@ -264,10 +264,11 @@ impl Egress {
         };
         let now = Duration::from_nanos(self.means.clock.unix_nanos());
         let plain_target = target.len();
+        let mut used = None;
         if let Some(credential) = destination.credential() {
             let mut outgoing =
                 Outgoing { method: &method, origin: destination.origin(), headers: &mut headers, target: &mut target, body: &body, message_id, now };
-            credential.apply(&mut outgoing, &self.means).await?;
+            used = credential.apply(&mut outgoing, &self.means).await?;
         }
         let url = Url::parse(&format!("{}{target}", destination.origin())).map_err(|error| Refusal::invalid(3, format!("the path makes no URL: {error}")))?;
         // What goes on the wire is what was decided about, to the byte.
@@ -298,6 +299,9 @@ impl Egress {
             }
             failed
         })?;
+        if let Some(credential) = destination.credential() {
+            credential.answered(used.as_ref(), response.status().as_u16(), self.means.clock.monotonic());
+        }
         made.address = response.remote_addr();
         made.certificate =
             response.extensions().get::<reqwest::tls::TlsInfo>().and_then(|info| info.peer_certificate()).map(|certificate| Sha256::digest(certificate).into());

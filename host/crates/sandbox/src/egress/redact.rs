@@ -230,6 +230,8 @@ fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
     if let Ok(text) = std::str::from_utf8(secret) {
         forms.extend(json(text));
     }
+    // Encoded alone: its last digit, too.
+    forms.extend([STANDARD_NO_PAD.encode(secret).into_bytes(), URL_SAFE_NO_PAD.encode(secret).into_bytes()]);
     for offset in 0..3 {
         // A secret inside a longer text that was encoded as a whole starts at any of three places; the
         // digits that also hold neighbouring bytes are left out.

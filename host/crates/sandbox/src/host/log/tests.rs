@@ -97,3 +97,34 @@ fn the_rate_refills_with_time_and_not_beyond_a_second() {
     assert!(!rate.take(at(400)), "time that goes back gives nothing");
     assert_eq!([rate.take(at(100_000)), rate.take(at(100_000)), rate.take(at(100_000))], [true, true, false]);
 }
+
+/// H60 for the log: lines full of secrets, some of which came up only now, cut at every place.
+#[test]
+fn a_flood_of_secrets_is_redacted_line_by_line() {
+    let (lines, clock) = (Arc::new(Lines::default()), Arc::new(Hand::default()));
+    let issued = Arc::new(crate::egress::redact::Issued::default());
+    let redactor = Arc::new(Redactor::new([&b"hunter2-fixed"[..]]).following(Arc::clone(&issued)));
+    let cut = IntCounter::new("cut", "cut").expect("counter");
+    let watch = Watch::new(Arc::default(), bulkhead_observe::Metrics::new().guest("siem", "evil"), Arc::clone(&clock) as _);
+    let shared = InstanceLog::new("siem", "evil", Arc::clone(&lines) as _, redactor, Arc::clone(&clock) as _, cut, watch.into());
+    let log = GuestLog::new(Arc::new(shared));
+    let mut written = 0;
+    for call in 0..100_u64 {
+        clock.0.store(call * 1_000, Ordering::Relaxed);
+        issued.learn(&[format!("hunter2-token-{call:03}").as_bytes()]);
+        log.begin();
+        for lead in 0..100 {
+            let token = format!("hunter2-token-{:03}", call.saturating_sub(lead % 3));
+            let text =
+                format!("{} {token} aHVudGVyMi1maXhlZA {} hunter2-fixed\n{token}", "x".repeat(usize::try_from(lead).expect("short") * 11), "y".repeat(900));
+            log.write(Level::Info, &text);
+        }
+        log.end();
+        for line in std::mem::take(&mut *lines.0.lock().expect("lock")) {
+            assert!(!line.contains("hunt") && !line.contains("aHVud"), "{line}");
+            assert!(line.len() < 1_200, "{} bytes", line.len());
+            written += 1;
+        }
+    }
+    assert!(written > 5_000, "{written} lines");
+}

@@ -1,0 +1,261 @@
+//! `type: oauth2`: bearer tokens from a token endpoint (RFC 6749 §4.4 client credentials, §6 refresh
+//! token; §4.3 password for old servers only, RFC 9700 forbids it).
+//!
+//! On the wire: `Authorization: Bearer <token>` (RFC 6750). The token endpoint is a destination of its own
+//! and passes the same decision as what guests ask for. Promises: one token request at a time, however
+//! many ask; a token is fetched again 300 s before it ends, or at half of a short life; a receiver's 401
+//! drops it, once for a token that replaced another; what failed is not asked for again before a growing
+//! wait is over. A refresh token that the server replaces is kept in memory: it does not outlive the
+//! configuration that it came with. Guests see neither token nor anything that the endpoint said beyond
+//! its status and the error codes of the standard.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use bulkhead_core::{BoxFuture, Clock};
+use http::header::AUTHORIZATION;
+use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
+use tokio::time::Instant;
+
+use super::kept::{Failure, Fetched, Held, Kept};
+use super::value::Value;
+use super::{Credential, Means, Outgoing, secret_header};
+use crate::egress::client::{Egress, Request, Response, SendError};
+use crate::egress::places::Places;
+use crate::egress::redact::Issued;
+use crate::egress::{Destination, DestinationSettings, RefusalKind};
+use crate::limits::{Limit, Limits, Watch};
+
+mod answer;
+
+/// Longest time for a token request.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Largest answer that is read.
+const MAX_ANSWER: u64 = 128 << 10;
+/// Name of the token endpoint among the destinations of its own way out.
+const ENDPOINT: &str = "token";
+
+/// How a token is asked for.
+#[derive(Debug, Clone)]
+pub enum Grant {
+    ClientCredentials,
+    RefreshToken(Value),
+    /// For servers that know nothing better.
+    Password {
+        username: String,
+        password: Value,
+    },
+}
+
+/// How the client says who it is (RFC 6749 §2.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    Basic,
+    Body,
+}
+
+/// The credential as the configuration writes it.
+#[derive(Debug, Clone)]
+pub struct OAuth2Settings {
+    /// The token endpoint; methods, paths and credential are set here.
+    pub endpoint: DestinationSettings,
+    pub grant: Grant,
+    pub client_id: String,
+    /// None for public clients, which only the refresh token grant has.
+    pub client_secret: Option<Value>,
+    pub client_auth: ClientAuth,
+    pub scope: Option<String>,
+    pub audience: Option<String>,
+    /// More form parameters, for example `resource`.
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// Parameters that are not the operator's to set by name.
+const OWN: &[&str] =
+    &["grant_type", "client_id", "client_secret", "scope", "audience", "refresh_token", "username", "password", "client_assertion", "client_assertion_type"];
+
+pub(super) struct OAuth2 {
+    inner: Arc<Inner>,
+    kept: Kept<SecretString>,
+    issued: Arc<Issued>,
+}
+
+struct Inner {
+    name: String,
+    settings: OAuth2Settings,
+    endpoint: Destination,
+    /// The refresh token that the server gave last.
+    rotated: Mutex<Option<Arc<SecretString>>>,
+    /// Refresh tokens that came up.
+    refreshed: Arc<Issued>,
+    egress: OnceLock<Egress>,
+}
+
+/// The token of a request, for what its answer says of it.
+pub(crate) struct Used(Arc<Held<SecretString>>);
+
+impl OAuth2 {
+    /// Answers the kind and the values that are secret.
+    pub(super) fn new(name: &str, mut settings: OAuth2Settings) -> Result<(Self, Vec<Value>), String> {
+        if settings.client_id.is_empty() || settings.client_id.chars().any(char::is_control) {
+            return Err("`client_id` is empty or has a control character".into());
+        }
+        if settings.client_secret.is_none() && !matches!(settings.grant, Grant::RefreshToken(_)) {
+            return Err("`client_secret` is missing: this grant needs it".into());
+        }
+        if let Some(taken) = settings.parameters.keys().find(|name| OWN.contains(&name.as_str())) {
+            return Err(format!("`parameters` has `{taken}`, which has a key of its own or is the host's"));
+        }
+        let mut values = Vec::new();
+        if let Some(secret) = &mut settings.client_secret {
+            secret.owned_by(name)?;
+            values.push(secret.clone());
+        }
+        match &mut settings.grant {
+            Grant::RefreshToken(value) | Grant::Password { password: value, .. } => {
+                value.owned_by(name)?;
+                values.push(value.clone());
+            }
+            Grant::ClientCredentials => {}
+        }
+        let mut endpoint = settings.endpoint.clone();
+        endpoint.methods = vec!["POST".into()];
+        endpoint.paths = Vec::new();
+        endpoint.credential = match (&settings.client_secret, settings.client_auth) {
+            (Some(secret), ClientAuth::Basic) => {
+                Some(Arc::new(Credential::basic_form(name, &settings.client_id, secret.clone()).map_err(|error| error.problem)?))
+            }
+            _ => None,
+        };
+        let endpoint = Destination::new(ENDPOINT, endpoint).map_err(|error| format!("`token_url`: its `{}` {}", error.key, error.problem))?;
+        let inner = Inner { name: name.into(), settings, endpoint, rotated: Mutex::default(), refreshed: Arc::default(), egress: OnceLock::new() };
+        Ok((Self { inner: Arc::new(inner), kept: Kept::new(name), issued: Arc::default() }, values))
+    }
+
+    /// What comes up while it is used.
+    pub(super) fn issued(&self) -> [&Arc<Issued>; 2] {
+        [&self.issued, &self.inner.refreshed]
+    }
+
+    /// Cancel safe.
+    pub(super) async fn apply(&self, request: &mut Outgoing<'_>, means: &Means) -> Result<Used, Failure> {
+        let held = self.kept.get(&means.clock, || Inner::fetch(&self.inner, means)).await?;
+        let token = held.value.expose_secret();
+        self.issued.learn(&[token.as_bytes()]);
+        request.headers.insert(AUTHORIZATION, secret_header(&format!("Bearer {token}")).map_err(Failure::lasting)?);
+        Ok(Used(held))
+    }
+
+    /// What the receiver answered to a request with this token.
+    pub(super) fn answered(&self, used: &Used, status: u16, now: Duration) {
+        match status {
+            401 => self.kept.refused(&used.0, now),
+            403 => {}
+            _ => used.0.worked(),
+        }
+    }
+}
+
+impl Inner {
+    fn fetch(inner: &Arc<Self>, means: &Means) -> BoxFuture<'static, Result<Fetched<SecretString>, Failure>> {
+        let (inner, means) = (Arc::clone(inner), means.clone());
+        Box::pin(async move { inner.token(&means).await })
+    }
+
+    async fn token(&self, means: &Means) -> Result<Fetched<SecretString>, Failure> {
+        let body = self.form(&means.clock).await?;
+        let request = Request {
+            destination: ENDPOINT.into(),
+            method: "POST".into(),
+            headers: vec![("content-type".into(), b"application/x-www-form-urlencoded".to_vec()), ("accept".into(), b"application/json".to_vec())],
+            body,
+            ..Request::default()
+        };
+        let egress = self.egress.get_or_init(|| self.way_out(means));
+        let response = egress.send(request, Instant::now() + PATIENCE).await.map_err(|error| self.not_answered(&error))?;
+        self.read(response)
+    }
+
+    /// The answer is not redacted: the token in it may be one that is known already.
+    fn way_out(&self, means: &Means) -> Egress {
+        let mut limits = Limits::default();
+        if let Err(error) = limits.set(Limit::HttpResponse, MAX_ANSWER) {
+            tracing::error!(%error, "the default limit stays");
+        }
+        let destinations = BTreeMap::from([(ENDPOINT.to_owned(), self.endpoint.clone())]);
+        let name = format!("credentials.{}", self.name);
+        let watch = Watch::new(Arc::new(limits), means.metrics.guest(&name, ENDPOINT), Arc::clone(&means.clock));
+        // A place of its own: guests' requests hold theirs while they wait for this one.
+        let places = Places::new(1);
+        Egress::new(&name, destinations, Arc::clone(&means.resolver), Arc::default(), Arc::new(watch), places, means.metrics.clone())
+    }
+
+    async fn form(&self, clock: &Arc<dyn Clock>) -> Result<Vec<u8>, Failure> {
+        let settings = &self.settings;
+        let mut secrets: Vec<(&str, Arc<SecretString>)> = Vec::new();
+        let mut plain: Vec<(&str, &str)> = Vec::new();
+        match &settings.grant {
+            Grant::ClientCredentials => plain.push(("grant_type", "client_credentials")),
+            Grant::RefreshToken(configured) => {
+                let rotated = self.rotated.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let token = match rotated {
+                    Some(token) => token,
+                    None => configured.get(clock).await?,
+                };
+                plain.push(("grant_type", "refresh_token"));
+                secrets.push(("refresh_token", token));
+            }
+            Grant::Password { username, password } => {
+                plain.extend([("grant_type", "password"), ("username", username)]);
+                secrets.push(("password", password.get(clock).await?));
+            }
+        }
+        match (&settings.client_secret, settings.client_auth) {
+            (Some(_), ClientAuth::Basic) => {}
+            (Some(secret), ClientAuth::Body) => {
+                plain.push(("client_id", &settings.client_id));
+                secrets.push(("client_secret", secret.get(clock).await?));
+            }
+            (None, _) => plain.push(("client_id", &settings.client_id)),
+        }
+        for (name, value) in [("scope", &settings.scope), ("audience", &settings.audience)] {
+            plain.extend(value.as_ref().map(|value| (name, value.as_str())));
+        }
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(plain).extend_pairs(&settings.parameters);
+        form.extend_pairs(secrets.iter().map(|(name, secret)| (name, secret.expose_secret())));
+        Ok(form.finish().into_bytes())
+    }
+
+    fn failed(&self, lasting: bool, what: &str, after: Option<Duration>) -> Failure {
+        Failure { lasting, text: format!("credential `{}`: the token endpoint {what}", self.name), after }
+    }
+
+    fn not_answered(&self, error: &SendError) -> Failure {
+        let lasting = matches!(error, SendError::Refused(refusal) if refusal.kind != RefusalKind::Limit);
+        self.failed(lasting, &format!("gave no answer: {error}"), None)
+    }
+
+    fn read(&self, response: Response) -> Result<Fetched<SecretString>, Failure> {
+        let Response { status, body, truncated, retry_after, .. } = response;
+        let body: SecretSlice<u8> = body.into();
+        if !(200..300).contains(&status) {
+            let (lasting, what) = answer::refusal(status, body.expose_secret());
+            return Err(self.failed(lasting, &what, retry_after));
+        }
+        if truncated {
+            return Err(self.failed(false, &format!("answered with more than {MAX_ANSWER} bytes"), None));
+        }
+        let token = answer::token(body.expose_secret()).map_err(|what| self.failed(false, what, None))?;
+        if let (Some(refresh), Grant::RefreshToken(_)) = (token.refresh, &self.settings.grant) {
+            self.refreshed.learn(&[refresh.expose_secret().as_bytes()]);
+            *self.rotated.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(refresh));
+        }
+        let (fresh, good) = answer::lifetime(token.seconds);
+        Ok(Fetched { value: token.access, fresh, good })
+    }
+}
+
+#[cfg(test)]
+mod tests;
