@@ -104,7 +104,7 @@ impl fmt::Display for Stopped {
 }
 
 /// What the validator says of everything that is asynchronous in the component model.
-const ASYNCHRONOUS: &str = "requires the component model async";
+const ASYNCHRONOUS: &str = "the component model async";
 
 impl Compiler {
     pub fn workers(settings: WorkerSettings) -> Self {
