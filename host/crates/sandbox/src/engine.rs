@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use wasmparser::WasmFeatures;
 use wasmtime::{Config, Engine, OptLevel, Strategy};
 
 /// Time between two epochs: a spinning guest gives its thread back this often.
 pub const TICK: Duration = Duration::from_millis(1);
 /// Name of the settings below, part of the key of precompiled artefacts. Change it with them.
-pub const SETTINGS_ID: &str = "bulkhead-1";
+pub const SETTINGS_ID: &str = "bulkhead-2";
 /// Stack of a guest.
 pub const WASM_STACK: usize = 512 << 10;
 /// Stack of the fiber that a guest and the host functions below it run on.
@@ -35,6 +36,10 @@ fn base() -> Config {
         .memory_reservation(4 << 30)
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(FIBER_STACK)
+        // Leaving the crate feature out switches off the types, not the instructions around them.
+        .wasm_gc(false)
+        .gc_support(false)
+        .wasm_features(WasmFeatures::FUNCTION_REFERENCES, false)
         .wasm_memory64(false)
         .wasm_stack_switching(false)
         .wasm_component_model_error_context(false)
@@ -54,6 +59,11 @@ fn compiling() -> Config {
     let mut config = base();
     config.strategy(Strategy::Cranelift).cranelift_opt_level(OptLevel::Speed).cranelift_nan_canonicalization(true);
     config
+}
+
+/// The settings in the engine's own words, so that a test can hold the documents against them.
+pub fn settings() -> String {
+    format!("{:?}", compiling())
 }
 
 /// Compiles a component to an artefact of this engine's settings, without the means to run it.

@@ -26,7 +26,7 @@ pub fn of(error: &wasmtime::Error, guest: Option<&Guest>, limits: &Limits) -> Gu
         return limits.fault(*limit);
     }
     let refused = guest.and_then(|guest| guest.limiter.refused());
-    let text = format!("{error:#}");
+    let text = words(error);
     match (error.downcast_ref::<Trap>(), refused) {
         (Some(Trap::OutOfFuel), _) => limits.fault(Limit::Fuel),
         (Some(Trap::Interrupt), _) => limits.fault(Limit::Cpu),
@@ -56,6 +56,12 @@ pub fn limit(error: &wasmtime::Error, fault: &GuestFault) -> Option<Limit> {
     }
 }
 
+/// What the engine says, without the addresses of the place where it happened.
+fn words(error: &wasmtime::Error) -> String {
+    let causes = error.chain().map(ToString::to_string).filter(|text| !text.starts_with("error while executing at wasm backtrace"));
+    causes.collect::<Vec<_>>().join(": ")
+}
+
 /// The label in metrics.
 pub fn label(fault: &GuestFault) -> &'static str {
     match fault {
@@ -75,6 +81,7 @@ fn limit_of(text: &str) -> Option<Limit> {
         ("memory minimum size", Limit::Memory),
         ("table minimum size", Limit::TableElements),
         ("resource table has no free keys", Limit::Handles),
+        ("handle limit exceeded", Limit::Handles),
         ("handles", Limit::Handles),
     ]
     .into_iter()

@@ -34,6 +34,7 @@ pub use component::{Component, LoadError};
 pub use credentials::{ClientAuth, CommandSettings, Credential, CredentialError, Custom, Digits, Grant, OAuth2Settings, Scheme, SharedKeyScheme, Signs, Value};
 pub use egress::places::Places;
 pub use egress::{Destination, DestinationError, DestinationSettings};
+pub use engine::settings as engine_settings;
 pub use host::files::{FileAccess, FilesError, FilesGrant};
 pub use host::log::{Level, LogSink, TracingSink};
 pub use host::state::{MemoryState, StateError, StateQuota, StateScope, StateStore};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bulkhead_core::receipt::{Exchange, ExchangeEnd};
 use bulkhead_observe::Metrics;
-use http::header::{CONTENT_ENCODING, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, RETRY_AFTER};
 use http::{HeaderValue, Method};
 use rustls::{ClientConfig, RootCertStore};
 use sha2::{Digest as _, Sha256};
@@ -284,6 +284,10 @@ impl Egress {
         let mut request = reqwest::Request::new(method, url);
         *request.headers_mut() = headers;
         if !bodiless {
+            if body.is_empty() {
+                // The client would leave the length out, and some servers answer 411 then (RFC 9110 §8.6).
+                request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            }
             *request.body_mut() = Some(body.into());
         }
         let client = self.client(destination)?;
