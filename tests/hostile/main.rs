@@ -1,2 +1,16 @@
 //! The hostile cases of the threat model, H01 to H80: each a named test with an exact error and a bound on its time.
+//! `docs/operators/threat-model.md` lists them; `cargo xtask hostile` runs them and holds the list against this binary.
+
+mod abi;
+mod address;
+mod clock;
+mod cpu;
 mod credentials;
+mod http;
+mod lifecycle;
+mod load;
+mod memory;
+mod model;
+mod receivers;
+mod secrets;
+mod toolkit;

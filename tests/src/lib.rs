@@ -3,6 +3,7 @@
 //! in count, bytes and time. Nothing here is part of the product.
 
 pub mod args;
+pub mod cases;
 pub mod crash;
 pub mod generator;
 pub mod histogram;
