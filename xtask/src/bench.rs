@@ -15,6 +15,7 @@ use crate::command::{cargo, read};
 
 mod beside;
 mod case;
+mod neighbour;
 mod report;
 mod yardstick;
 
@@ -22,7 +23,7 @@ use case::{Bench, Case};
 use report::Report;
 
 /// The rows at hand, with what makes each.
-const ROWS: [(&str, Source); 12] = [
+const ROWS: [(&str, Source); 13] = [
     ("P1", Source::Case(&case::FULL)),
     ("P2", Source::Case(&case::FULL)),
     ("P3", Source::Case(&case::STEADY)),
@@ -34,6 +35,7 @@ const ROWS: [(&str, Source); 12] = [
     ("P12", Source::Case(&case::THREE)),
     ("P13", Source::Start),
     ("P14", Source::Harness("instances")),
+    ("P15", Source::Neighbour),
     ("P16", Source::Beside),
 ];
 
@@ -43,6 +45,7 @@ enum Source {
     /// A program of `tests/benches`.
     Harness(&'static str),
     Start,
+    Neighbour,
     Beside,
 }
 
@@ -68,6 +71,9 @@ pub fn run(root: &Path, args: &[String]) -> Result<()> {
         }
         if rows.contains("P13") {
             bench.starts(&mut report, if quick { 2 } else { 5 })?;
+        }
+        if rows.contains("P15") {
+            neighbour::run(&bench, &mut report).context("case `neighbour`")?;
         }
         if rows.contains("P16") {
             bench.beside(&mut report)?;
@@ -114,7 +120,7 @@ fn cases(rows: &BTreeSet<&str>) -> Vec<&'static Case> {
 fn harnesses(rows: &BTreeSet<&str>) -> impl Iterator<Item = &'static str> {
     ROWS.iter().filter(|(row, _)| rows.contains(row)).filter_map(|(_, source)| match source {
         Source::Harness(name) => Some(*name),
-        Source::Case(_) | Source::Start | Source::Beside => None,
+        Source::Case(_) | Source::Start | Source::Neighbour | Source::Beside => None,
     })
 }
 

@@ -36,9 +36,36 @@ pub fn host(root: &Path, profile: &str) -> Result<()> {
     command.current_dir(root).args(["build", "--profile", profile, "-p", "bulkhead", "-p", "bulkhead-tests", "--bins"]);
     if profile == "dist" {
         // What ships carries the built-in guests inside the binary.
-        command.env("BULKHEAD_EMBED_GUESTS", root.join("target/guests"));
+        command.env("BULKHEAD_EMBED_GUESTS", shipped(root)?);
     }
     run(&mut command)
+}
+
+/// A folder with the guests of `connectors/` alone: those of `tests/guests` are not for anybody.
+fn shipped(root: &Path) -> Result<PathBuf> {
+    let (built, folder) = (root.join("target/guests"), root.join("target/shipped-guests"));
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(root.join("connectors"))? {
+        let entry = entry?;
+        if entry.path().join("Cargo.toml").is_file() {
+            names.push(format!("{}.wasm", entry.file_name().to_string_lossy()));
+        }
+    }
+    for entry in std::fs::read_dir(&folder)? {
+        let path = entry?.path();
+        if !names.iter().any(|name| path.ends_with(name)) {
+            std::fs::remove_file(&path)?;
+        }
+    }
+    for name in names {
+        let bytes = std::fs::read(built.join(&name)).with_context(|| format!("{name} is not built; run `cargo xtask build-guests`"))?;
+        // The same bytes keep their time stamp, so that the host is not built again for them.
+        if std::fs::read(folder.join(&name)).ok().as_deref() != Some(&bytes) {
+            std::fs::write(folder.join(&name), bytes)?;
+        }
+    }
+    Ok(folder)
 }
 
 /// The folder of the binaries of a profile.

@@ -11,6 +11,7 @@ mod command;
 mod crash;
 mod demo;
 mod guests;
+mod hostile;
 mod samples;
 mod stages;
 mod test;
@@ -20,13 +21,14 @@ cargo xtask COMMAND
 
   demo [--keep]      build everything, run the service on the sample events, show what went where
   test               every test of the workspace, guests built first; prints stage times and skips
+  hostile [CASES]    the hostile cases of the threat model with their times: `hostile`, `hostile H47 H48`
   build-guests       build connectors/* to components in target/guests
   bench [OPTIONS]    the figures of the release binary over loopback sockets
                      --quick  a few seconds, release profile   --rows P1,P3  some rows   --repeats N
   crash [OPTIONS]    kill -9 under load: --rounds N --kills N --rate N --seed N --no-faults
   samples            write examples/events/ again (always the same)
 
-demo, bench and crash take --no-build: what is built already is run as it is.
+demo, bench, crash and hostile take --no-build: what is built already is run as it is.
 ";
 
 fn main() -> ExitCode {
@@ -48,6 +50,7 @@ fn run(args: &[String]) -> Result<()> {
         "test" => test::all(&root, rest),
         "build-guests" => build::guests(&root),
         "bench" => bench::run(&root, rest),
+        "hostile" => hostile::run_all(&root, rest, None),
         "crash" => crash::run(&root, rest),
         "samples" => samples::run(&root),
         "help" | "--help" | "-h" => {

@@ -170,7 +170,7 @@ impl Bench {
     }
 }
 
-fn quoted(path: &Path) -> String {
+pub fn quoted(path: &Path) -> String {
     Value::String(path.display().to_string()).to_string()
 }
 

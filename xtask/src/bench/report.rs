@@ -29,7 +29,7 @@ const fn figure(key: &'static str, row: &'static str, what: &'static str, unit: 
     Figure { key, row, what, unit, first, last }
 }
 
-const FIGURES: [Figure; 39] = [
+const FIGURES: [Figure; 42] = [
     figure("full.rate", "P1", "HTTP in (100 a batch) → CEF → HEC, end to end", "events/s", Some(Least(60_000.0)), Some(Least(130_000.0))),
     figure("full.accepted", "P1", "  of it: acceptance alone", "events/s", None, None),
     figure("full.cpu", "P2", "  host CPU", "s per million", Some(Most(20.0)), Some(Most(7.0))),
@@ -63,6 +63,9 @@ const FIGURES: [Figure; 39] = [
     figure("load.bytes", "P14", "  its artefact", "MB", None, None),
     figure("load.large", "P14", "  of the component that `BULKHEAD_LARGE` names (Python, JavaScript)", "ms", None, Some(Most(50.0))),
     figure("fresh.call", "P14", "fresh instance: instantiated, configured, called", "µs", None, Some(Most(100.0))),
+    figure("neighbour.quiet", "P15", "sent → delivered at 5,000/s beside a quiet guest, p99", "ms", None, None),
+    figure("neighbour.beside", "P15", "  beside one that spins, p99", "ms", None, None),
+    figure("neighbour.excess", "P15", "  beyond max(2 × quiet, quiet + 10 ms)", "ms", None, Some(Most(0.0))),
     figure("beside.upload", "P16", "p99 at 20,000/s during an upload of 20 MB, against before", "times", None, Some(Most(1.25))),
     figure("beside.api", "P16", "  during API load (200 requests/s)", "times", None, Some(Most(1.25))),
     figure("beside.quiet", "P16", "  alone", "ms", None, None),
