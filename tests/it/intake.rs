@@ -190,3 +190,25 @@ fn the_good_part_is_accepted_on_request() {
     story.settled();
     assert_eq!(ids(&story.records("archive.ndjson")), ["a1", "a3"]);
 }
+
+#[test]
+fn beyond_the_rate_senders_wait_and_other_tokens_do_not() {
+    let listen =
+        r#"{api: "127.0.0.1:0", http: {addr: "127.0.0.1:0", tokens: ["first-token-1", "second-token-2"], token_rate_limit: {events_per_second: 1, burst: 5}}}"#;
+    let story = Story::listening(listen, &format!("instances:\n{}default_route: [{{instance: archive, format: jsonl}}]\n", file("archive")));
+    let post = |token: &str, events: usize| {
+        let bearer = format!("Bearer {token}");
+        let headers = [("Content-Type", "application/x-ndjson"), ("Authorization", bearer.as_str())];
+        story.host.post_with("/events", &headers, copybook(token, events).as_bytes()).expect("answers")
+    };
+    // Larger than the burst: taken, and 15 s to pay.
+    assert_eq!(post("first-token-1", 20).status, 202);
+    let refused = post("first-token-1", 1);
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    assert_eq!(refused.json().expect("JSON")["type"], "urn:bulkhead:problem:rate");
+    let wait: u64 = refused.headers.get("retry-after").and_then(|wait| wait.parse().ok()).expect("Retry-After in seconds");
+    assert!((10..=16).contains(&wait), "{wait}");
+    assert_eq!(post("second-token-2", 3).status, 202);
+    story.settled();
+    assert_eq!(story.records("archive.ndjson").len(), 23, "nothing of what was refused");
+}

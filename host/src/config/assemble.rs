@@ -8,7 +8,7 @@ use bulkhead_core::Tenant;
 use bulkhead_deliver::{
     BacklogSettings, BatchSettings, BreakerSettings, DeliverySettings, Jitter, OnBacklogFull, Ordering, RateSettings, RetryPolicy, Strategy,
 };
-use bulkhead_ingest::{Framing, HttpIntakeSettings, IntakeToken, Proto, Rules, ShapeRule, SyslogSettings};
+use bulkhead_ingest::{Framing, HttpIntakeSettings, IntakeRate, IntakeToken, Proto, Rules, ShapeRule, SyslogSettings};
 use bulkhead_journal::{Durability, JournalSettings};
 use bulkhead_observe::{LogFormat, LogSettings};
 use bulkhead_route::{Filter, FilterSettings, LaneIndex, Route};
@@ -149,6 +149,8 @@ fn intake(fields: &Fields) -> HttpIntakeSettings {
     let tenant = fields.text("tenant").and_then(|name| Tenant::new(&name)).unwrap_or_default();
     HttpIntakeSettings {
         tokens: secrets(fields.list("tokens")).iter().filter_map(|token| IntakeToken::new(token.expose_secret())).collect(),
+        rate: fields.opt_map("rate_limit").and_then(intake_rate),
+        token_rate: fields.opt_map("token_rate_limit").and_then(intake_rate),
         max_body: fields.size("max_body").and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX),
         durability: match fields.text("durability").as_deref() {
             Some("os") => Durability::Os,
@@ -289,6 +291,10 @@ fn breaker(fields: &Fields) -> BreakerSettings {
         open_for: fields.duration("open_for").unwrap_or_default(),
         half_open_calls: number(fields, "half_open_calls").unwrap_or(1),
     }
+}
+
+fn intake_rate(fields: &Fields) -> Option<IntakeRate> {
+    rate_limit(fields).map(|RateSettings { events_per_second, burst }| IntakeRate { events_per_second, burst })
 }
 
 fn rate_limit(fields: &Fields) -> Option<RateSettings> {

@@ -202,6 +202,8 @@ static HTTP: Section = Section {
             Default("auto"),
             "The shape of events; auto recognises it.",
         ),
+        key("rate_limit", Map(&RATE_LIMIT), Optional, "Most events a second of all senders together; beyond it 429 with Retry-After."),
+        key("token_rate_limit", Map(&RATE_LIMIT), Optional, "Most events a second of each token."),
         key("strict", Bool, Default("false"), "Refuse events without the required fields of their shape."),
     ],
 };

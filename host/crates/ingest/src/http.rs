@@ -6,6 +6,7 @@
 
 mod auth;
 mod problem;
+mod rate;
 mod receive;
 mod request;
 
@@ -29,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 use crate::normalise::{Normaliser, Rules};
 
 pub use auth::IntakeToken;
+use rate::Bucket;
+pub use rate::IntakeRate;
 
 /// Headers of a request, and what is read of a body at once.
 const READ_BUFFER: usize = 128 << 10;
@@ -44,6 +47,10 @@ pub struct HttpIntakeSettings {
     pub addr: SocketAddr,
     /// Bearer tokens that are let in; everybody is where there are none.
     pub tokens: Vec<IntakeToken>,
+    /// Of all senders together; no bound where absent.
+    pub rate: Option<IntakeRate>,
+    /// Of each token.
+    pub token_rate: Option<IntakeRate>,
     /// Largest body in bytes, as sent and once unpacked.
     pub max_body: usize,
     /// Most events in one request.
@@ -67,6 +74,8 @@ impl HttpIntakeSettings {
             name: "http".into(),
             addr,
             tokens: Vec::new(),
+            rate: None,
+            token_rate: None,
             max_body: 8 << 20,
             max_events: 100_000,
             durability: Durability::Fsync,
@@ -87,6 +96,9 @@ struct Shared {
     accepted: IntCounter,
     seconds: Histogram,
     clock: Arc<dyn Clock>,
+    rate: Option<Bucket>,
+    /// In the order of the tokens; empty without a rate of theirs.
+    token_rates: Vec<Bucket>,
     /// One permit for each KiB of large bodies.
     memory: Arc<Semaphore>,
 }
@@ -144,6 +156,8 @@ pub async fn serve(listener: TcpListener, settings: HttpIntakeSettings, journal:
     let shared = Arc::new(Shared {
         accepted: metrics.accepted(&settings.name),
         seconds: metrics.accept_seconds(&settings.name),
+        rate: settings.rate.map(Bucket::new),
+        token_rates: settings.token_rate.map(|rate| settings.tokens.iter().map(|_| Bucket::new(rate)).collect()).unwrap_or_default(),
         memory: Arc::new(Semaphore::new((settings.body_memory >> 10).clamp(1, Semaphore::MAX_PERMITS))),
         settings,
         journal,

@@ -18,7 +18,7 @@ mod syslog;
 mod timestamp;
 
 pub use body::{BodyFault, Bounds, DecodeFault, Encoding, Listed, Media, Summary, decode, read_events};
-pub use http::{HttpIntakeSettings, IntakeToken, serve};
+pub use http::{HttpIntakeSettings, IntakeRate, IntakeToken, serve};
 pub use normalise::{EventFault, Form, Normaliser, Refused, Rules, ShapeRule, Taken};
 pub use shape::binary::BinaryHead;
 pub use syslog::{Framing, Proto, SyslogNormaliser, SyslogSettings, serve_tcp, serve_udp};

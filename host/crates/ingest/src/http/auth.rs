@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use subtle::ConstantTimeEq as _;
+use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 
 use super::problem::{Problem, codes};
 
@@ -26,11 +26,11 @@ impl fmt::Debug for IntakeToken {
     }
 }
 
-/// Refuses a request without one of the tokens. All tokens are compared in full, so that the time
-/// tells nothing but lengths.
-pub(super) fn check(tokens: &[IntakeToken], headers: &HeaderMap) -> Result<(), Problem> {
+/// Refuses a request without one of the tokens, else answers which one it was (none where none is
+/// wanted). All tokens are compared in full, so that the time tells nothing but lengths.
+pub(super) fn check(tokens: &[IntakeToken], headers: &HeaderMap) -> Result<Option<usize>, Problem> {
     if tokens.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let sent = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
     let Some(sent) =
@@ -38,9 +38,9 @@ pub(super) fn check(tokens: &[IntakeToken], headers: &HeaderMap) -> Result<(), P
     else {
         return Err(Problem::new(codes::UNAUTHORIZED, "this listener wants Authorization: Bearer with one of its tokens").header("www-authenticate", "Bearer"));
     };
-    let known = tokens.iter().fold(subtle::Choice::from(0), |known, token| known | token.0.ct_eq(sent));
-    if bool::from(known) {
-        return Ok(());
+    let known = tokens.iter().enumerate().fold(u64::MAX, |known, (place, token)| u64::conditional_select(&known, &(place as u64), token.0.ct_eq(sent)));
+    if let Some(place) = usize::try_from(known).ok().filter(|place| *place < tokens.len()) {
+        return Ok(Some(place));
     }
     Err(Problem::new(codes::UNAUTHORIZED, "the bearer token is none of this listener's").header("www-authenticate", "Bearer error=\"invalid_token\""))
 }

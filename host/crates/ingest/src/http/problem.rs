@@ -37,6 +37,7 @@ pub(super) mod codes {
         TOO_MANY_EVENTS = PAYLOAD_TOO_LARGE, "too_many_events", "Too many events";
         UNSUPPORTED_TYPE = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Unknown content type";
         UNSUPPORTED_ENCODING = UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", "Unknown content encoding";
+        RATE = TOO_MANY_REQUESTS, "rate", "Too many events a second";
         QUOTA = TOO_MANY_REQUESTS, "quota", "The journal is full";
         DISK = SERVICE_UNAVAILABLE, "disk", "The disk takes no events";
         DRAINING = SERVICE_UNAVAILABLE, "draining", "The service is stopping";

@@ -12,6 +12,7 @@ use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 
 use super::problem::{Problem, codes, listed};
+use super::rate::Bucket;
 use super::receive::{ReadFault, discard, read};
 use super::{Connection, Scratch, Shared, auth};
 use crate::body::{BodyFault, Bounds, DecodeFault, Encoding, Media, Summary, decode, read_events};
@@ -36,6 +37,8 @@ struct Head {
     media: Media,
     encoding: Encoding,
     partial: bool,
+    /// Place of the token that let it in.
+    token: Option<usize>,
 }
 
 impl Connection {
@@ -110,6 +113,7 @@ impl Connection {
             return Err(refused(summary));
         }
         let answer = answer(&batch, &summary);
+        buckets(shared, head.token).for_each(|bucket| bucket.pay(batch.len()));
         let count = batch.len() as u64;
         shared.journal.append(batch, settings.durability).await.map_err(|error| not_durable(&error))?;
         shared.accepted.inc_by(count);
@@ -141,7 +145,8 @@ fn head(parts: &Parts, shared: &Shared) -> Result<Head, Problem> {
     if parts.method != Method::POST {
         return Err(Problem::new(codes::METHOD_NOT_ALLOWED, "events go to POST /events").header("allow", "POST"));
     }
-    auth::check(&shared.settings.tokens, &parts.headers)?;
+    let token = auth::check(&shared.settings.tokens, &parts.headers)?;
+    rated(shared, token)?;
     let partial = partial(parts.uri.query().unwrap_or_default())?;
     let encoding = match parts.headers.get(CONTENT_ENCODING) {
         None => Encoding::Identity,
@@ -165,7 +170,21 @@ fn head(parts: &Parts, shared: &Shared) -> Result<Head, Problem> {
                 .header("accept-post", "application/json, application/x-ndjson, application/cloudevents+json, application/cloudevents-batch+json"));
         }
     };
-    Ok(Head { media, encoding, partial })
+    Ok(Head { media, encoding, partial, token })
+}
+
+/// What a request of this token has to pay.
+fn buckets(shared: &Shared, token: Option<usize>) -> impl Iterator<Item = &Bucket> {
+    shared.rate.iter().chain(token.and_then(|place| shared.token_rates.get(place)))
+}
+
+/// Refuses a request while the listener or its token is in debt: before its body is read.
+fn rated(shared: &Shared, token: Option<usize>) -> Result<(), Problem> {
+    let now = shared.clock.monotonic();
+    let Some(wait) = buckets(shared, token).filter_map(|bucket| bucket.wait(now)).max() else { return Ok(()) };
+    let seconds = u32::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX).max(1);
+    let detail = "more events came than `rate_limit` of the listener, or of each of its tokens, lets through";
+    Err(Problem::new(codes::RATE, detail).retry_after(seconds))
 }
 
 fn partial(query: &str) -> Result<bool, Problem> {
