@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bulkhead_audit::AuditSettings;
 use bulkhead_deliver::DeliverySettings;
 use bulkhead_ingest::{HttpIntakeSettings, SyslogSettings};
 use bulkhead_journal::JournalSettings;
@@ -68,6 +69,8 @@ pub struct Config {
     pub drain: Duration,
     /// Whether the host's own events go into the journal.
     pub own_events: bool,
+    /// Receipts; `None` where they are switched off.
+    pub audit: Option<AuditSettings>,
     pub log: LogSettings,
     pub upload: UploadSettings,
     /// Not wrong, but perhaps not meant: instances that no route uses, no route at all.
@@ -75,6 +78,7 @@ pub struct Config {
     /// Credentials that run a program when they are used.
     pub commands: Vec<String>,
     fingerprints: Vec<(String, Fingerprint)>,
+    policies: Vec<(String, Fingerprint)>,
     shown: serde_json::Value,
     source: Arc<Source>,
 }
@@ -128,6 +132,7 @@ impl Config {
             connectors_dir: root.path("connectors_dir").unwrap_or_default(),
             drain: root.duration("drain").unwrap_or_default(),
             own_events: root.map("own_events").bool("enabled").unwrap_or(false),
+            audit: None,
             api,
             http,
             syslog,
@@ -146,9 +151,12 @@ impl Config {
             warnings: Vec::new(),
             commands: credentials::with_commands(root),
             fingerprints: Vec::new(),
+            policies: Vec::new(),
             shown: root.show(),
             source: Arc::new(source),
         };
+        config.audit = audit(root.map("audit"), &config.data_dir);
+        config.policies = fingerprint::policies(root);
         config.fingerprints = fingerprint::fingerprints(root, &config.lanes);
         config.warnings = config.find_warnings();
         config
@@ -181,6 +189,11 @@ impl Config {
         self.fingerprints.iter().find(|(name, _)| name == instance).map(|(_, digest)| *digest)
     }
 
+    /// Digest of what an instance may reach and of its limits, secrets included.
+    pub fn policy(&self, instance: &str) -> Option<Fingerprint> {
+        self.policies.iter().find(|(name, _)| name == instance).map(|(_, digest)| *digest)
+    }
+
     /// What `format:` means: an entry of `formatters`, or a formatter of that name as it is.
     pub fn formatter(&self, format: &str) -> FormatterConfig {
         let configured = self.formatters.iter().find(|formatter| formatter.name == format);
@@ -197,6 +210,14 @@ impl Config {
     pub fn effective(&self) -> &serde_json::Value {
         &self.shown
     }
+}
+
+fn audit(fields: &checked::Fields, data_dir: &Path) -> Option<AuditSettings> {
+    fields.bool("receipts").unwrap_or(true).then(|| AuditSettings {
+        dir: bulkhead_audit::folder(data_dir),
+        max_bytes: fields.size("max_bytes").unwrap_or(256 << 20),
+        sync: fields.duration("sync").unwrap_or(Duration::from_secs(1)),
+    })
 }
 
 /// A text file within the bound of [`tree::parse`].

@@ -14,6 +14,7 @@ use bulkhead_sandbox::{Component, ConnectorGrants, FileAccess, FilesGrant, Forma
 
 use crate::components::{Components, FORMATTER_PREFIX};
 use crate::config::{Config, Fault, FaultKind, Fingerprint, FormatterConfig, Instance, RawConfig, Span, secret_fields};
+use crate::receipts::HostReceipts;
 
 /// Whether directories may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +33,19 @@ pub struct Built {
 }
 
 /// Loads what the configuration refers to, and nothing else.
-pub async fn build(config: &Config, sandbox: &Sandbox, state: Arc<dyn StateStore>, purpose: Purpose) -> Result<Vec<Built>, Vec<Fault>> {
+pub async fn build(
+    config: &Config,
+    sandbox: &Sandbox,
+    state: Arc<dyn StateStore>,
+    purpose: Purpose,
+    receipts: Option<&HostReceipts>,
+) -> Result<Vec<Built>, Vec<Fault>> {
     let mut builder = Builder {
         config,
         sandbox,
         state,
         purpose,
+        receipts,
         components: Components::new(Some(&config.connectors_dir)),
         loaded: HashMap::new(),
         formats: HashMap::new(),
@@ -55,6 +63,7 @@ struct Builder<'a> {
     sandbox: &'a Sandbox,
     state: Arc<dyn StateStore>,
     purpose: Purpose,
+    receipts: Option<&'a HostReceipts>,
     components: Components,
     /// By name; `None` for one that cannot be loaded, which is said once.
     loaded: HashMap<String, Option<Component>>,
@@ -76,6 +85,7 @@ impl Builder<'_> {
             state: Some(Arc::clone(&self.state)),
             machine: instance.machine.clone(),
             limits: instance.limits.clone(),
+            receipts: self.receipts.map(|receipts| receipts.of(self.config, &instance.name)),
         };
         let source = match self.sandbox.connector(&component, instance.config.json.to_string(), grants) {
             Ok(source) => source,

@@ -8,6 +8,7 @@ mod config;
 mod guests;
 mod own_events;
 mod pipeline;
+mod receipts;
 mod replay;
 mod state;
 

@@ -27,6 +27,7 @@ use crate::api::{self, Api};
 use crate::config::{Config, Fault};
 use crate::guests::{self, Built, Purpose};
 use crate::own_events::{Lifecycle, OwnEvents};
+use crate::receipts::{HostReceipts, ReceiptsError};
 use crate::state::StoredState;
 
 /// Where a running host says what it listens on, below its `data_dir`.
@@ -44,6 +45,8 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("cannot start the sandbox")]
     Sandbox(#[from] SandboxError),
+    #[error(transparent)]
+    Receipts(#[from] ReceiptsError),
     #[error("cannot start delivery")]
     Delivery(#[from] bulkhead_deliver::StartError),
     #[error(transparent)]
@@ -70,6 +73,7 @@ pub struct Host {
     routing: Arc<RoutingTable>,
     sandbox: Sandbox,
     state: Arc<dyn StateStore>,
+    receipts: Option<Arc<HostReceipts>>,
     /// What is in force, for reloads.
     current: Current,
     own_events: OwnEvents,
@@ -111,7 +115,14 @@ impl Host {
             metrics.clone(),
         )?;
         let state: Arc<dyn StateStore> = Arc::new(StoredState(store.connector_state()));
-        let built = guests::build(&config, &sandbox, Arc::clone(&state), Purpose::Serve).await.map_err(StartError::Faults)?;
+        let receipts = match &config.audit {
+            Some(settings) => Some(HostReceipts::open(settings, &metrics)?),
+            None => {
+                tracing::warn!("no receipts are kept (audit.receipts)");
+                None
+            }
+        };
+        let built = guests::build(&config, &sandbox, Arc::clone(&state), Purpose::Serve, receipts.as_deref()).await.map_err(StartError::Faults)?;
         for warning in &config.warnings {
             tracing::warn!(key = warning.key, "{}", warning.message);
         }
@@ -171,6 +182,7 @@ impl Host {
             routing,
             sandbox,
             state,
+            receipts,
             current,
             own_events,
             writing_own_events,
@@ -214,6 +226,10 @@ impl Host {
         let unsettled = report.unsettled.iter().map(|(_, unsettled)| unsettled).sum();
         self.own_events.last(&Lifecycle::Stopped { unsettled }, self.writing_own_events, LAST_EVENTS).await;
         self.journal.close().await;
+        if let Some(receipts) = self.receipts {
+            // The thread may wait for the disk.
+            let _ = tokio::task::spawn_blocking(move || receipts.close()).await;
+        }
         unsettled
     }
 }
@@ -315,7 +331,7 @@ pub async fn check(config: &Config) -> Vec<Fault> {
             return vec![config.fault(crate::config::FaultKind::Component, crate::config::Span::default(), "", message, None)];
         }
     };
-    guests::build(config, &sandbox, Arc::new(MemoryState::default()), Purpose::Check).await.err().unwrap_or_default()
+    guests::build(config, &sandbox, Arc::new(MemoryState::default()), Purpose::Check, None).await.err().unwrap_or_default()
 }
 
 /// Most compile workers at once: two, so that one slow component does not stop a reload.

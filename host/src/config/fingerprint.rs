@@ -15,15 +15,36 @@ pub(super) fn fingerprints(root: &Fields, lanes: &[Lane]) -> Vec<(String, Finger
     root.named("instances").iter().map(|(name, _, value)| (name.clone(), one(root, name, value, lanes))).collect()
 }
 
-fn one(root: &Fields, name: &str, value: &Checked, lanes: &[Lane]) -> Fingerprint {
-    let mut digest = Sha256::new();
-    add(&mut digest, value);
+/// Keys of an instance that say how it works, not what it may reach. A key that is not here counts as policy.
+const NO_POLICY: [&str; 11] =
+    ["connector", "config", "concurrency", "ordering", "batch", "backlog", "retry", "health_check", "circuit_breaker", "rate_limit", "filters"];
+
+/// The part of each that grants and limits, with the credentials that it names.
+pub(super) fn policies(root: &Fields) -> Vec<(String, Fingerprint)> {
+    let policy = |value: &Checked| {
+        let mut digest = Sha256::new();
+        if let Some(fields) = value.as_map() {
+            add_fields(&mut digest, &Fields(fields.0.iter().filter(|(name, _)| !NO_POLICY.contains(name)).cloned().collect()));
+        }
+        add_credentials(&mut digest, root, value);
+        digest.finalize().into()
+    };
+    root.named("instances").iter().map(|(name, _, value)| (name.clone(), policy(value))).collect()
+}
+
+fn add_credentials(digest: &mut Sha256, root: &Fields, value: &Checked) {
     let fields = value.as_map();
     let destinations = fields.map(|fields| fields.named("destinations")).unwrap_or_default();
     let wanted: Vec<String> = destinations.iter().filter_map(|(_, _, value)| value.as_map()?.text("credential")).collect();
     for (_, _, credential) in root.named("credentials").iter().filter(|(name, ..)| wanted.contains(name)) {
-        add(&mut digest, credential);
+        add(digest, credential);
     }
+}
+
+fn one(root: &Fields, name: &str, value: &Checked, lanes: &[Lane]) -> Fingerprint {
+    let mut digest = Sha256::new();
+    add(&mut digest, value);
+    add_credentials(&mut digest, root, value);
     for lane in lanes.iter().filter(|lane| *lane.id.instance == *name) {
         digest.update(lane.id.format.as_bytes());
         digest.update([0]);

@@ -143,10 +143,20 @@ pub(super) static ROOT: Section = Section {
         key("dead_letters", Map(&DEAD_LETTERS), Default("{}"), "Events that no receiver took."),
         key("journal", Map(&JOURNAL), Default("{}"), "The journal of accepted events."),
         key("delivery", Map(&DELIVERY), Default("{}"), "Delivery over all instances."),
+        key("audit", Map(&AUDIT), Default("{}"), "Receipts: a record of every delivery attempt."),
         key("drain", Duration { min: 0, max: HOUR }, Default("30s"), "Longest time for deliveries under way after SIGTERM."),
         key("upload", Map(&UPLOAD), Default("{}"), "Components that are uploaded while the host runs, and how components are compiled."),
         key("own_events", Map(&OWN_EVENTS), Default("{}"), "Events about the host itself, routed like any other."),
         key("telemetry", Map(&TELEMETRY), Default("{}"), "The host's own log."),
+    ],
+};
+
+static AUDIT: Section = Section {
+    name: "audit",
+    keys: &[
+        key("receipts", Bool, Default("true"), "Whether receipts are kept."),
+        key("max_bytes", Size { min: MIB, max: TIB }, Default("256MiB"), "Bytes of all files of receipts; the oldest file goes first."),
+        key("sync", Duration { min: 10, max: HOUR }, Default("1s"), "Longest that a receipt waits for its sync; a power cut may take that much."),
     ],
 };
 

@@ -11,7 +11,7 @@ use crate::config::{Config, Fault};
 use crate::own_events::Lifecycle;
 
 /// Parts of the configuration that only a restart changes.
-const FIXED: [&str; 8] = ["data_dir", "listen", "journal", "dead_letters", "delivery", "telemetry", "connectors_dir", "upload"];
+const FIXED: [&str; 9] = ["data_dir", "listen", "journal", "dead_letters", "delivery", "audit", "telemetry", "connectors_dir", "upload"];
 
 /// Why the old configuration stays in force.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,8 @@ pub struct Reloaded {
 impl Host {
     /// Not cancel safe: let it end.
     pub async fn reload(&mut self, config: &Config) -> Result<Reloaded, ReloadError> {
-        let built = guests::build(config, &self.sandbox, Arc::clone(&self.state), Purpose::Serve).await.map_err(ReloadError::Faults)?;
+        let built =
+            guests::build(config, &self.sandbox, Arc::clone(&self.state), Purpose::Serve, self.receipts.as_deref()).await.map_err(ReloadError::Faults)?;
         let next = Current::new(config, &built);
         let router = next.rules.router()?;
         self.check_lanes(&next)?;

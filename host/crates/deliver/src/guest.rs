@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bulkhead_core::receipt::About;
 use bulkhead_core::{Connector, DeliverError, Delivery, EventBatch, GuestFault, OpenError, Outcome, RecordBatch, RecordFormat};
 
 use crate::instance::Instance;
@@ -22,11 +23,13 @@ pub(crate) struct ConnectorSlot {
     calls: u64,
     /// Whether the guest of the last call had served none before.
     fresh: bool,
+    /// What the next call is about, for its receipt.
+    about: Option<About>,
 }
 
 impl ConnectorSlot {
     pub fn new(instance: Arc<Instance>) -> Self {
-        Self { instance, guest: None, calls: 0, fresh: true }
+        Self { instance, guest: None, calls: 0, fresh: true, about: None }
     }
 
     /// The connector for the next call. Cancel safe: one half opened is dropped.
@@ -64,6 +67,11 @@ impl ConnectorSlot {
         }
     }
 
+    /// Says what the next call is about.
+    pub fn about(&mut self, about: About) {
+        self.about = Some(about);
+    }
+
     /// Whether the guest of the last call was a fresh one.
     pub fn was_fresh(&self) -> bool {
         self.fresh
@@ -88,7 +96,11 @@ impl ConnectorSlot {
         self.ready(format).await.map_err(CallError::Open)?;
         self.fresh = self.calls == 0;
         self.calls += 1;
-        Ok(self.guest.take().expect("opened above"))
+        let mut guest = self.guest.take().expect("opened above");
+        if let Some(about) = self.about.take() {
+            guest.about(about);
+        }
+        Ok(guest)
     }
 
     fn end<T>(&mut self, guest: Box<dyn Connector>, result: Result<T, DeliverError>) -> Result<T, CallError> {

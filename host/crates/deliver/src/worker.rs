@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bulkhead_core::receipt::About;
 use bulkhead_core::{DeliverError, Delivery, Failure, FormatterSource, OpenError, Outcome};
 use bulkhead_format::{BatchBuilder, FormatFault, FormatterSlot, without};
 use bulkhead_store::Cause;
@@ -219,6 +220,8 @@ impl Worker {
             return Call::Split;
         }
         self.lane.metrics.batches.inc();
+        // Of the whole range: what a formatter refused is part of the attempt.
+        self.connector.about(About { lane: self.lane.id.clone(), first: job.seq(range.start), last: job.seq(range.end - 1) });
         let delivered = if refused.is_empty() {
             let events = self.seen.fill(&projection, job.events(range));
             self.connector.deliver(&format, &formatted.records, events, attempt).await
@@ -421,6 +424,9 @@ impl Worker {
                 return Report::Confirmed(entries, Vec::new());
             }
         };
+        if let (Some(first), Some(last)) = (entries.iter().map(|entry| entry.seq).min(), entries.iter().map(|entry| entry.seq).max()) {
+            self.connector.about(About { lane: self.lane.id.clone(), first, last });
+        }
         let answered = self.connector.settle(&format, &tokens).await;
         let (now, unix_ms) = (self.context.now(), self.context.unix_ms());
         let (outcomes, end) = match answered {

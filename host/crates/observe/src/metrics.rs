@@ -80,6 +80,10 @@ pub struct Metrics {
     pub journal_syncs: IntCounter,
     pub journal_sync_seconds: Histogram,
     pub dead_letters: IntGauge,
+    /// Receipts in the files, receipts that could not be written, bytes of the files.
+    pub receipts: IntCounter,
+    pub receipts_lost: IntCounter,
+    pub receipts_bytes: IntGauge,
     /// Processor time of the whole process; the name is the one that Prometheus' own clients use.
     process_cpu: Counter,
 }
@@ -99,6 +103,13 @@ impl Metrics {
                 HistogramOpts::new("bulkhead_journal_sync_seconds", "Time of one group commit's write and sync.").buckets(LATENCY.to_vec()),
             )?;
             let dead_letters = IntGauge::new("bulkhead_dead_letters", "Dead letters in the store.")?;
+            let receipts = IntCounter::new("bulkhead_receipts_total", "Receipts written.")?;
+            let receipts_lost =
+                IntCounter::new("bulkhead_receipts_lost_total", "Receipts that could not be written; the chain says so, too, once it can be written again.")?;
+            let receipts_bytes = IntGauge::new("bulkhead_receipts_bytes", "Bytes of the files of receipts.")?;
+            registry.register(Box::new(receipts.clone()))?;
+            registry.register(Box::new(receipts_lost.clone()))?;
+            registry.register(Box::new(receipts_bytes.clone()))?;
             let process_cpu = Counter::new("process_cpu_seconds_total", "Processor time of the whole process, user and system.")?;
             registry.register(Box::new(process_cpu.clone()))?;
             registry.register(Box::new(unrouted.clone()))?;
@@ -106,7 +117,19 @@ impl Metrics {
             registry.register(Box::new(journal_syncs.clone()))?;
             registry.register(Box::new(journal_sync_seconds.clone()))?;
             registry.register(Box::new(dead_letters.clone()))?;
-            Ok(Self { registry: registry.clone(), families, unrouted, journal_bytes, journal_syncs, journal_sync_seconds, dead_letters, process_cpu })
+            Ok(Self {
+                registry: registry.clone(),
+                families,
+                unrouted,
+                journal_bytes,
+                journal_syncs,
+                journal_sync_seconds,
+                dead_letters,
+                receipts,
+                receipts_lost,
+                receipts_bytes,
+                process_cpu,
+            })
         };
         build().expect("metric names are well formed and unique")
     }

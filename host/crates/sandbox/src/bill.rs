@@ -17,7 +17,8 @@ use bulkhead_core::receipt::{Exchange, MAX_EXCHANGES};
 use bulkhead_observe::GuestCosts;
 use rustix::time::{ClockId, clock_gettime};
 
-/// The bill of one call. Only one thread at a time works on a call, so nothing here waits.
+/// The bill of the store's call: opened when it begins, booked when it ends, readable until the next.
+/// Only one thread at a time works on a call, so nothing here waits.
 #[derive(Debug)]
 pub struct Bill {
     /// Wall times below count from here.
@@ -31,6 +32,8 @@ pub struct Bill {
     host: AtomicU64,
     sent: AtomicU64,
     received: AtomicU64,
+    fuel: AtomicU64,
+    booked: AtomicBool,
     exchanges: Mutex<Exchanges>,
 }
 
@@ -54,6 +57,7 @@ pub struct Sum {
     pub sent: u64,
     /// Bytes of answers' bodies and of stream reads.
     pub received: u64,
+    pub fuel: u64,
 }
 
 impl Default for Bill {
@@ -67,12 +71,43 @@ impl Default for Bill {
             host: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
+            fuel: AtomicU64::new(0),
+            booked: AtomicBool::new(true),
             exchanges: Mutex::default(),
         }
     }
 }
 
 impl Bill {
+    /// Begins anew.
+    pub fn open(&self) {
+        for counter in [&self.guest, &self.host, &self.sent, &self.received, &self.fuel] {
+            counter.store(0, Ordering::Relaxed);
+        }
+        self.in_guest.store(false, Ordering::Relaxed);
+        self.booked.store(false, Ordering::Relaxed);
+        self.take_exchanges();
+    }
+
+    /// Adds it to the metrics, once.
+    pub fn book(&self, costs: &GuestCosts) {
+        if self.booked.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let sum = self.sum();
+        for (counter, time) in [(&costs.cpu_guest, sum.guest), (&costs.cpu_host, sum.host)] {
+            if !time.is_zero() {
+                counter.inc_by(time.as_secs_f64());
+            }
+        }
+        costs.bytes_out.inc_by(sum.sent);
+        costs.bytes_in.inc_by(sum.received);
+    }
+
+    pub fn used_fuel(&self, fuel: u64) {
+        self.fuel.store(fuel, Ordering::Relaxed);
+    }
+
     /// Measures one poll.
     pub fn poll<T>(&self, poll: impl FnOnce() -> T) -> T {
         let (cpu, wall) = (thread_time(), self.wall());
@@ -141,17 +176,13 @@ impl Bill {
 
     pub fn sum(&self) -> Sum {
         let time = |counter: &AtomicU64| Duration::from_nanos(counter.load(Ordering::Relaxed));
-        Sum { guest: time(&self.guest), host: time(&self.host), sent: self.sent.load(Ordering::Relaxed), received: self.received.load(Ordering::Relaxed) }
-    }
-
-    /// The sum; the bill begins anew.
-    pub fn take(&self) -> Sum {
-        let sum = self.sum();
-        self.in_guest.store(false, Ordering::Relaxed);
-        for counter in [&self.guest, &self.host, &self.sent, &self.received] {
-            counter.store(0, Ordering::Relaxed);
+        Sum {
+            guest: time(&self.guest),
+            host: time(&self.host),
+            sent: self.sent.load(Ordering::Relaxed),
+            received: self.received.load(Ordering::Relaxed),
+            fuel: self.fuel.load(Ordering::Relaxed),
         }
-        sum
     }
 
     fn wall(&self) -> u64 {
@@ -181,17 +212,6 @@ impl Drop for Recording<'_> {
         self.exchange.took = self.begun.elapsed();
         self.bill.record(std::mem::take(&mut self.exchange));
     }
-}
-
-/// Adds to the metrics.
-pub fn book(sum: &Sum, costs: &GuestCosts) {
-    for (counter, time) in [(&costs.cpu_guest, sum.guest), (&costs.cpu_host, sum.host)] {
-        if !time.is_zero() {
-            counter.inc_by(time.as_secs_f64());
-        }
-    }
-    costs.bytes_out.inc_by(sum.sent);
-    costs.bytes_in.inc_by(sum.received);
 }
 
 /// Memory over time. Between calls a store is billed with what it holds, for a call with what it holds
@@ -262,12 +282,13 @@ mod tests {
             bill.leave_guest();
             work(4 * MS);
         });
-        let sum = bill.take();
+        let sum = bill.sum();
         let all = sum.guest + sum.host;
         assert!(all >= 28 * MS && all < 100 * MS, "{sum:?}");
         // The split follows the wall clock: a busy machine may take the thread away in either half.
         assert!(sum.guest >= 4 * MS && sum.host >= MS, "{sum:?}");
-        assert_eq!(bill.take(), Sum::default());
+        bill.open();
+        assert_eq!(bill.sum(), Sum::default());
     }
 
     #[test]
@@ -299,7 +320,7 @@ mod tests {
         let made = bill.take_exchanges();
         assert_eq!((made.listed.len(), made.more), (MAX_EXCHANGES, 5));
         assert_eq!(made.listed[3].end, ExchangeEnd::CutOff);
-        let sum = bill.take();
+        let sum = bill.sum();
         assert_eq!((sum.sent, sum.received), (20 * 21 / 2, 21), "bytes of all, listed or not");
         assert!(bill.take_exchanges().listed.is_empty());
     }

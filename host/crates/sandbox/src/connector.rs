@@ -6,9 +6,12 @@ use std::time::Duration;
 use bulkhead_core::{
     BatchLimits, BoxFuture, Connector, ConnectorSource, DeliverError, Delivery, EventBatch, GuestFault, OpenError, Outcome, Projection, RecordBatch,
     RecordFormat,
+    receipt::{About, Outcomes},
 };
 use wasmtime::Store;
 
+use crate::attempt::{self, Attempt, Receipts};
+use crate::bill::Bill;
 use crate::bindings::{delivering, types};
 use crate::component::Linked;
 use crate::convert::{self, MAX_ID};
@@ -27,6 +30,8 @@ pub(crate) struct Shared {
     pub calls: Calls,
     pub config: String,
     pub redactor: Arc<Redactor>,
+    /// Where receipts go; none for formatters.
+    pub receipts: Option<Receipts>,
 }
 
 /// Calls that are counted.
@@ -47,6 +52,10 @@ struct Instance {
     limits: BatchLimits,
     /// False while a call runs and after a fault: a dropped future leaves the guest in the middle.
     alive: bool,
+    /// What the next call is about.
+    about: Option<About>,
+    /// The store's.
+    bill: Arc<Bill>,
 }
 
 impl Instance {
@@ -54,21 +63,28 @@ impl Instance {
         let Linked::Connector(pre, indices) = &*shared.linked else { return Err(OpenError::Unfit("the component is a formatter, not a connector".into())) };
         let factory = &shared.factory;
         let mut store = factory.store()?;
+        let bill = Arc::clone(&store.data().bill);
+        let attempt = Attempt::begin(&shared, &bill, "instantiate").await;
         // A core start function runs here, under the same limits.
         let begun = factory.begin(&mut store)?;
         let instance = begun.run(pre.instantiate_async(&mut store)).await;
-        let instance = factory.end(&mut store, &begun, &shared.calls, "instantiate", instance)?;
+        let instance = attempt::kept(attempt, factory.end(&mut store, &begun, &shared.calls, "instantiate", instance))?;
         drop(begun);
         let exports = indices.load(&mut store, &instance).map_err(|error| OpenError::Unfit(format!("the component does not fit its world: {error:#}")))?;
+        let attempt = Attempt::begin(&shared, &bill, "configure").await;
         let begun = factory.begin(&mut store)?;
         let format = types::RecordFormatParam { name: &format.name, content_type: &format.content_type };
         let configured = begun.run(exports.call_configure(&mut store, &shared.config, format)).await;
-        let configured = factory.end(&mut store, &begun, &shared.calls, "configure", configured)?;
+        let configured = attempt::kept(attempt, factory.end(&mut store, &begun, &shared.calls, "configure", configured))?;
         drop(begun);
         let configured = configured.map_err(|text| OpenError::Refused(convert::reason(&text, &shared.redactor)))?;
         let projection = Arc::new(convert::projection(&configured.fields)?);
         let limits = convert::batch_limits(&configured);
-        Ok(Self { store, exports, projection, limits, alive: true, shared })
+        Ok(Self { store, exports, projection, limits, alive: true, about: None, bill, shared })
+    }
+
+    fn alive(&self) -> Result<(), GuestFault> {
+        if self.alive { Ok(()) } else { Err(gone()) }
     }
 
     /// Marks the instance as busy; [`Self::done`] brings it back.
@@ -81,70 +97,93 @@ impl Instance {
         result
     }
 
-    async fn call_deliver(&mut self, records: &RecordBatch, events: &EventBatch, attempt: u32) -> Result<Delivery, DeliverError> {
-        self.start()?;
+    async fn call_deliver(&mut self, records: &RecordBatch, events: &EventBatch, number: u32) -> Result<Delivery, DeliverError> {
         let shared = Arc::clone(&self.shared);
+        self.alive()?;
+        let attempt = Attempt::begin(&shared, &self.bill, "deliver").await.map(|attempt| attempt.of(self.about.take(), events.count, number));
+        self.start()?;
         let count = events.count as usize;
         let begun = shared.factory.begin(&mut self.store)?;
-        let call = self.exports.call_deliver(&mut self.store, convert::records(records), convert::events(events), attempt);
+        let call = self.exports.call_deliver(&mut self.store, convert::records(records), convert::events(events), number);
         let result = begun.run(call).await;
         let result = shared.factory.end(&mut self.store, &begun, &shared.calls, "deliver", result);
-        match self.done(result)? {
-            Ok(delivery) => {
+        let answer = match self.done(result) {
+            Ok(Ok(delivery)) => {
                 let checked = convert::delivery(delivery, count, &shared.redactor);
-                Ok(self.checked(checked)?)
+                self.checked(checked).map_err(DeliverError::from)
             }
-            Err(failure) => Err(convert::failure(failure, &shared.redactor).into()),
-        }
+            Ok(Err(failure)) => Err(convert::failure(failure, &shared.redactor).into()),
+            Err(fault) => Err(fault.into()),
+        };
+        attempt::answered(attempt, &answer, |delivery| attempt::delivered(delivery, events.count));
+        answer
     }
 
     async fn call_settle(&mut self, tokens: &[String]) -> Result<Vec<Outcome>, DeliverError> {
-        self.start()?;
         let shared = Arc::clone(&self.shared);
+        let count = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
+        self.alive()?;
+        let attempt = Attempt::begin(&shared, &self.bill, "settle").await.map(|attempt| attempt.of(self.about.take(), count, 0));
+        self.start()?;
         let texts: Vec<&str> = tokens.iter().map(String::as_str).collect();
         let begun = shared.factory.begin(&mut self.store)?;
         let result = begun.run(self.exports.call_settle(&mut self.store, &texts)).await;
         let result = shared.factory.end(&mut self.store, &begun, &shared.calls, "settle", result);
-        match self.done(result)? {
-            Ok(outcomes) => {
+        let answer = match self.done(result) {
+            Ok(Ok(outcomes)) => {
                 let checked = convert::outcomes(outcomes, tokens.len(), &shared.redactor);
-                Ok(self.checked(checked)?)
+                self.checked(checked).map_err(DeliverError::from)
             }
-            Err(failure) => Err(convert::failure(failure, &shared.redactor).into()),
-        }
+            Ok(Err(failure)) => Err(convert::failure(failure, &shared.redactor).into()),
+            Err(fault) => Err(fault.into()),
+        };
+        attempt::answered(attempt, &answer, |outcomes| attempt::counted(outcomes));
+        answer
     }
 
     async fn call_check(&mut self) -> Result<String, DeliverError> {
-        self.start()?;
         let shared = Arc::clone(&self.shared);
+        self.alive()?;
+        let attempt = Attempt::begin(&shared, &self.bill, "check").await;
+        self.start()?;
         let begun = shared.factory.begin(&mut self.store)?;
         let result = begun.run(self.exports.call_check(&mut self.store)).await;
         let result = shared.factory.end(&mut self.store, &begun, &shared.calls, "check", result);
-        match self.done(result)? {
-            Ok(checked) => Ok(convert::reason(&checked.detail, &shared.redactor)),
-            Err(failure) => Err(convert::failure(failure, &shared.redactor).into()),
-        }
+        let answer = match self.done(result) {
+            Ok(Ok(checked)) => Ok(convert::reason(&checked.detail, &shared.redactor)),
+            Ok(Err(failure)) => Err(convert::failure(failure, &shared.redactor).into()),
+            Err(fault) => Err(fault.into()),
+        };
+        attempt::answered(attempt, &answer, |_| Outcomes::default());
+        answer
     }
 
     async fn call_maintain(&mut self) -> Result<Option<Duration>, DeliverError> {
-        self.start()?;
+        self.alive()?;
         let shared = Arc::clone(&self.shared);
+        let attempt = Attempt::begin(&shared, &self.bill, "maintain").await;
+        self.start()?;
         let begun = shared.factory.begin_within(&mut self.store, Limit::MaintainDeadline)?;
         let result = begun.run(self.exports.call_maintain(&mut self.store)).await;
         let result = shared.factory.end(&mut self.store, &begun, &shared.calls, "maintain", result);
-        match self.done(result)? {
-            Ok(again) => Ok(again.map(|millis| Duration::from_millis(millis.into()))),
-            Err(failure) => Err(convert::failure(failure, &shared.redactor).into()),
-        }
+        let answer = match self.done(result) {
+            Ok(Ok(again)) => Ok(again.map(|millis| Duration::from_millis(millis.into()))),
+            Ok(Err(failure)) => Err(convert::failure(failure, &shared.redactor).into()),
+            Err(fault) => Err(fault.into()),
+        };
+        attempt::answered(attempt, &answer, |_| Outcomes::default());
+        answer
     }
 
     async fn call_close(&mut self) -> Result<(), GuestFault> {
-        self.start()?;
+        self.alive()?;
         let shared = Arc::clone(&self.shared);
+        let attempt = Attempt::begin(&shared, &self.bill, "close").await;
+        self.start()?;
         let begun = shared.factory.begin_within(&mut self.store, Limit::CloseDeadline)?;
         let result = begun.run(self.exports.call_close(&mut self.store)).await;
         // It stays marked as busy: nothing may be called after this.
-        shared.factory.end(&mut self.store, &begun, &shared.calls, "close", result)
+        attempt::kept(attempt, shared.factory.end(&mut self.store, &begun, &shared.calls, "close", result))
     }
 
     /// A guest that broke the contract is dead, too.
@@ -163,6 +202,10 @@ impl Connector for Instance {
 
     fn limits(&self) -> BatchLimits {
         self.limits
+    }
+
+    fn about(&mut self, about: About) {
+        self.about = Some(about);
     }
 
     fn deliver<'a>(&'a mut self, records: &'a RecordBatch, events: &'a EventBatch, attempt: u32) -> BoxFuture<'a, Result<Delivery, DeliverError>> {

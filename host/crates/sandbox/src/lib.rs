@@ -6,6 +6,7 @@
 //! neighbour, because every call has limits (see [`limits`]) and every store is thrown away after a
 //! fault.
 
+mod attempt;
 mod bill;
 mod bindings;
 mod cache;
@@ -29,6 +30,7 @@ mod sandbox;
 mod store;
 mod wasi;
 
+pub use attempt::Receipting;
 pub use compile::{CompileLimits, Compiler, Stopped, WorkerSettings, work as compile_worker};
 pub use component::{Component, LoadError};
 pub use credentials::{ClientAuth, CommandSettings, Credential, CredentialError, Custom, Digits, Grant, OAuth2Settings, Scheme, SharedKeyScheme, Signs, Value};

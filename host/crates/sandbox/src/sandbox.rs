@@ -5,9 +5,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bulkhead_core::receipt::Identity;
 use bulkhead_core::{Clock, ConnectorSource, FormatterSource, SystemClock, Tenant};
 use bulkhead_observe::Metrics;
 
+use crate::attempt::{Receipting, Receipts};
 use crate::bindings::{delivering, formatting};
 use crate::cache::Cache;
 use crate::capabilities::Capabilities;
@@ -76,6 +78,8 @@ pub struct ConnectorGrants {
     pub state: Option<Arc<dyn StateStore>>,
     pub machine: MachineGrants,
     pub limits: Limits,
+    /// Where receipts go; without, none are kept.
+    pub receipts: Option<Receipting>,
 }
 
 /// Under what a formatter runs.
@@ -183,7 +187,7 @@ impl Sandbox {
 
     /// A source of connectors of one instance. `config` is its JSON object.
     pub fn connector(&self, component: &Component, config: String, grants: ConnectorGrants) -> Result<Arc<dyn ConnectorSource>, SetupError> {
-        let ConnectorGrants { tenant, instance, destinations, files, state, machine, limits } = grants;
+        let ConnectorGrants { tenant, instance, destinations, files, state, machine, limits, receipts } = grants;
         let (http, wasi_http) = (!destinations.is_empty(), machine.wasi_http);
         let set = GrantSet { connector: true, http, files: !files.is_empty(), state: state.is_some(), wasi_http };
         check_config(&config, &instance)?;
@@ -204,6 +208,11 @@ impl Sandbox {
             self.0.places.clone(),
             self.0.metrics.clone(),
         );
+        let receipts = receipts.map(|Receipting { sink, policy, configuration }| {
+            let (instance, connector) = (Arc::clone(&shared_instance), component.name().into());
+            let digest = component.inspection().digest_hex().into();
+            Receipts { sink, identity: Arc::new(Identity { tenant: tenant.clone(), instance, connector, digest, policy, configuration }) }
+        });
         let capabilities = Capabilities {
             instance: Arc::clone(&shared_instance),
             egress,
@@ -214,7 +223,7 @@ impl Sandbox {
             watch: Arc::clone(&watch),
             machine,
         };
-        let shared = self.shared(component, &instance, config, redactor, watch, linked, Some(Arc::new(capabilities)), connector::CALLS);
+        let shared = self.shared(component, &instance, config, redactor, watch, linked, Some(Arc::new(capabilities)), receipts, connector::CALLS);
         Ok(Arc::new(connector::Source { shared }))
     }
 
@@ -225,7 +234,7 @@ impl Sandbox {
         let watch = self.watch(component, &instance, limits);
         component.check_limits(&watch).map_err(SetupError::Limits)?;
         let linked = self.link(component, Kind::Formatter, &instance, GrantSet::default())?;
-        let shared = self.shared(component, &instance, config, Arc::default(), watch, linked, None, formatter::CALLS);
+        let shared = self.shared(component, &instance, config, Arc::default(), watch, linked, None, None, formatter::CALLS);
         Ok(Arc::new(formatter::Source { shared }))
     }
 
@@ -244,6 +253,7 @@ impl Sandbox {
         watch: Arc<Watch>,
         linked: Arc<Linked>,
         capabilities: Option<Arc<Capabilities>>,
+        receipts: Option<Receipts>,
         calls: &[&'static str],
     ) -> Arc<connector::Shared> {
         let inner = &self.0;
@@ -253,7 +263,7 @@ impl Sandbox {
         let log = Arc::new(InstanceLog::new(instance, component.name(), sink, Arc::clone(&redactor), Arc::clone(&clock), cut, Arc::clone(&watch)));
         let calls = Calls::new(&metrics, calls);
         let factory = Factory { ticking: inner.ticking.clone(), limits: Arc::clone(watch.limits()), watch, log, metrics, capabilities, clock };
-        Arc::new(connector::Shared { factory, linked, calls, config, redactor })
+        Arc::new(connector::Shared { factory, linked, calls, config, redactor, receipts })
     }
 
     fn link(&self, component: &Component, wanted: Kind, instance: &str, grants: GrantSet) -> Result<Arc<Linked>, SetupError> {

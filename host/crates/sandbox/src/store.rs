@@ -14,7 +14,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{CallHook, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::bill::{Bill, Held, book};
+use crate::bill::{Bill, Held};
 use crate::capabilities::Capabilities;
 use crate::engine::{Running, TICK, Ticker, Ticking};
 use crate::fault::{self, Reached};
@@ -46,7 +46,7 @@ impl Drop for Guest {
     /// Bills the memory up to now, and the call that was dropped in the middle.
     fn drop(&mut self) {
         self.held.book(self.limiter.bytes());
-        book(&self.bill.take(), self.held.costs());
+        self.bill.book(self.held.costs());
     }
 }
 
@@ -222,6 +222,7 @@ impl Factory {
         let connector = self.capabilities.is_some();
         let guest = store.data_mut();
         guest.held.book(guest.limiter.bytes());
+        guest.bill.open();
         guest.deadline = deadline;
         guest.meter.used = 0;
         guest.meter.calls = 0;
@@ -246,7 +247,8 @@ impl Factory {
         let guest = store.data_mut();
         guest.log.end();
         guest.held.book(guest.limiter.bytes());
-        book(&guest.bill.take(), guest.held.costs());
+        guest.bill.used_fuel(fuel);
+        guest.bill.book(guest.held.costs());
         let elapsed = self.clock.monotonic().saturating_sub(begun.started);
         calls.metrics.fuel.inc_by(fuel);
         calls.metrics.seconds.observe(elapsed.as_secs_f64());
