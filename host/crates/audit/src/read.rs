@@ -77,12 +77,12 @@ impl Outcome {
 impl Filter {
     fn holds(&self, n: u64, kind: &str, record: &Map<String, Value>) -> bool {
         let text = |name: &str| record.get(name).and_then(Value::as_str);
-        let when = || text("begun").or_else(|| text("at")).unwrap_or_default();
+        let when = || text("begun").or_else(|| text("at")).unwrap_or_default().trim_end_matches('Z');
         self.before.is_none_or(|before| n < before)
             && self.kind.as_deref().map_or(!MARKS.contains(&kind), |wanted| wanted == kind)
             && self.instance.as_deref().is_none_or(|instance| text("instance") == Some(instance))
             && self.outcome.is_none_or(|outcome| outcome.holds(record))
-            // Both are UTC in one spelling up to the second; fractions of it only make a text longer.
+            // Both are UTC in one spelling, with as many digits behind the second as there are.
             && self.since.as_deref().is_none_or(|since| when() >= since.trim_end_matches('Z'))
             && self.until.as_deref().is_none_or(|until| when() < until.trim_end_matches('Z'))
     }

@@ -216,6 +216,7 @@ impl Writer {
         if let Err(error) = ended {
             tracing::error!(%error, lost, "the end of the receipts cannot be written (audit)");
         }
+        self.metrics.receipts_bytes.set(self.chain.bytes().cast_signed());
     }
 }
 

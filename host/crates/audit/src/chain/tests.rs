@@ -156,18 +156,23 @@ fn a_full_disk_at_a_new_file_leaves_a_chain_that_goes_on() {
     let settings = settings(&dir, 64 << 10);
     let mut chain = open(&settings);
     let mut pushed = 0;
-    while chain.number == 1 {
-        chain.room = Some(usize::MAX);
-        if chain.next.len + 400 > chain.file_bytes() {
-            chain.room = Some(10);
+    loop {
+        let (line, _) = seal(chain.next.n, "deliver", &deliver(pushed), &chain.next.prev);
+        if chain.next.len + line.len() as u64 > chain.file_bytes() {
+            break;
         }
+        write(&mut chain, 1);
+        pushed += 1;
+    }
+    for room in [0, 10, 300] {
+        chain.room = Some(room);
         let done = chain.push("deliver", &deliver(pushed)).and_then(|()| chain.flush());
-        pushed += u64::from(done.is_ok());
+        assert_eq!(done.expect_err("full").kind(), io::ErrorKind::StorageFull);
     }
     chain.room = None;
-    write(&mut chain, 30);
+    write(&mut chain, 5);
     let report = clean(&settings);
-    assert_eq!(report.counts.receipts, pushed + 30);
+    assert_eq!((report.counts.receipts, report.files.len()), (pushed + 5, 2));
     drop(chain);
     write(&mut open(&settings), 1);
     clean(&settings);

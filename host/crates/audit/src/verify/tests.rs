@@ -156,7 +156,9 @@ fn a_cut_line_is_named() {
 
 #[test]
 fn what_is_no_record_is_named() {
-    for (bad, why) in [("", "too short"), ("hello, hello, hello, hello, hello, hello, hello, hello, hello, hello, hello, hello, hello", "does not end in its hash")] {
+    for (bad, why) in
+        [("", "too short"), ("hello, hello, hello, hello, hello, hello, hello, hello, hello, hello, hello, hello, hello", "does not end in its hash")]
+    {
         let made = small();
         let mut lines = made.lines(1);
         bad.clone_into(&mut lines[5]);

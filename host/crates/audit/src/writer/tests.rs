@@ -10,7 +10,7 @@ use crate::read::{Filter, Outcome, list, show};
 use crate::verify::verify;
 
 fn settings(dir: &TempDir) -> AuditSettings {
-    AuditSettings { dir: dir.path().join("audit"), max_bytes: 1 << 20, sync: Duration::from_millis(50) }
+    AuditSettings { dir: dir.path().join("audit"), max_bytes: 16 << 20, sync: Duration::from_millis(50) }
 }
 
 fn receipt(instance: &str, end: CallEnd) -> Receipt {
@@ -120,9 +120,13 @@ async fn receipts_are_found_by_what_they_say() {
     let dir = TempDir::new().expect("a folder");
     let settings = settings(&dir);
     let receipts = Receipts::open(&settings, &Metrics::new()).expect("opens");
-    for (instance, end) in
-        [("siem", CallEnd::Answered), ("archive", CallEnd::Answered), ("siem", CallEnd::Fault("fuel")), ("siem", CallEnd::Failed("unavailable")), ("siem", CallEnd::Dropped)]
-    {
+    for (instance, end) in [
+        ("siem", CallEnd::Answered),
+        ("archive", CallEnd::Answered),
+        ("siem", CallEnd::Fault("fuel")),
+        ("siem", CallEnd::Failed("unavailable")),
+        ("siem", CallEnd::Dropped),
+    ] {
         let mut one = receipt(instance, end);
         if end != CallEnd::Answered {
             one.outcomes = Outcomes::default();
