@@ -1,5 +1,6 @@
 //! The command line: data on stdout, the rest on stderr, stable exit codes.
 
+mod audit;
 mod compile;
 mod completions;
 mod dlq;
@@ -8,6 +9,7 @@ mod http_client;
 mod inspect;
 mod journal;
 mod notify;
+mod policy;
 mod schema;
 mod send;
 mod serve;
@@ -79,6 +81,10 @@ enum Verb {
     /// Compile the component on standard input within limits; the host starts this for each.
     #[command(hide = true)]
     CompileComponent(compile::CompileArgs),
+    /// What connectors may send, and which rule decides.
+    Policy(policy::PolicyArgs),
+    /// Receipts of deliveries: check the chain, list, show.
+    Audit(audit::AuditArgs),
     /// A completion script for a shell.
     Completions { shell: clap_complete::Shell },
 }
@@ -117,6 +123,8 @@ pub fn main() -> ExitCode {
         Verb::Dlq(args) => dlq::run(&args, output),
         Verb::Journal(args) => journal::run(&args, output),
         Verb::CompileComponent(args) => compile::run(&args),
+        Verb::Policy(args) => policy::run(&args, output),
+        Verb::Audit(args) => audit::run(&args, output),
         Verb::Completions { shell } => completions::run::<Cli>(shell),
     };
     match result {

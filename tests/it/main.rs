@@ -1,5 +1,6 @@
 //! Stories: the real binary, real sockets, real files. One test binary, so that one link serves all.
 
+mod audit;
 mod bad_input;
 mod cli;
 mod crash;

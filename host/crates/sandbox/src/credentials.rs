@@ -202,6 +202,14 @@ impl Credential {
         &self.name
     }
 
+    /// What it puts where, in words.
+    pub fn kind_name(&self) -> String {
+        match &self.kind {
+            Kind::Header(header) => format!("header {}", header.name()),
+            other => other.name().to_owned(),
+        }
+    }
+
     /// Whether using it runs a program.
     pub fn runs_commands(&self) -> bool {
         self.values.iter().any(|value| value.fixed().is_none())

@@ -10,6 +10,7 @@ use crate::limits::{Limit, Limits};
 pub mod address;
 pub mod client;
 pub mod destination;
+pub mod explain;
 mod headers;
 pub mod path;
 pub mod places;

@@ -196,6 +196,14 @@ impl Destination {
         Ok(target)
     }
 
+    /// A target for people: the query of the operator's URL may hold a token.
+    pub(super) fn without_own_query(&self, target: &str) -> String {
+        match &self.query {
+            Some(own) => target.replacen(&format!("?{own}"), "?(hidden)", 1),
+            None => target.into(),
+        }
+    }
+
     /// The part of a target as sent that is not the operator's: the path below the base, without query.
     pub(super) fn below<'t>(&self, target: &'t str) -> &'t str {
         let path = target.split_once('?').map_or(target, |(path, _)| path);

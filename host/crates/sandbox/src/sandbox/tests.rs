@@ -1,5 +1,6 @@
 //! Real engine, hostile guests: each ends in a typed error within its time, and the host serves on.
 
+mod bill;
 mod guests;
 mod limits;
 mod machine;
