@@ -3,6 +3,7 @@
 
 mod abi;
 mod address;
+mod audit;
 mod clock;
 mod cpu;
 mod credentials;
