@@ -4,7 +4,9 @@ mod auth;
 mod dead_letters;
 mod lanes;
 pub mod problem;
+mod receipts;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -34,6 +36,8 @@ pub struct Api {
     pub delivery: Arc<Delivery>,
     pub journal: Journal,
     pub dead_letters: DeadLetters,
+    /// The folder of receipts, where they are kept.
+    pub receipts: Option<PathBuf>,
     pub clock: Arc<dyn Clock>,
     pub tokens: Arc<[SecretString]>,
     /// True between the first moment that events can be accepted and the begin of the drain.
@@ -55,6 +59,7 @@ fn routes(api: Api) -> Router {
         .route("/api/integration/instances", get(lanes::instances))
         .route("/api/integration/instances/{instance}/pause", post(lanes::pause))
         .route("/api/integration/instances/{instance}/resume", post(lanes::resume))
+        .route("/api/integration/audit/receipts", get(receipts::list))
         .route("/api/integration/dead-letters", get(dead_letters::list))
         .route("/api/integration/dead-letters/{id}", get(dead_letters::show))
         .route("/api/integration/dead-letters/replay", post(dead_letters::replay))

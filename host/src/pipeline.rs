@@ -167,6 +167,7 @@ impl Host {
             delivery: Arc::clone(&delivery),
             journal: journal.clone(),
             dead_letters,
+            receipts: config.audit.as_ref().map(|settings| settings.dir.clone()),
             tokens: config.api.tokens.into(),
             ready: Arc::clone(&ready),
         };

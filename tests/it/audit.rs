@@ -68,6 +68,13 @@ fn each_attempt_leaves_a_receipt_without_body_and_secret() {
     let scrape = story.settled();
     // While the host runs.
     verified(&story);
+    let page = story.host.get("/api/integration/audit/receipts?instance=siem&outcome=accepted&limit=1").expect("answers").json().expect("JSON");
+    assert_eq!((page["meta"]["count"].as_u64(), page["data"][0]["instance"].as_str()), (Some(1), Some("siem")), "{page:#}");
+    let next = page["links"]["next"].as_str().expect("perhaps more").to_owned();
+    assert_eq!(story.host.get(&next).expect("answers").status, 200);
+    for bad in ["limit=0", "outcome=nonsense", "since=yesterday"] {
+        assert_eq!(story.host.get(&format!("/api/integration/audit/receipts?{bad}")).expect("answers").status, 400, "{bad}");
+    }
     stop(&mut story);
     let report = verified(&story);
     assert_eq!((report["counts"]["starts"].as_u64(), report["counts"]["lost"].as_u64()), (Some(1), Some(0)), "{report:#}");

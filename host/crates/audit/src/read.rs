@@ -88,50 +88,63 @@ impl Filter {
     }
 }
 
-/// The newest receipts that fit, newest first. Lines that cannot be read are passed over.
+/// The newest receipts that fit, newest first, file by file from the newest. Lines that cannot be read
+/// are passed over.
 pub fn list(dir: &Path, filter: &Filter, limit: usize) -> io::Result<Vec<Map<String, Value>>> {
-    let mut found = VecDeque::new();
-    each(dir, |n, kind, record| {
-        if filter.before.is_some_and(|before| n >= before) {
-            return false;
+    let mut found = Vec::new();
+    for (_, path) in files(dir)?.into_iter().rev() {
+        if found.len() == limit {
+            break;
         }
-        if filter.holds(n, kind, &record) {
-            if found.len() == limit {
-                found.pop_front();
+        let mut here = VecDeque::new();
+        each(&path, |n, kind, record| {
+            if filter.before.is_some_and(|before| n >= before) {
+                return false;
             }
-            found.push_back(record);
-        }
-        true
-    })?;
-    Ok(found.into_iter().rev().collect())
+            if filter.holds(n, kind, &record) {
+                if here.len() == limit - found.len() {
+                    here.pop_front();
+                }
+                here.push_back(record);
+            }
+            true
+        })?;
+        found.extend(here.into_iter().rev());
+    }
+    Ok(found)
 }
 
 /// One record by its number.
 pub fn show(dir: &Path, n: u64) -> io::Result<Option<Map<String, Value>>> {
     let mut found = None;
-    each(dir, |at, _, record| {
-        if at == n {
-            found = Some(record);
+    for (_, path) in files(dir)?.into_iter().rev() {
+        let mut first = None;
+        each(&path, |at, _, record| {
+            first.get_or_insert(at);
+            if at == n {
+                found = Some(record);
+            }
+            at < n
+        })?;
+        if found.is_some() || first.is_some_and(|first| first <= n) {
+            break;
         }
-        at < n
-    })?;
+    }
     Ok(found)
 }
 
-fn each(dir: &Path, mut take: impl FnMut(u64, &str, Map<String, Value>) -> bool) -> io::Result<()> {
-    for (_, path) in files(dir)? {
-        let mut lines = match Lines::open(&path, false) {
-            Ok(lines) => lines,
-            // Dropped meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        while let Some(raw) = lines.next()? {
-            let Raw::Line(bytes) = raw else { continue };
-            let Ok(line) = parse(&bytes) else { continue };
-            if !take(line.n, &line.kind, line.fields) {
-                return Ok(());
-            }
+fn each(path: &Path, mut take: impl FnMut(u64, &str, Map<String, Value>) -> bool) -> io::Result<()> {
+    let mut lines = match Lines::open(path, false) {
+        Ok(lines) => lines,
+        // Dropped meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    while let Some(raw) = lines.next()? {
+        let Raw::Line(bytes) = raw else { continue };
+        let Ok(line) = parse(&bytes) else { continue };
+        if !take(line.n, &line.kind, line.fields) {
+            return Ok(());
         }
     }
     Ok(())
