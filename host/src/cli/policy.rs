@@ -71,7 +71,7 @@ pub fn run(args: &PolicyArgs, output: Output) -> Result<Exit, Failure> {
 fn decision(told: &Explained) -> (u8, &'static str, String) {
     let words = |rule: u8| RULES.get(usize::from(rule).wrapping_sub(1)).copied().unwrap_or_default();
     match &told.verdict {
-        Verdict::Allowed => (7, words(7), "all rules hold".into()),
+        Verdict::Allowed => (7, words(7), "all rules hold that can be asked without sending".into()),
         Verdict::Refused(refusal) => (refusal.rule, words(refusal.rule), refusal.text.clone()),
         Verdict::Unresolved(error) => (7, words(7), format!("the name does not resolve now: {error}")),
     }

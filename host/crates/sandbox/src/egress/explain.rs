@@ -9,7 +9,7 @@ use super::{Asked, Destination, HostRule, Refusal, Resolve, address, decide};
 use crate::limits::{Limit, Limits};
 
 /// The rules of [`decide`] in words, in the order of evaluation.
-pub const RULES: [&str; 7] = [
+pub const RULES: [&str; 8] = [
     "the destination is one that the operator named for this instance",
     "the method is well formed, neither CONNECT nor TRACE, and among the destination's methods",
     "the path has the one form that every server reads alike",
@@ -17,6 +17,7 @@ pub const RULES: [&str; 7] = [
     "header fields are well formed, within their limits, and none is the host's or the credential's",
     "the body is within its limit",
     "every address of the destination's host may be connected to",
+    "the destination's credential can be had, where it is not fixed",
 ];
 
 /// Limits that hold for one request.
@@ -36,7 +37,7 @@ pub struct Explained {
 
 #[derive(Debug)]
 pub enum Verdict {
-    /// All rules hold.
+    /// The first seven hold; whether a token or a command's answer can be had, only a request tells.
     Allowed,
     /// The first rule that does not.
     Refused(Refusal),
