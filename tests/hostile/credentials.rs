@@ -16,7 +16,9 @@ use bulkhead_sandbox::egress::SystemResolver;
 use bulkhead_sandbox::egress::client::{Egress, Request, Response, SendError};
 use bulkhead_sandbox::egress::redact::{MARK, Redactor};
 use bulkhead_sandbox::limits::Watch;
-use bulkhead_sandbox::{ClientAuth, Credential, Destination, DestinationSettings, Grant, Limits, OAuth2Settings, Places, Scheme, SharedKeyScheme, Value};
+use bulkhead_sandbox::{
+    ClientAuth, ConnectorGrants, Credential, Destination, DestinationSettings, Grant, Limits, OAuth2Settings, Places, Scheme, SharedKeyScheme, Value,
+};
 use bulkhead_tests::host::{self, Host, Spec};
 use bulkhead_tests::receiver::{Receiver, Script, Step};
 use bulkhead_tests::tokens::{Options, TokenServer};
@@ -25,8 +27,9 @@ use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-/// No case takes longer on a busy machine.
-const SECONDS: Duration = Duration::from_secs(30);
+use crate::toolkit::guests::{Connector, HTTP, LOG};
+use crate::toolkit::receiver::{Answer, Receiver as ScriptedReceiver};
+use crate::toolkit::{self, NOW, SECONDS, bounded};
 
 fn secret(text: &str) -> Value {
     SecretString::from(text.to_owned()).into()
@@ -248,6 +251,36 @@ async fn h60_an_error_tells_nothing_of_a_broken_echo() {
         assert!(matches!(error, SendError::Broken(_)), "{bytes:?}: {error}");
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
     }
+}
+
+/// A guest that writes what it got into the log, again and again, and then traps: what it got is redacted,
+/// so neither its lines nor its fault can tell anything.
+#[tokio::test]
+async fn h60_a_guest_that_floods_the_log_with_an_echo_tells_nothing() {
+    let value = "hunter2/+\"k\u{e9}y";
+    let receiver = ScriptedReceiver::start(Answer::ok(&forms(value).join(" "))).await;
+    let credential = Arc::new(Credential::bearer("c", secret(value)).expect("valid"));
+    let grants = ConnectorGrants { destinations: vec![destination("primary", receiver.port, &credential)], ..ConnectorGrants::default() };
+    let imports = format!("{HTTP}{LOG}");
+    let deliver = "(call $send (i32.const 1100) (i32.const 7) (i32.const 1110) (i32.const 4) (i32.const 1120) (i32.const 3) (i32.const 0) (i32.const 0)
+            (local.get 0) (local.get 1) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 5000))
+        (loop $again
+            (call $log (i32.const 1) (i32.load (i32.const 5020)) (i32.load (i32.const 5024)))
+            (local.set $c (i32.add (local.get $c) (i32.const 1)))
+            (br_if $again (i32.lt_u (local.get $c) (i32.const 1000))))
+        unreachable";
+    let host = toolkit::Host::default();
+    let wasm = Connector { imports: &imports, deliver, ..Connector::default() }.build();
+    let error = bounded(NOW, SECONDS, host.deliver(&wasm, grants, &[b"x"])).await.expect_err("it traps").to_string();
+    assert!(error.starts_with("the guest trapped: wasm trap: wasm `unreachable` instruction executed"), "{error}");
+    let lines = host.lines.all();
+    assert_eq!(lines[0], format!("siem info {}", vec![MARK; forms(value).len()].join(" ")));
+    // A hundred lines a second, and one that counts the rest.
+    assert!(lines.len() >= 2 && lines.len() <= 201, "{} lines", lines.len());
+    for form in forms(value) {
+        assert!(!error.contains(&form) && !lines.iter().any(|line| line.contains(&form)), "{form}");
+    }
+    assert_eq!(receiver.got()[0].fields("authorization").len(), 1);
 }
 
 /// The whole way: receiver, guest, lane, dead letter, log, metrics, and every file of the host.
