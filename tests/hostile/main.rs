@@ -9,6 +9,7 @@ mod cpu;
 mod credentials;
 mod http;
 mod lifecycle;
+mod limits;
 mod load;
 mod memory;
 mod model;

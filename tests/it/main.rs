@@ -18,3 +18,4 @@ mod reload;
 mod route;
 mod story;
 mod syslog;
+mod upkeep;

@@ -8,7 +8,7 @@ use wit_parser::Resolve;
 
 /// The part of WASI 0.2 that cases use, and worlds with it. `owner` also exports a resource of its own.
 const WASI: [&str; 6] = [
-    "package wasi:io@0.2.6; interface error { resource error {} } interface streams { use error.{error}; variant stream-error { last-operation-failed(error), closed }
+    "package wasi:io@0.2.6; interface error { resource error {} } interface poll { resource pollable { block: func(); } } interface streams { use error.{error}; variant stream-error { last-operation-failed(error), closed }
      resource output-stream { blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>; }
      resource input-stream { blocking-read: func(len: u64) -> result<list<u8>, stream-error>; } }",
     "package wasi:cli@0.2.6; interface stderr { use wasi:io/streams@0.2.6.{output-stream}; get-stderr: func() -> output-stream; }
@@ -16,7 +16,7 @@ const WASI: [&str; 6] = [
      interface stdin { use wasi:io/streams@0.2.6.{input-stream}; get-stdin: func() -> input-stream; }
      interface environment { get-environment: func() -> list<tuple<string, string>>; get-arguments: func() -> list<string>; }
      interface exit { exit: func(status: result); }",
-    "package wasi:clocks@0.2.6; interface monotonic-clock { now: func() -> u64; }
+    "package wasi:clocks@0.2.6; interface monotonic-clock { use wasi:io/poll@0.2.6.{pollable}; now: func() -> u64; subscribe-duration: func(when: u64) -> pollable; }
      interface wall-clock { record datetime { seconds: u64, nanoseconds: u32 } now: func() -> datetime; }",
     "package wasi:random@0.2.6; interface random { get-random-u64: func() -> u64; get-random-bytes: func(len: u64) -> list<u8>; }
      interface insecure-seed { insecure-seed: func() -> tuple<u64, u64>; }",
@@ -27,7 +27,7 @@ const WASI: [&str; 6] = [
      world owner { include bulkhead:connector/formatter@0.1.0; include wasi; export owned; }
      world connector-all { include bulkhead:connector/connector-all@0.1.0; include wasi; }
      world wasi { import wasi:cli/stderr@0.2.6; import wasi:cli/stdout@0.2.6; import wasi:cli/stdin@0.2.6; import wasi:cli/environment@0.2.6; import wasi:cli/exit@0.2.6;
-     import wasi:io/streams@0.2.6; import wasi:clocks/monotonic-clock@0.2.6; import wasi:clocks/wall-clock@0.2.6;
+     import wasi:io/streams@0.2.6; import wasi:io/poll@0.2.6; import wasi:clocks/monotonic-clock@0.2.6; import wasi:clocks/wall-clock@0.2.6;
      import wasi:random/random@0.2.6; import wasi:random/insecure-seed@0.2.6; import wasi:filesystem/preopens@0.2.6; }",
 ];
 
@@ -161,6 +161,8 @@ pub struct Connector<'a> {
     pub deliver: &'a str,
     pub check: &'a str,
     pub settle: &'a str,
+    pub maintain: &'a str,
+    pub close: &'a str,
     pub encoding: StringEncoding,
 }
 
@@ -203,6 +205,8 @@ impl Default for Connector<'_> {
             deliver: ACCEPT,
             check: UNSUPPORTED,
             settle: UNSUPPORTED,
+            maintain: UNSUPPORTED,
+            close: "",
             encoding: StringEncoding::UTF8,
         }
     }
@@ -210,7 +214,7 @@ impl Default for Connector<'_> {
 
 impl Connector<'_> {
     pub fn build(&self) -> Vec<u8> {
-        let Self { imports, extra, realloc, configure, deliver, check, settle, encoding } = self;
+        let Self { imports, extra, realloc, configure, deliver, check, settle, maintain, close, encoding } = self;
         let export = |name: &str, signature: &str, body: &str| format!(r#"(func (export "bulkhead:connector/delivering@0.1.0#{name}") {signature} {body})"#);
         let parts = [
             export("configure", "(param i32 i32 i32 i32 i32 i32) (result i32)", configure),
@@ -220,8 +224,8 @@ impl Connector<'_> {
             export("pull", "(param i32 i32) (result i32)", UNSUPPORTED),
             export("query", "(param i32 i32 i32 i32) (result i32)", UNSUPPORTED),
             export("receive", "(param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)", UNSUPPORTED),
-            export("maintain", "(result i32)", UNSUPPORTED),
-            export("close", "", ""),
+            export("maintain", "(result i32)", maintain),
+            export("close", "", close),
         ];
         component("connector-all", *encoding, &format!("(module {imports} {COMMON} {realloc} {extra} {})", parts.join("\n")))
     }
