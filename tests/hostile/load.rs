@@ -107,6 +107,10 @@ async fn h09_the_wrong_kind() {
     assert_eq!(error, "component `f` is a formatter; a connector is needed here");
     let error = host.sandbox.formatter(&connector, "{}".into(), FormatterGrants::default()).map(drop).expect_err("a connector").to_string();
     assert_eq!(error, "component `c` is a connector; a formatter is needed here");
+    // Loaded by one engine and linked there, handed to another.
+    host.sandbox.formatter(&formatter, "{}".into(), FormatterGrants::default()).map(drop).expect("its own");
+    let other = Host::default().sandbox.formatter(&formatter, "{}".into(), FormatterGrants::default()).map(drop);
+    assert_eq!(other.expect_err("another engine").to_string(), "component `f` does not fit: it was loaded by another sandbox");
     for config in ["[]", "", "1", "{", "{}{}", "null", "\"{}\""] {
         let grants = FormatterGrants { instance: "siem".into(), ..FormatterGrants::default() };
         let error = host.sandbox.formatter(&formatter, config.into(), grants).map(drop).expect_err(config).to_string();

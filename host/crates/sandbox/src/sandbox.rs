@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bulkhead_core::receipt::Identity;
 use bulkhead_core::{Clock, ConnectorSource, FormatterSource, SystemClock, Tenant};
 use bulkhead_observe::Metrics;
+use wasmtime::Engine;
 
 use crate::attempt::{Receipting, Receipts};
 use crate::bindings::{delivering, formatting};
@@ -276,6 +277,10 @@ impl Sandbox {
             return Err(SetupError::NotGranted { component: component.name().into(), instance: instance.into(), missing });
         }
         let engine = &self.0.ticking.engine;
+        if !Engine::same(engine, component.compiled().engine()) {
+            // Types of two engines are not told apart by their numbers (RUSTSEC-2026-0222).
+            return Err(SetupError::Unfit { component: component.name().into(), problem: "it was loaded by another sandbox".into() });
+        }
         component.linked(grants, || {
             let unfit = |error: wasmtime::Error| SetupError::Unfit { component: component.name().into(), problem: format!("{error:#}") };
             let linker = self.0.linkers.get(engine, grants).map_err(unfit)?;
