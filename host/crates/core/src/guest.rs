@@ -34,6 +34,9 @@ pub enum OpenError {
     Refused(String),
     #[error(transparent)]
     Fault(#[from] GuestFault),
+    /// The component must not run any more; says who forbade it, and why.
+    #[error("{0}")]
+    Revoked(String),
     /// The component does not fit: wrong world, an import that was not granted, limits at load.
     #[error("{0}")]
     Unfit(String),
@@ -59,6 +62,10 @@ pub trait Formatter: Send {
     /// Fields it wants from each event.
     fn projection(&self) -> &Arc<Projection>;
     fn record_format(&self) -> &RecordFormat;
+    /// False once its component was revoked: it must not be called again.
+    fn may_run(&self) -> bool {
+        true
+    }
     /// Formats a batch; the result is checked: one record per event. Not cancel safe: dropping the
     /// future kills the instance.
     fn format<'a>(&'a mut self, events: &'a EventBatch) -> BoxFuture<'a, Result<Formatted, GuestFault>>;
@@ -69,6 +76,10 @@ pub trait Connector: Send {
     /// Fields it wants from each event beside the formatted record.
     fn projection(&self) -> &Arc<Projection>;
     fn limits(&self) -> BatchLimits;
+    /// False once its component was revoked: it must not be called again.
+    fn may_run(&self) -> bool {
+        true
+    }
     /// Says what the next call is about, for its receipt. The guest hears nothing of it.
     fn about(&mut self, _about: About) {}
     /// Delivers; the result is checked: one outcome per event. Not cancel safe: dropping the future

@@ -34,7 +34,11 @@ impl ConnectorSlot {
 
     /// The connector for the next call. Cancel safe: one half opened is dropped.
     pub async fn ready(&mut self, format: &RecordFormat) -> Result<&mut dyn Connector, OpenError> {
-        if self.calls >= self.instance.settings.max_calls.max(1) {
+        let withdrawn = self.guest.as_ref().is_some_and(|guest| !guest.may_run());
+        if withdrawn {
+            // Not even a last word.
+            self.guest = None;
+        } else if self.calls >= self.instance.settings.max_calls.max(1) {
             self.close().await;
         }
         if self.guest.is_none() {
@@ -51,7 +55,7 @@ impl ConnectorSlot {
 
     /// Lets the guest see to its connections. `None` where there is none. A fault costs the guest.
     pub async fn maintain(&mut self) -> Option<Result<Option<Duration>, DeliverError>> {
-        let mut guest = self.guest.take()?;
+        let mut guest = self.guest.take().filter(|guest| guest.may_run())?;
         let result = guest.maintain().await;
         if !matches!(result, Err(DeliverError::Fault(_))) {
             self.guest = Some(guest);
@@ -61,7 +65,7 @@ impl ConnectorSlot {
 
     /// Takes leave of the guest. Its last call has a short deadline; a fault in it changes nothing.
     pub async fn close(&mut self) {
-        let Some(mut guest) = self.guest.take() else { return };
+        let Some(mut guest) = self.guest.take().filter(|guest| guest.may_run()) else { return };
         if let Err(fault) = guest.close().await {
             tracing::debug!(instance = %self.instance.name(), %fault, "closing a connector");
         }

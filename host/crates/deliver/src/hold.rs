@@ -16,6 +16,8 @@ pub enum HoldCause {
     Configuration,
     /// Guests cannot be opened, or different events break them.
     Quarantine,
+    /// The component was revoked.
+    Revoked,
     /// By hand; only by hand it goes on.
     Paused,
 }
@@ -26,6 +28,7 @@ impl HoldCause {
             Self::Unauthorized => "unauthorized",
             Self::Configuration => "configuration",
             Self::Quarantine => "quarantine",
+            Self::Revoked => "revoked",
             Self::Paused => "paused",
         }
     }
@@ -36,6 +39,9 @@ const FIRST: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(300);
 /// Different events blamed in a row, none delivered in between, that put the blame on the guest.
 pub const BLAMED_IN_A_ROW: u32 = 5;
+/// The same for a version that was activated a moment ago and has served nothing yet: the one before it
+/// stands ready, so the first event is enough.
+const BLAMED_ON_TRIAL: u32 = 1;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leave {
@@ -54,6 +60,7 @@ pub struct Hold {
     rounds: u32,
     blamed: u32,
     served: u64,
+    trial: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +71,15 @@ struct Held {
 }
 
 impl Hold {
+    /// For a component that is new here where `trial`.
+    pub fn new(trial: bool) -> Self {
+        Self { trial, ..Self::default() }
+    }
+
+    fn bearable(&self) -> u32 {
+        if self.trial && self.served == 0 { BLAMED_ON_TRIAL } else { BLAMED_IN_A_ROW }
+    }
+
     pub fn cause(&self) -> Option<HoldCause> {
         if self.paused { Some(HoldCause::Paused) } else { self.held.map(|held| held.cause) }
     }
@@ -127,13 +143,13 @@ impl Hold {
     /// One more event broke a fresh guest twice, alone. True where the guest itself is to blame by now.
     pub fn blame(&mut self) -> bool {
         self.blamed += 1;
-        self.blamed >= BLAMED_IN_A_ROW
+        self.blamed >= self.bearable()
     }
 
     /// Whether the guest itself is to blame for what broke it: it has served nothing since others broke
     /// it in a row, or since its quarantine began.
     pub fn blamed(&self) -> bool {
-        self.blamed >= BLAMED_IN_A_ROW || self.held.is_some_and(|held| held.cause == HoldCause::Quarantine)
+        self.blamed >= self.bearable() || self.held.is_some_and(|held| held.cause == HoldCause::Quarantine)
     }
 
     pub fn pause(&mut self) {

@@ -78,7 +78,7 @@ impl Instance {
             slots: Slots::new(settings.concurrency, all),
             gate: Mutex::new(Gate {
                 breaker: Breaker::new(settings.breaker),
-                hold: Hold::default(),
+                hold: Hold::new(settings.trial),
                 rate: settings.rate_limit.map(Rate::new),
                 rest_until: Duration::ZERO,
             }),

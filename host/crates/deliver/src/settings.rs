@@ -56,6 +56,9 @@ pub struct InstanceSettings {
     /// Digest of the connector, noted in dead letters.
     pub connector: Arc<str>,
     pub source: Arc<dyn ConnectorSource>,
+    /// The component is new here, and the one before it stands ready: one event that breaks it is enough for
+    /// the quarantine, as long as it has served none.
+    pub trial: bool,
     /// Batches under way at the same time, over all its lanes.
     pub concurrency: u32,
     pub ordering: Ordering,
@@ -79,6 +82,7 @@ impl InstanceSettings {
             tenant: Tenant::default(),
             connector: "".into(),
             source,
+            trial: false,
             concurrency: 4,
             ordering: Ordering::default(),
             batch: BatchSettings::default(),

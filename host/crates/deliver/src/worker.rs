@@ -504,6 +504,10 @@ fn set(verdicts: &mut Vec<Verdict>, events: usize, item: usize, verdict: Verdict
 }
 
 fn closed(which: &str, error: OpenError) -> Call {
-    let cause = if matches!(error, OpenError::Refused(_)) { HoldCause::Configuration } else { HoldCause::Quarantine };
+    let cause = match &error {
+        OpenError::Refused(_) => HoldCause::Configuration,
+        OpenError::Revoked(_) => HoldCause::Revoked,
+        OpenError::Fault(_) | OpenError::Unfit(_) => HoldCause::Quarantine,
+    };
     Call::Closed { cause, text: format!("{which}: {error}") }
 }

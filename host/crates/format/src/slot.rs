@@ -32,7 +32,8 @@ impl FormatterSlot {
 
     /// The formatter for the next call. Cancel safe: a formatter half opened is dropped.
     pub async fn ready(&mut self) -> Result<&mut dyn Formatter, OpenError> {
-        if self.calls >= self.max_calls {
+        let withdrawn = self.guest.as_ref().is_some_and(|guest| !guest.may_run());
+        if withdrawn || self.calls >= self.max_calls {
             self.close();
         }
         if self.guest.is_none() {

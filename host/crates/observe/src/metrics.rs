@@ -65,6 +65,8 @@ families! {
     guest_limit_reached: counter, "bulkhead_guest_limit_reached_total", ["instance", "component", "limit"], "Times that a guest ran into a limit, by limit.";
     guest_limit_would_refuse: counter, "bulkhead_guest_limit_would_refuse_total", ["instance", "component", "limit"], "Times that a limit in count_only would have refused.";
     guest_log_cut: counter, "bulkhead_guest_log_cut_total", ["instance", "component"], "Log lines of guests that were cut or held back.";
+    rollbacks: counter, "bulkhead_component_rollbacks_total", ["component", "cause"], "Components that went back to the version before, by hand or by themselves.";
+    uploads: counter, "bulkhead_uploads_total", ["result"], "Uploads of components that were taken, known already, or refused.";
     egress: counter, "bulkhead_egress_requests_total", ["instance", "destination", "result"], "HTTP requests of guests: status class, or why none was sent.";
 }
 
@@ -192,6 +194,16 @@ impl Metrics {
     /// `result` is `2xx`, `3xx`, `4xx`, `5xx`, `denied`, `connect`, `broken`, `timeout` or `limit`.
     pub fn egress(&self, instance: &str, destination: &str, result: &str) -> IntCounter {
         self.families.egress.with_label_values(&[instance, destination, result])
+    }
+
+    /// `cause` is `manual` or `automatic`.
+    pub fn rollback(&self, component: &str, cause: &str) -> IntCounter {
+        self.families.rollbacks.with_label_values(&[component, cause])
+    }
+
+    /// `result` is `taken`, `known` or `refused`.
+    pub fn upload(&self, result: &str) -> IntCounter {
+        self.families.uploads.with_label_values(&[result])
     }
 
     /// For collectors of other rooms.

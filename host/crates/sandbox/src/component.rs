@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime::component::InstancePre;
 
+use crate::bar::Bar;
 use crate::bindings::{delivering, formatting};
 use crate::compile::Stopped;
 use crate::inspect::{CONTRACT, InspectError, Inspection};
@@ -27,6 +28,9 @@ pub enum LoadError {
     /// The compile worker ran into one of its own limits, or broke.
     #[error("compiling `{name}` {stopped}")]
     Stopped { name: String, stopped: Stopped },
+    /// It was revoked; the text says by whom and why.
+    #[error("{0}")]
+    Revoked(String),
 }
 
 /// A loaded component; cheap to clone.
@@ -36,6 +40,7 @@ pub struct Component(Arc<Loaded>);
 struct Loaded {
     name: String,
     inspection: Inspection,
+    bar: Arc<Bar>,
     compiled: wasmtime::component::Component,
     /// Linked and checked once for each set of grants.
     linked: Mutex<HashMap<GrantSet, Arc<Linked>>>,
@@ -54,8 +59,8 @@ impl fmt::Debug for Component {
 }
 
 impl Component {
-    pub(crate) fn new(name: &str, inspection: Inspection, compiled: wasmtime::component::Component) -> Self {
-        Self(Arc::new(Loaded { name: name.into(), inspection, compiled, linked: Mutex::default() }))
+    pub(crate) fn new(name: &str, inspection: Inspection, bar: Arc<Bar>, compiled: wasmtime::component::Component) -> Self {
+        Self(Arc::new(Loaded { name: name.into(), inspection, bar, compiled, linked: Mutex::default() }))
     }
 
     pub fn name(&self) -> &str {
@@ -69,6 +74,11 @@ impl Component {
     /// What was read from the bytes: imports, manifest, digest, size.
     pub fn inspection(&self) -> &Inspection {
         &self.0.inspection
+    }
+
+    /// What its instances ask before each call.
+    pub(crate) fn bar(&self) -> &Arc<Bar> {
+        &self.0.bar
     }
 
     pub(crate) fn compiled(&self) -> &wasmtime::component::Component {

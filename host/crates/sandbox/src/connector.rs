@@ -11,6 +11,7 @@ use bulkhead_core::{
 use wasmtime::Store;
 
 use crate::attempt::{self, Attempt, Receipts};
+use crate::bar::Bar;
 use crate::bill::Bill;
 use crate::bindings::{delivering, types};
 use crate::component::Linked;
@@ -25,6 +26,7 @@ pub(crate) struct Source {
 }
 
 pub(crate) struct Shared {
+    pub bar: Arc<Bar>,
     pub factory: Factory,
     pub linked: Arc<Linked>,
     pub calls: Calls,
@@ -32,6 +34,13 @@ pub(crate) struct Shared {
     pub redactor: Arc<Redactor>,
     /// Where receipts go; none for formatters.
     pub receipts: Option<Receipts>,
+}
+
+impl Shared {
+    /// Refuses once the component was revoked.
+    pub fn allowed(&self) -> Result<(), OpenError> {
+        self.bar.reason().map_or(Ok(()), |reason| Err(OpenError::Revoked(reason.to_string())))
+    }
 }
 
 /// Calls that are counted.
@@ -61,6 +70,7 @@ struct Instance {
 impl Instance {
     async fn open(shared: Arc<Shared>, format: &RecordFormat) -> Result<Self, OpenError> {
         let Linked::Connector(pre, indices) = &*shared.linked else { return Err(OpenError::Unfit("the component is a formatter, not a connector".into())) };
+        shared.allowed()?;
         let factory = &shared.factory;
         let mut store = factory.store()?;
         let bill = Arc::clone(&store.data().bill);
@@ -206,6 +216,10 @@ impl Connector for Instance {
 
     fn about(&mut self, about: About) {
         self.about = Some(about);
+    }
+
+    fn may_run(&self) -> bool {
+        self.shared.bar.reason().is_none()
     }
 
     fn deliver<'a>(&'a mut self, records: &'a RecordBatch, events: &'a EventBatch, attempt: u32) -> BoxFuture<'a, Result<Delivery, DeliverError>> {

@@ -38,6 +38,7 @@ struct Instance {
 impl Instance {
     async fn open(shared: Arc<Shared>) -> Result<Self, OpenError> {
         let Linked::Formatter(pre, indices) = &*shared.linked else { return Err(OpenError::Unfit("the component is a connector, not a formatter".into())) };
+        shared.allowed()?;
         let factory = &shared.factory;
         let mut store = factory.store()?;
         let begun = factory.begin(&mut store)?;
@@ -76,6 +77,10 @@ impl Formatter for Instance {
 
     fn record_format(&self) -> &RecordFormat {
         &self.format
+    }
+
+    fn may_run(&self) -> bool {
+        self.shared.bar.reason().is_none()
     }
 
     fn format<'a>(&'a mut self, events: &'a EventBatch) -> BoxFuture<'a, Result<Formatted, GuestFault>> {

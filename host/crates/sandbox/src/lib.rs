@@ -7,6 +7,7 @@
 //! fault.
 
 mod attempt;
+mod bar;
 mod bill;
 mod bindings;
 mod cache;

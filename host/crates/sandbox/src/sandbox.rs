@@ -11,6 +11,7 @@ use bulkhead_observe::Metrics;
 use wasmtime::Engine;
 
 use crate::attempt::{Receipting, Receipts};
+use crate::bar::Bars;
 use crate::bindings::{delivering, formatting};
 use crate::cache::Cache;
 use crate::capabilities::Capabilities;
@@ -131,6 +132,7 @@ struct Inner {
     ticking: Ticking,
     linkers: Linkers,
     cache: Option<Cache>,
+    bars: Bars,
     settings: SandboxSettings,
     metrics: Metrics,
     series: GuestSeries,
@@ -157,6 +159,7 @@ impl Sandbox {
             linkers: Linkers::default(),
             cache,
             places: Places::new(settings.max_egress),
+            bars: Bars::default(),
             settings,
             metrics,
             series,
@@ -175,15 +178,24 @@ impl Sandbox {
         for contradiction in &inspection.contradictions {
             tracing::warn!(component = name, contradiction, "the manifest contradicts the component; the component counts");
         }
+        let bar = self.0.bars.of(inspection.digest);
+        if let Some(reason) = bar.reason() {
+            return Err(LoadError::Revoked(reason.to_string()));
+        }
         let engine = &self.0.ticking.engine;
         if let Some(compiled) = self.0.cache.as_ref().and_then(|cache| cache.load(engine, &inspection.digest)) {
-            return Ok(Component::new(name, inspection, compiled));
+            return Ok(Component::new(name, inspection, bar, compiled));
         }
         let (compiled, artefact) = self.0.settings.compiler.compile(engine, name, bytes)?;
         if let (Some(cache), Some(artefact)) = (&self.0.cache, artefact) {
             cache.store(&inspection.digest, &artefact);
         }
-        Ok(Component::new(name, inspection, compiled))
+        Ok(Component::new(name, inspection, bar, compiled))
+    }
+
+    /// Bars a component by its digest: it is not loaded again, and what runs it ends before its next call.
+    pub fn revoke(&self, digest: [u8; 32], reason: &str) {
+        self.0.bars.bar(digest, reason);
     }
 
     /// A source of connectors of one instance. `config` is its JSON object.
@@ -264,7 +276,7 @@ impl Sandbox {
         let log = Arc::new(InstanceLog::new(instance, component.name(), sink, Arc::clone(&redactor), Arc::clone(&clock), cut, Arc::clone(&watch)));
         let calls = Calls::new(&metrics, calls);
         let factory = Factory { ticking: inner.ticking.clone(), limits: Arc::clone(watch.limits()), watch, log, metrics, capabilities, clock };
-        Arc::new(connector::Shared { factory, linked, calls, config, redactor, receipts })
+        Arc::new(connector::Shared { bar: Arc::clone(component.bar()), factory, linked, calls, config, redactor, receipts })
     }
 
     fn link(&self, component: &Component, wanted: Kind, instance: &str, grants: GrantSet) -> Result<Arc<Linked>, SetupError> {

@@ -69,3 +69,13 @@ fn pause_ends_by_hand_only() {
     hold.resume(at(1_001));
     assert_eq!(hold.ask(at(1_001)), Leave::Probe, "by hand a probe goes at once");
 }
+
+#[test]
+fn a_version_on_trial_is_blamed_for_the_first_event_until_it_has_served_one() {
+    let mut hold = Hold::new(true);
+    assert!(hold.blame() && hold.blamed());
+    let mut hold = Hold::new(true);
+    hold.served();
+    assert!(!hold.blame() && !hold.blamed(), "it works: the event is to blame");
+    assert!((2..BLAMED_IN_A_ROW).all(|_| !hold.blame()) && hold.blame());
+}

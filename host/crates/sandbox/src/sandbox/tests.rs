@@ -661,3 +661,18 @@ async fn call_overhead() {
     println!("one call with 64 KiB of records: {best:?}; store, instantiation, configure: {open:?}");
     assert!(best < Duration::from_millis(1) && open < Duration::from_millis(10), "{best:?} {open:?}");
 }
+
+#[tokio::test]
+async fn a_revoked_component_ends_before_its_next_call() {
+    let host = host();
+    let wasm = Formatter { extra: "(func $of_its_own)", ..Formatter::default() }.build();
+    let component = host.sandbox.load("evil", &wasm).expect("loads");
+    let source = host.sandbox.formatter(&component, "{}".into(), FormatterGrants::default()).expect("sets up");
+    let warm = source.open().await.unwrap_or_else(|error| panic!("{error}"));
+    assert!(warm.may_run());
+    host.sandbox.revoke(component.inspection().digest, "revoked by ada");
+    assert!(!warm.may_run());
+    assert!(matches!(source.open().await, Err(OpenError::Revoked(reason)) if reason == "revoked by ada"));
+    assert!(matches!(host.sandbox.load("evil", &wasm), Err(LoadError::Revoked(reason)) if reason == "revoked by ada"));
+    host.serves().await;
+}
