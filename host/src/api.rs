@@ -1,6 +1,7 @@
 //! The management listener: health, metrics, lanes, dead letters.
 
 mod auth;
+mod connectors;
 mod dead_letters;
 mod lanes;
 pub mod problem;
@@ -22,12 +23,17 @@ use bulkhead_observe::Metrics;
 use bulkhead_store::DeadLetters;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use problem::Problem;
 
+use crate::pipeline::Control;
+
 /// Largest body of a management request in bytes.
 const MAX_BODY: usize = 64 << 10;
+/// Most uploads at the same time.
+pub const UPLOADS: usize = 4;
 
 /// What the endpoints work on. Cheap to clone.
 #[derive(Clone)]
@@ -40,6 +46,9 @@ pub struct Api {
     pub receipts: Option<PathBuf>,
     pub clock: Arc<dyn Clock>,
     pub tokens: Arc<[SecretString]>,
+    pub control: Arc<Control>,
+    /// Places for uploads.
+    pub uploads: Arc<Semaphore>,
     /// True between the first moment that events can be accepted and the begin of the drain.
     pub ready: Arc<AtomicBool>,
 }
@@ -64,6 +73,16 @@ fn routes(api: Api) -> Router {
         .route("/api/integration/dead-letters/{id}", get(dead_letters::show))
         .route("/api/integration/dead-letters/replay", post(dead_letters::replay))
         .route("/api/integration/dead-letters/purge", post(dead_letters::purge))
+        // Bounded by the ceiling of `limits.component_size`, on its way to disk.
+        .route("/api/integration/connectors", get(connectors::list).post(connectors::upload).layer(DefaultBodyLimit::disable()))
+        .route("/api/integration/connectors/{id}", get(connectors::show))
+        .route("/api/integration/connectors/{id}/schema", get(connectors::schema))
+        .route("/api/integration/connectors/{id}/capabilities", get(connectors::capabilities))
+        .route("/api/integration/connectors/{id}/rollback", post(connectors::roll_back))
+        .route("/api/integration/connectors/{id}/versions/{digest}", get(connectors::show_version).delete(connectors::remove))
+        .route("/api/integration/connectors/{id}/versions/{digest}/approve", post(connectors::approve))
+        .route("/api/integration/connectors/{id}/versions/{digest}/activate", post(connectors::activate))
+        .route("/api/integration/connectors/{id}/versions/{digest}/revoke", post(connectors::revoke))
         .fallback(async || Problem::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method"))
         .layer(axum::middleware::from_fn_with_state(api.clone(), auth::require));
@@ -84,4 +103,10 @@ async fn metrics(State(api): State<Api>) -> Result<Response, Problem> {
     api.metrics.dead_letters.set(i64::try_from(totals.letters).unwrap_or(i64::MAX));
     let text = api.metrics.encode().map_err(|error| Problem::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}
+
+/// A moment for people and programs.
+fn rfc3339(ms: i64) -> Option<String> {
+    let time = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()?;
+    time.format(&time::format_description::well_known::Rfc3339).ok()
 }

@@ -3,6 +3,7 @@
 mod audit;
 mod compile;
 mod completions;
+mod connector;
 mod dlq;
 mod failure;
 mod http_client;
@@ -76,6 +77,10 @@ enum Verb {
     },
     /// Dead letters of a running host.
     Dlq(dlq::DlqArgs),
+    /// Upload a component to a running host.
+    Push(connector::PushArgs),
+    /// Components of a running host and their versions.
+    Connector(connector::ConnectorArgs),
     /// Offline tools for the journal of a host that is not running.
     Journal(journal::JournalArgs),
     /// Compile the component on standard input within limits; the host starts this for each.
@@ -121,6 +126,8 @@ pub fn main() -> ExitCode {
         Verb::Send(args) => send::run(&args, output),
         Verb::Inspect { component } => inspect::run(&component, output),
         Verb::Dlq(args) => dlq::run(&args, output),
+        Verb::Push(args) => connector::push(&args, output),
+        Verb::Connector(args) => connector::run(&args, output),
         Verb::Journal(args) => journal::run(&args, output),
         Verb::CompileComponent(args) => compile::run(&args),
         Verb::Policy(args) => policy::run(&args, output),

@@ -1,18 +1,19 @@
 //! From the configuration to guests that are ready to open: components found and loaded, grants bound,
 //! every configuration tried once on a fresh guest. All faults are collected.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bulkhead_core::{FormatterSource, OpenError, RecordFormat};
+use bulkhead_core::{BoxFuture, Connector, ConnectorSource, Formatter, FormatterSource, OpenError, RecordFormat};
 use bulkhead_deliver::{InstanceSettings, LaneSettings};
 use bulkhead_journal::LaneStart;
-use sha2::{Digest, Sha256};
+use bulkhead_registry::Digest;
+use sha2::{Digest as _, Sha256};
 
 use bulkhead_sandbox::{Component, ConnectorGrants, FileAccess, FilesGrant, FormatterGrants, Limit, Limits, Sandbox, StateStore};
 
-use crate::components::{Components, FORMATTER_PREFIX};
+use crate::components::{ComponentError, Components, Wanted};
 use crate::config::{Config, Fault, FaultKind, Fingerprint, FormatterConfig, Instance, RawConfig, Span, secret_fields};
 use crate::receipts::HostReceipts;
 
@@ -30,30 +31,33 @@ pub enum Purpose {
 pub struct Built {
     pub settings: InstanceSettings,
     pub fingerprint: Fingerprint,
+    /// The components that it runs, its formatters' included.
+    pub uses: Vec<Used>,
 }
 
-/// Loads what the configuration refers to, and nothing else.
+/// A component that an instance runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Used {
+    pub name: String,
+    pub digest: Digest,
+}
+
+/// Loads what the configuration refers to, and nothing else; of the instances, all or those in `only`.
 pub async fn build(
     config: &Config,
+    components: &Components,
     sandbox: &Sandbox,
     state: Arc<dyn StateStore>,
     purpose: Purpose,
     receipts: Option<&HostReceipts>,
+    only: Option<&HashSet<Arc<str>>>,
 ) -> Result<Vec<Built>, Vec<Fault>> {
-    let mut builder = Builder {
-        config,
-        sandbox,
-        state,
-        purpose,
-        receipts,
-        components: Components::new(Some(&config.connectors_dir)),
-        loaded: HashMap::new(),
-        formats: HashMap::new(),
-        faults: Vec::new(),
-    };
+    let mut builder = Builder { config, sandbox, state, purpose, receipts, components, loaded: HashMap::new(), formats: HashMap::new(), faults: Vec::new() };
     let mut instances = Vec::new();
     for (at, instance) in config.instances.iter().enumerate() {
-        instances.extend(builder.instance(at, instance).await);
+        if only.is_none_or(|only| only.contains(instance.name.as_str())) {
+            instances.extend(builder.instance(at, instance).await);
+        }
     }
     if builder.faults.is_empty() { Ok(instances) } else { Err(builder.faults) }
 }
@@ -64,18 +68,60 @@ struct Builder<'a> {
     state: Arc<dyn StateStore>,
     purpose: Purpose,
     receipts: Option<&'a HostReceipts>,
-    components: Components,
-    /// By name; `None` for one that cannot be loaded, which is said once.
-    loaded: HashMap<String, Option<Component>>,
+    components: &'a Components,
+    /// By what names it; `None` for one that cannot be loaded, which is said once.
+    loaded: HashMap<String, Option<Loaded>>,
     /// What formats make, tried once each; `None` where that failed.
     formats: HashMap<String, Option<RecordFormat>>,
     faults: Vec<Fault>,
 }
 
+/// What a name stands for.
+#[derive(Clone)]
+enum Loaded {
+    Ready(Component),
+    /// It must not run any more. The instance is there all the same, so that its events wait and its neighbours
+    /// are served; its status says why.
+    Revoked {
+        used: Used,
+        reason: Arc<str>,
+    },
+}
+
+/// In place of a guest that must not run.
+struct Barred(Arc<str>);
+
+impl ConnectorSource for Barred {
+    fn open<'a>(&'a self, _format: &'a RecordFormat) -> BoxFuture<'a, Result<Box<dyn Connector>, OpenError>> {
+        Box::pin(async { Err(OpenError::Revoked(self.0.to_string())) })
+    }
+}
+
+impl FormatterSource for Barred {
+    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Formatter>, OpenError>> {
+        Box::pin(async { Err(OpenError::Revoked(self.0.to_string())) })
+    }
+}
+
+impl Loaded {
+    fn used(&self) -> Used {
+        match self {
+            Self::Ready(component) => Used { name: component.name().into(), digest: Digest::new(component.inspection().digest) },
+            Self::Revoked { used, .. } => used.clone(),
+        }
+    }
+}
+
 impl Builder<'_> {
     async fn instance(&mut self, at: usize, instance: &Instance) -> Option<Built> {
         let key = format!("instances.{}", instance.name);
-        let component = self.load(&instance.connector, instance.connector_span, &format!("{key}.connector"), &instance.limits).await?;
+        let wanted = Wanted::connector(&instance.connector);
+        let loaded = self.load(&wanted, &instance.limits, instance.connector_span, &format!("{key}.connector")).await?;
+        let component = match &loaded {
+            Loaded::Ready(component) => component.clone(),
+            Loaded::Revoked { reason, .. } => return self.barred(at, instance, &loaded, reason).await,
+        };
+        let mut uses = vec![loaded.used()];
         self.secret_fields(&component, &instance.config, &format!("{key}.config"));
         let grants = ConnectorGrants {
             tenant: self.config.http.rules.tenant.clone(),
@@ -114,12 +160,18 @@ impl Builder<'_> {
         for lane in &lanes {
             let formatter = self.config.formatter(&lane.id.format);
             // Other lanes are looked at all the same: all faults at once.
-            let Some((formatter_source, format)) = self.formatter(&formatter, instance, &lane.key).await else { continue };
-            if let Some(Some(component)) = self.loaded.get(&format!("{FORMATTER_PREFIX}{}", formatter.formatter)) {
-                digest.update(component.inspection().digest);
-            }
+            let Some((formatter_source, format, used)) = self.formatter(&formatter, instance, &lane.key).await else { continue };
+            digest.update(used.digest.bytes());
+            uses.push(used);
+            let Some(format) = format else {
+                // Its formatter was revoked: its events wait.
+                settings.lanes.push(LaneSettings { format: Arc::clone(&lane.id.format), formatter: formatter_source, start: LaneStart::Now });
+                continue;
+            };
             let accepts = wanted.map(|manifest| manifest.accepts.as_slice()).unwrap_or_default();
-            if !accepts.is_empty() && !accepts.iter().any(|name| name == "*" || *name == formatter.formatter || *name == format.name) {
+            if !accepts.is_empty()
+                && !accepts.iter().any(|name| name == "*" || Some(name.as_str()) == formatter.formatter.split('@').next() || *name == format.name)
+            {
                 let message = format!("`{}` does not take the format `{}`; it takes {}", instance.connector, lane.id.format, accepts.join(", "));
                 self.fault(lane.span, lane.key.clone(), message, Some(format!("name one of {} here", accepts.join(", "))));
             }
@@ -136,12 +188,47 @@ impl Builder<'_> {
                 self.refused(instance.span, &format!("{key}.config"), &error);
             }
         }
-        Some(Built { settings, fingerprint: digest.finalize().into() })
+        Some(Built { settings, fingerprint: digest.finalize().into(), uses })
     }
 
-    /// A formatter's source for one instance, and what it makes.
-    async fn formatter(&mut self, formatter: &FormatterConfig, instance: &Instance, key: &str) -> Option<(Arc<dyn FormatterSource>, RecordFormat)> {
-        let component = self.load(&format!("{FORMATTER_PREFIX}{}", formatter.formatter), formatter.span, key, &formatter.limits).await?;
+    /// An instance whose connector was revoked: its lanes are there and hold its events.
+    async fn barred(&mut self, at: usize, instance: &Instance, loaded: &Loaded, reason: &Arc<str>) -> Option<Built> {
+        tracing::error!(instance = instance.name, reason = &**reason, "instance is held: its component was revoked");
+        let mut settings = InstanceSettings::new(&instance.name, Arc::new(Barred(Arc::clone(reason))));
+        settings.tenant = self.config.http.rules.tenant.clone();
+        settings.backlog = instance.backlog;
+        settings.retry = instance.retry;
+        settings.filters = instance.filters.clone();
+        let mut digest = Sha256::new();
+        digest.update(self.config.fingerprint(&instance.name).unwrap_or_default());
+        digest.update(loaded.used().digest.bytes());
+        digest.update(b"revoked");
+        let mut uses = vec![loaded.used()];
+        for lane in self.config.lanes.iter().filter(|lane| lane.instance == at) {
+            let formatter = self.config.formatter(&lane.id.format);
+            let Some((source, _, used)) = self.formatter(&formatter, instance, &lane.key).await else { continue };
+            digest.update(used.digest.bytes());
+            uses.push(used);
+            settings.lanes.push(LaneSettings { format: Arc::clone(&lane.id.format), formatter: source, start: LaneStart::Now });
+        }
+        Some(Built { settings, fingerprint: digest.finalize().into(), uses })
+    }
+
+    /// A formatter's source for one instance, what it makes unless it was revoked, and which it is.
+    async fn formatter(
+        &mut self,
+        formatter: &FormatterConfig,
+        instance: &Instance,
+        key: &str,
+    ) -> Option<(Arc<dyn FormatterSource>, Option<RecordFormat>, Used)> {
+        let loaded = self.load(&Wanted::formatter(&formatter.formatter), &formatter.limits, formatter.span, key).await?;
+        let component = match &loaded {
+            Loaded::Ready(component) => component.clone(),
+            Loaded::Revoked { used, reason } => {
+                tracing::error!(instance = instance.name, reason = &**reason, "lanes are held: their formatter was revoked");
+                return Some((Arc::new(Barred(Arc::clone(reason))), None, used.clone()));
+            }
+        };
         if !self.formats.contains_key(&formatter.name) {
             self.secret_fields(&component, &formatter.config, &format!("formatters.{}.config", formatter.name));
         }
@@ -163,37 +250,44 @@ impl Builder<'_> {
             };
             self.formats.insert(formatter.name.clone(), format);
         }
-        Some((source, self.formats.get(&formatter.name)?.clone()?))
+        Some((source, Some(self.formats.get(&formatter.name)?.clone()?), loaded.used()))
     }
 
-    async fn load(&mut self, name: &str, span: Span, key: &str, limits: &Limits) -> Option<Component> {
-        if let Some(known) = self.loaded.get(name) {
+    async fn load(&mut self, wanted: &Wanted, limits: &Limits, span: Span, key: &str) -> Option<Loaded> {
+        let written = wanted.to_string();
+        if let Some(known) = self.loaded.get(&written) {
             return known.clone();
         }
-        let bytes = self.components.read(name).map_err(|error| crate::api::problem::Chain(&error).to_string());
-        let loaded = match bytes {
-            Err(problem) => Err(problem),
-            Ok(bytes) => {
-                let (sandbox, owned, most) = (self.sandbox.clone(), name.to_owned(), limits.get(Limit::ComponentSize));
-                // Compiling takes tenths of a second to many.
-                let loading = tokio::task::spawn_blocking(move || sandbox.load_within(&owned, &bytes, most)).await;
-                match loading {
-                    Ok(Ok(component)) => Ok(component),
-                    Ok(Err(error)) => Err(error.to_string()),
-                    Err(_) => Err(format!("loading component `{name}` broke off; the log says why")),
+        let (components, sandbox, owned) = (self.components.clone(), self.sandbox.clone(), wanted.clone());
+        let most = limits.get(Limit::ComponentSize);
+        // Reading may be slow, and compiling takes tenths of a second to many.
+        let loading = tokio::task::spawn_blocking(move || {
+            let found = match components.read(&owned) {
+                Ok(found) => found,
+                Err(ComponentError::Revoked { name, digest, by, reason }) => {
+                    let reason = crate::pipeline::uploads::said(&name, &digest, &by, reason.as_deref()).into();
+                    return Ok(Loaded::Revoked { used: Used { name, digest }, reason });
                 }
-            }
+                Err(error) => return Err(crate::api::problem::Chain(&error).to_string()),
+            };
+            sandbox.load_within(&found.name, &found.bytes, most).map(Loaded::Ready).map_err(|error| error.to_string())
+        });
+        let loaded = loading.await.unwrap_or_else(|_| Err(format!("loading component `{written}` broke off; the log says why")));
+        let loaded = match loaded {
+            // Who only asks is told; who serves goes on with the rest.
+            Ok(Loaded::Revoked { reason, .. }) if self.purpose == Purpose::Check => Err(reason.to_string()),
+            other => other,
         };
-        let component = match loaded {
-            Ok(component) => Some(component),
+        let loaded = match loaded {
+            Ok(loaded) => Some(loaded),
             Err(problem) => {
-                let hint = format!("components are looked for in `connectors_dir` ({}) and among the built-in ones", self.config.connectors_dir.display());
+                let hint = format!("components are uploaded, in `connectors_dir` ({}), or built in", self.config.connectors_dir.display());
                 self.fault(span, key, problem, Some(hint));
                 None
             }
         };
-        self.loaded.insert(name.to_owned(), component.clone());
-        component
+        self.loaded.insert(written, loaded.clone());
+        loaded
     }
 
     fn directories(&mut self, instance: &Instance, key: &str) -> Option<Vec<FilesGrant>> {

@@ -1,12 +1,14 @@
 //! The rooms joined in the order of an event's way: ingest → journal → route → format → deliver.
 
+mod control;
 mod reload;
+pub mod uploads;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, RwLock, Weak};
 use std::time::Duration;
 
 use bulkhead_core::{Clock, LaneId, SystemClock};
@@ -14,6 +16,7 @@ use bulkhead_deliver::{Delivery, DeliveryParts, Notice, RoutingTable};
 use bulkhead_ingest::{Proto, SyslogSettings};
 use bulkhead_journal::{Journal, JournalSettings, Observer, RealFs};
 use bulkhead_observe::Metrics;
+use bulkhead_registry::{Registry, RegistryError};
 use bulkhead_route::{Filter, LaneIndex, Route, Router, RouterError};
 use bulkhead_sandbox::{Compiler, MemoryState, Places, Sandbox, SandboxError, SandboxSettings, StateStore, WorkerSettings};
 use bulkhead_store::{Store, StoreError};
@@ -21,9 +24,11 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+pub use control::Control;
 pub use reload::ReloadError;
 
 use crate::api::{self, Api};
+use crate::components::Components;
 use crate::config::{Config, Fault};
 use crate::guests::{self, Built, Purpose};
 use crate::own_events::{Lifecycle, OwnEvents};
@@ -43,6 +48,8 @@ pub enum StartError {
     Journal(#[from] bulkhead_journal::OpenError),
     #[error("cannot open the store")]
     Store(#[from] StoreError),
+    #[error("cannot open the registry of uploaded components")]
+    Registry(#[from] RegistryError),
     #[error("cannot start the sandbox")]
     Sandbox(#[from] SandboxError),
     #[error(transparent)]
@@ -70,12 +77,9 @@ pub struct Host {
     intake: SocketAddr,
     delivery: Arc<Delivery>,
     journal: Journal,
-    routing: Arc<RoutingTable>,
-    sandbox: Sandbox,
-    state: Arc<dyn StateStore>,
+    /// What changes a running host: reloads and uploads.
+    control: Arc<Control>,
     receipts: Option<Arc<HostReceipts>>,
-    /// What is in force, for reloads.
-    current: Current,
     own_events: OwnEvents,
     writing_own_events: JoinHandle<()>,
     ready: Arc<AtomicBool>,
@@ -122,12 +126,24 @@ impl Host {
                 None
             }
         };
-        let built = guests::build(&config, &sandbox, Arc::clone(&state), Purpose::Serve, receipts.as_deref()).await.map_err(StartError::Faults)?;
+        let config = Arc::new(config);
+        let registry = Arc::new(Registry::open(&config.data_dir)?);
+        let index = registry.index();
+        for (digest, revocation) in index.revoked() {
+            let name = index.find(digest).map_or("?", |(name, _)| name);
+            sandbox.revoke(*digest.bytes(), &uploads::said(name, digest, &revocation.stamp.by, revocation.reason.as_deref()));
+        }
+        let components = Components::new(Some(&config.connectors_dir)).with_uploads(&registry, index, &config.upload.signing);
+        let built =
+            guests::build(&config, &components, &sandbox, Arc::clone(&state), Purpose::Serve, receipts.as_deref(), None).await.map_err(StartError::Faults)?;
         for warning in &config.warnings {
             tracing::warn!(key = warning.key, "{}", warning.message);
         }
 
         let current = Current::new(&config, &built);
+        let started = Lifecycle::Started { instances: current.instances.len(), lanes: current.rules.lanes.len() };
+        let heard: Arc<OnceLock<Weak<Control>>> = Arc::default();
+        let hears = Arc::clone(&heard);
         let routing = RoutingTable::new(current.rules.router()?, current.rules.places(), &metrics);
         let instances = built.into_iter().map(|built| built.settings).collect();
 
@@ -142,6 +158,9 @@ impl Host {
             notices: Arc::new({
                 let own_events = own_events.clone();
                 move |notice| {
+                    if let Some(control) = hears.get() {
+                        Control::heard(control, &notice);
+                    }
                     log_notice(&notice);
                     own_events.notice(&notice);
                 }
@@ -149,9 +168,27 @@ impl Host {
         };
         let delivery = Arc::new(Delivery::start(parts, instances, CancellationToken::new())?);
 
+        let control = Arc::new(Control {
+            settings: control::Settings { connectors_dir: config.connectors_dir.clone(), upload: config.upload.clone() },
+            delivery: Arc::clone(&delivery),
+            journal: journal.clone(),
+            routing,
+            sandbox,
+            state,
+            registry,
+            receipts: receipts.clone(),
+            own_events: own_events.clone(),
+            metrics: metrics.clone(),
+            clock: Arc::clone(&clock),
+            change: tokio::sync::Mutex::new(()),
+            current: RwLock::new(Arc::new(current)),
+            trials: uploads::Trials::default(),
+        });
+        let _ = heard.set(Arc::downgrade(&control));
+
         let (stop_intake, stop_api) = (CancellationToken::new(), CancellationToken::new());
         let mut serving = JoinSet::new();
-        serving.spawn(bulkhead_ingest::serve(intake_listener, config.http, journal.clone(), metrics.clone(), Arc::clone(&clock), stop_intake.clone()));
+        serving.spawn(bulkhead_ingest::serve(intake_listener, config.http.clone(), journal.clone(), metrics.clone(), Arc::clone(&clock), stop_intake.clone()));
         let syslog_addrs = syslog.iter().map(|(_, settings)| settings.addr).collect::<Vec<_>>();
         for (socket, settings) in syslog {
             let (journal, metrics, clock, stop) = (journal.clone(), metrics.clone(), Arc::clone(&clock), stop_intake.clone());
@@ -168,23 +205,22 @@ impl Host {
             journal: journal.clone(),
             dead_letters,
             receipts: config.audit.as_ref().map(|settings| settings.dir.clone()),
-            tokens: config.api.tokens.into(),
+            tokens: config.api.tokens.clone().into(),
+            control: Arc::clone(&control),
+            uploads: Arc::new(tokio::sync::Semaphore::new(api::UPLOADS)),
             ready: Arc::clone(&ready),
         };
         let serving_api = tokio::spawn(api::serve(api_listener, api, stop_api.clone()));
 
-        own_events.lifecycle(&Lifecycle::Started { instances: current.instances.len(), lanes: current.rules.lanes.len() });
+        own_events.lifecycle(&started);
         write_listening(&config.data_dir, api_addr, intake_addr, &syslog_addrs).map_err(StartError::Listening)?;
         Ok(Self {
             api: api_addr,
             intake: intake_addr,
             delivery,
             journal,
-            routing,
-            sandbox,
-            state,
+            control,
             receipts,
-            current,
             own_events,
             writing_own_events,
             ready,
@@ -197,6 +233,11 @@ impl Host {
 
     pub fn api(&self) -> SocketAddr {
         self.api
+    }
+
+    /// Puts another configuration in force, or says why the old one stays.
+    pub async fn reload(&self, config: Config) -> Result<reload::Reloaded, ReloadError> {
+        self.control.reload(config).await
     }
 
     pub fn intake(&self) -> SocketAddr {
@@ -263,16 +304,19 @@ struct Current {
     drain: Duration,
     /// As `config show --effective` prints it: what cannot be reloaded is compared in it.
     shown: serde_json::Value,
+    /// As a whole: instances are built from it again when their component changes.
+    config: Arc<Config>,
 }
 
 impl Current {
-    fn new(config: &Config, built: &[Built]) -> Self {
+    fn new(config: &Arc<Config>, built: &[Built]) -> Self {
         let lanes = config.lanes.iter().map(|lane| lane.id.clone()).collect();
         Self {
             rules: Rules { routes: config.routes.clone(), default_route: config.default_route.clone(), filters: config.filters.clone(), lanes },
             instances: built.iter().map(|built| (Arc::clone(&built.settings.name), built.clone())).collect(),
             drain: config.drain,
             shown: config.effective().clone(),
+            config: Arc::clone(config),
         }
     }
 }
@@ -332,7 +376,16 @@ pub async fn check(config: &Config) -> Vec<Fault> {
             return vec![config.fault(crate::config::FaultKind::Component, crate::config::Span::default(), "", message, None)];
         }
     };
-    guests::build(config, &sandbox, Arc::new(MemoryState::default()), Purpose::Check, None).await.err().unwrap_or_default()
+    let registry = match Registry::look(&config.data_dir) {
+        Ok(registry) => Arc::new(registry),
+        Err(error) => {
+            let message = api::problem::Chain(&error).to_string();
+            return vec![config.fault(crate::config::FaultKind::Component, crate::config::Span::default(), "data_dir", message, None)];
+        }
+    };
+    let index = registry.index();
+    let components = Components::new(Some(&config.connectors_dir)).with_uploads(&registry, index, &config.upload.signing);
+    guests::build(config, &components, &sandbox, Arc::new(MemoryState::default()), Purpose::Check, None, None).await.err().unwrap_or_default()
 }
 
 /// Most compile workers at once: two, so that one slow component does not stop a reload.

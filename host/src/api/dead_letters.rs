@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::problem::Problem;
+use super::rfc3339;
 use crate::replay::ReplayError;
 
 /// Which letters; no condition means all.
@@ -130,9 +131,4 @@ fn summary(letter: &DeadLetter) -> Value {
         "received": rfc3339(letter.received_ms), "first_attempt": rfc3339(letter.first_ms), "last_attempt": rfc3339(letter.last_ms),
         "added": rfc3339(letter.added_ms), "connector": letter.connector, "bytes": letter.size,
     })
-}
-
-fn rfc3339(ms: i64) -> Option<String> {
-    let time = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()?;
-    time.format(&time::format_description::well_known::Rfc3339).ok()
 }

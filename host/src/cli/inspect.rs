@@ -13,12 +13,12 @@ pub fn run(component: &str, output: Output) -> Result<Exit, Failure> {
     let bytes = if path.is_file() {
         std::fs::read(path).map_err(|error| Failure::new(Exit::NotFound, "inspect.read", format!("cannot read {component}: {error}")))?.into()
     } else {
-        Components::new(None).read(component).map_err(|error| match error {
+        Components::new(None).file(component).map(|found| found.bytes).map_err(|error| match error {
             ComponentError::Unknown { known, .. } => {
                 Failure::new(Exit::NotFound, "inspect.not_found", format!("{component} is neither a file nor a built-in component"))
                     .hint(format!("built-in are: {}", known.join(", ")))
             }
-            ComponentError::Read { .. } => Failure::from_error(Exit::Failed, "inspect.read", &error),
+            _ => Failure::from_error(Exit::Failed, "inspect.read", &error),
         })?
     };
     let found = inspect(&bytes).map_err(|error| Failure::new(Exit::Configuration, "inspect.unfit", format!("{component}: {error}")))?;

@@ -32,7 +32,7 @@ async fn serve(path: &Path, config: Config, discard: &[String]) -> Result<Exit, 
     let (mut terminate, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
     let drain = config.drain;
     let mut hangup = handler(SignalKind::hangup())?;
-    let mut host = Host::start(config, discard).await.map_err(|error| failure(path, &error))?;
+    let host = Host::start(config, discard).await.map_err(|error| failure(path, &error))?;
     tracing::info!(api = %host.api(), http = %host.intake(), version = env!("CARGO_PKG_VERSION"), "ready");
     notify::notify("READY=1");
     loop {
@@ -41,7 +41,7 @@ async fn serve(path: &Path, config: Config, discard: &[String]) -> Result<Exit, 
             _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
             _ = hangup.recv() => {
                 notify::notify("RELOADING=1");
-                reload(path, &mut host).await;
+                reload(path, &host).await;
                 notify::notify("READY=1");
                 continue;
             }
@@ -55,9 +55,9 @@ async fn serve(path: &Path, config: Config, discard: &[String]) -> Result<Exit, 
 }
 
 /// SIGHUP: the new configuration is in force, or the old one still is and the log says why.
-async fn reload(path: &Path, host: &mut Host) {
+async fn reload(path: &Path, host: &Host) {
     let outcome = match validate::load(path) {
-        Ok(config) => host.reload(&config).await,
+        Ok(config) => host.reload(config).await,
         Err(faults) => Err(ReloadError::Faults(faults)),
     };
     match outcome {

@@ -11,10 +11,13 @@ use bulkhead_deliver::{
 use bulkhead_ingest::{Framing, HttpIntakeSettings, IntakeRate, IntakeToken, Proto, Rules, ShapeRule, SyslogSettings};
 use bulkhead_journal::{Durability, JournalSettings};
 use bulkhead_observe::{LogFormat, LogSettings};
+use bulkhead_registry::PublicKey;
 use bulkhead_route::{Filter, FilterSettings, LaneIndex, Route};
 use bulkhead_sandbox::{CompileLimits, Destination, DestinationSettings, FileAccess, FilesGrant, MachineGrants};
 use bulkhead_store::{DeadLetterSettings, OnFull};
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::components::Signing;
 
 use super::checked::{Checked, Fields, Item};
 use super::credentials::{self, Credentials};
@@ -68,7 +71,7 @@ pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Assembled {
         delivery: delivery(root.map("delivery")),
         max_egress: root.map("delivery").count("max_egress").and_then(|count| usize::try_from(count).ok()),
         log: log(root.map("telemetry").map("log"), faults),
-        upload: upload(root.map("upload")),
+        upload: upload(root.map("upload"), faults),
         instances,
     }
 }
@@ -336,9 +339,32 @@ fn delivery(fields: &Fields) -> DeliverySettings {
     }
 }
 
-fn upload(fields: &Fields) -> UploadSettings {
+fn upload(fields: &Fields, faults: &mut Faults) -> UploadSettings {
     let compile = CompileLimits { time: fields.duration("compile_time").unwrap_or_default(), memory: fields.size("compile_memory").unwrap_or_default() };
-    UploadSettings { compile }
+    let mut signing = Signing { required: fields.bool("require_signed").unwrap_or_default(), keys: Vec::new() };
+    for key in fields.list("keys") {
+        let Some(written) = key.as_text() else { continue };
+        match public_key(written) {
+            Ok(public) => signing.keys.push(public),
+            Err(problem) => faults.push(FaultKind::WrongType, key.span, "upload.keys", problem, None),
+        }
+    }
+    if signing.required && fields.list("keys").is_empty() {
+        let hint = Some("name a key that signs, or nothing could be uploaded".to_owned());
+        faults.push(FaultKind::Conflict, fields.span("require_signed"), "upload.require_signed", "signatures are required, and `keys` names no key", hint);
+    }
+    UploadSettings { compile, signing, disk: fields.size("disk").unwrap_or_default(), trial: fields.duration("trial").unwrap_or_default() }
+}
+
+/// A key as written, or from the PEM file of that name.
+fn public_key(written: &str) -> Result<PublicKey, String> {
+    if written.starts_with("ed25519:") {
+        return PublicKey::parse(written).map_err(|error| error.to_string());
+    }
+    let mut text = String::new();
+    let read = std::fs::File::open(written).and_then(|file| std::io::Read::read_to_string(&mut std::io::Read::take(file, 64 << 10), &mut text));
+    read.map_err(|error| format!("cannot read the key file `{written}`: {error}"))?;
+    PublicKey::parse(&text).map_err(|error| format!("`{written}`: {error}"))
 }
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];

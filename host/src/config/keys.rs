@@ -41,6 +41,8 @@ pub(super) enum Kind {
     SecretValue,
     /// 1 to 64 letters, digits, `.`, `_`, `-`; begins with a letter or digit.
     Name,
+    /// `name`, `name@1.2` or `sha256:…`.
+    Component,
     /// A tenant: 1 to 64 of a-z, 0-9, `-`.
     Tenant,
     Path,
@@ -118,8 +120,8 @@ const fn key(name: &'static str, kind: Kind, need: Need, doc: &'static str) -> K
 }
 
 use Kind::{
-    Address, AnyText, Bool, Choice, Cidr, Condition, Count, Duration, Factor, Integer, Limits, List, Map, Method, Name, Named, OneOrMany, Path, Raw, Secret,
-    SecretValue, Severity, Short, Size, Tagged, Tenant, Text, True, Url,
+    Address, AnyText, Bool, Choice, Cidr, Component, Condition, Count, Duration, Factor, Integer, Limits, List, Map, Method, Name, Named, OneOrMany, Path, Raw,
+    Secret, SecretValue, Severity, Short, Size, Tagged, Tenant, Text, True, Url,
 };
 use Need::{Default, Optional, Required};
 
@@ -224,7 +226,7 @@ const TOKENS_DOC: &str = "Bearer tokens, one of which a client must send; withou
 static INSTANCE: Section = Section {
     name: "instance",
     keys: &[
-        key("connector", Name, Required, "Name of the connector component."),
+        key("connector", Component, Required, "The connector: its name, an uploaded version as name@1.2, or the digest of its bytes as sha256:…"),
         key("config", Raw, Default("{}"), "Configuration of the connector, checked against its schema."),
         key("destinations", Named(&Short { key: "url", map: &DESTINATION }), Default("{}"), "What it may reach, under the names it uses."),
         key("files", Named(&Map(&FILES)), Default("{}"), "Directories it may use, under the names it uses."),
@@ -338,7 +340,7 @@ static RATE_LIMIT: Section = Section {
 static FORMATTER: Section = Section {
     name: "formatter",
     keys: &[
-        key("formatter", Name, Required, "Name of the formatter, for example cef."),
+        key("formatter", Component, Required, "The formatter: its name, for example cef, an uploaded version as cef@1.2, or a digest as sha256:…"),
         key("config", Raw, Default("{}"), "Configuration of the formatter, checked against its schema."),
         key("limits", Limits, Default("{}"), "Limits of the sandbox."),
     ],
@@ -595,6 +597,15 @@ static DELIVERY: Section = Section {
 static UPLOAD: Section = Section {
     name: "upload",
     keys: &[
+        key("require_signed", Bool, Default("false"), "Take and run only uploads that one of `keys` has signed."),
+        key(
+            "keys",
+            List { of: &Text, min: 0, max: 64 },
+            Default("[]"),
+            "Public ed25519 keys that signatures are checked with: PEM files, or ed25519: and the key in base64.",
+        ),
+        key("disk", Size { min: MIB, max: 1024 * TIB }, Default("2GiB"), "Most bytes of all uploaded components."),
+        key("trial", Duration { min: SECOND, max: DAY }, Default("5m"), "For how long after its activation a version is taken back by itself where it breaks."),
         key("compile_time", Duration { min: SECOND, max: HOUR }, Default("60s"), "Longest time that compiling one component may take."),
         key("compile_memory", Size { min: 256 * MIB, max: 64 * 1024 * MIB }, Default("2GiB"), "Most memory that compiling one component may take."),
     ],

@@ -360,6 +360,13 @@ fn is_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
+fn is_component(text: &str) -> bool {
+    match text.split_once('@') {
+        Some((name, version)) => is_name(name) && is_name(version) && version.starts_with(|c: char| c.is_ascii_digit()),
+        None => is_name(text) || text.parse::<bulkhead_registry::Digest>().is_ok(),
+    }
+}
+
 fn excerpt(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(40).collect()
 }
@@ -391,6 +398,7 @@ pub(super) fn expected(kind: &Kind) -> String {
         Kind::Text | Kind::AnyText | Kind::Secret => "text".into(),
         Kind::SecretValue => "text, or a map with a `command`".into(),
         Kind::Name => "a name".into(),
+        Kind::Component => "a component such as splunk-hec, splunk-hec@1.2 or sha256:…".into(),
         Kind::Tenant => "a tenant: 1 to 64 of a-z, 0-9 and `-`".into(),
         Kind::Path => "a path".into(),
         Kind::Address => "an address with a port, such as 127.0.0.1:8781".into(),
@@ -444,6 +452,7 @@ fn scalar_item(scalar: &Scalar, kind: &Kind) -> Result<Item, Wrong> {
         Kind::Secret => secret(text),
         Kind::Name if is_name(text) => Ok(Item::Text(text.to_owned())),
         Kind::Name => Err(Wrong::kind(format!("{shown} is not a name"), NAME_RULE)),
+        Kind::Component if is_component(text) => Ok(Item::Text(text.to_owned())),
         Kind::Tenant if Tenant::new(text).is_some() => Ok(Item::Text(text.to_owned())),
         Kind::Path if !text.is_empty() && !text.contains('\0') => Ok(Item::Path(text.into())),
         Kind::Address => address(text).map(Item::Address).ok_or_else(mismatch),

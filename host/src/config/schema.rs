@@ -70,7 +70,7 @@ fn value(kind: &'static Kind, defs: &mut Map<String, Json>) -> Json {
         Kind::Severity => single(json!({"enum": ["info", "low", "medium", "high", "critical"]})),
         // `min_version: 1.2` is a number to an editor.
         Kind::Text | Kind::AnyText | Kind::Secret | Kind::Path => json!({"type": ["string", "number", "boolean"]}),
-        Kind::Name | Kind::Tenant | Kind::Address | Kind::Url | Kind::Cidr | Kind::Method | Kind::Duration { .. } => {
+        Kind::Name | Kind::Component | Kind::Tenant | Kind::Address | Kind::Url | Kind::Cidr | Kind::Method | Kind::Duration { .. } => {
             json!({"type": "string", "examples": [example(kind)]})
         }
         Kind::List { of, min, max } => json!({"type": "array", "items": value(of, defs), "minItems": min, "maxItems": max}),

@@ -1,12 +1,15 @@
 //! What a checked configuration consists of: plain values that rooms run on.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bulkhead_core::LaneId;
 use bulkhead_deliver::{BacklogSettings, BatchSettings, BreakerSettings, Ordering, RateSettings, RetryPolicy};
 use bulkhead_route::FilterSettings;
 use bulkhead_sandbox::{CompileLimits, Destination, FilesGrant, Limits, MachineGrants};
 use secrecy::SecretString;
+
+use crate::components::Signing;
 
 use super::checked::RawConfig;
 use super::fault::Span;
@@ -23,6 +26,11 @@ pub struct ApiListener {
 #[derive(Debug, Clone)]
 pub struct UploadSettings {
     pub compile: CompileLimits,
+    pub signing: Signing,
+    /// Most bytes of all uploads.
+    pub disk: u64,
+    /// How long a version is on trial after its activation.
+    pub trial: Duration,
 }
 
 /// A configured connector.

@@ -17,8 +17,6 @@ const KEYS: &[(&str, &str)] = &[
     ("dead_letters.retry", "automatic retries of dead letters"),
     ("journal.dedup_window", "removal of duplicates at intake"),
     ("store", "another store than SQLite in data_dir"),
-    ("upload.require_signed", "signatures of uploads"),
-    ("upload.keys", "signatures of uploads"),
     ("telemetry.service_name", "a service name in telemetry"),
     ("telemetry.otlp_endpoint", "export of telemetry"),
     ("telemetry.sampling_ratio", "sampling of traces"),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bulkhead_deliver::StartError;
 
-use super::{Current, Host, Purpose, RouterError, guests};
+use super::{Control, Current, Purpose, RouterError, guests};
 use crate::config::{Config, Fault};
 use crate::own_events::Lifecycle;
 
@@ -39,23 +39,27 @@ pub struct Reloaded {
     pub restart: Vec<&'static str>,
 }
 
-impl Host {
+impl Control {
     /// Not cancel safe: let it end.
-    pub async fn reload(&mut self, config: &Config) -> Result<Reloaded, ReloadError> {
-        let built =
-            guests::build(config, &self.sandbox, Arc::clone(&self.state), Purpose::Serve, self.receipts.as_deref()).await.map_err(ReloadError::Faults)?;
-        let next = Current::new(config, &built);
+    pub async fn reload(&self, config: Config) -> Result<Reloaded, ReloadError> {
+        let _one_at_a_time = self.change.lock().await;
+        let current = self.current();
+        let config = Arc::new(config);
+        let components = self.components(self.registry.index());
+        let (state, receipts) = (Arc::clone(&self.state), self.receipts.as_deref());
+        let built = guests::build(&config, &components, &self.sandbox, state, Purpose::Serve, receipts, None).await.map_err(ReloadError::Faults)?;
+        let next = Current::new(&config, &built);
         let router = next.rules.router()?;
-        self.check_lanes(&next)?;
+        self.check_lanes(&current, &next)?;
 
-        let mut done = Reloaded { restart: FIXED.into_iter().filter(|key| self.current.shown[key] != next.shown[key]).collect(), ..Reloaded::default() };
+        let mut done = Reloaded { restart: FIXED.into_iter().filter(|key| current.shown[key] != next.shown[key]).collect(), ..Reloaded::default() };
         // Rules first: a lane that goes gets no more events while it ends.
         self.routing.replace(router, next.rules.places());
-        if let Err(error) = self.exchange(&next, &mut done).await {
-            self.restore(&next).await;
+        if let Err(error) = self.exchange(&current, &next, &mut done).await {
+            self.restore(&current, &next).await;
             return Err(ReloadError::Start(error));
         }
-        for lane in self.current.rules.lanes.iter().filter(|lane| !next.rules.lanes.contains(lane)) {
+        for lane in current.rules.lanes.iter().filter(|lane| !next.rules.lanes.contains(lane)) {
             // What came in since the check stays on disk, and the next start says so.
             let name = lane.to_string();
             match self.journal.lane_backlog(&name) {
@@ -63,15 +67,15 @@ impl Host {
                 backlog => tracing::error!(%lane, ?backlog, "lane without a route keeps its events; the next start asks what to do"),
             }
         }
-        self.current = next;
+        self.put(next);
         let names = |names: &[Arc<str>]| names.iter().map(|name| name.to_string()).collect();
         self.own_events.lifecycle(&Lifecycle::Reloaded { added: names(&done.added), changed: names(&done.changed), removed: names(&done.removed) });
         Ok(done)
     }
 
     /// Lanes that would go must have delivered everything.
-    fn check_lanes(&self, next: &Current) -> Result<(), ReloadError> {
-        for lane in self.current.rules.lanes.iter().filter(|lane| !next.rules.lanes.contains(lane)) {
+    fn check_lanes(&self, current: &Current, next: &Current) -> Result<(), ReloadError> {
+        for lane in current.rules.lanes.iter().filter(|lane| !next.rules.lanes.contains(lane)) {
             let name = lane.to_string();
             match self.journal.lane_backlog(&name) {
                 None | Some(0) => {}
@@ -81,22 +85,22 @@ impl Host {
         Ok(())
     }
 
-    async fn exchange(&self, next: &Current, done: &mut Reloaded) -> Result<(), StartError> {
-        for (name, old) in &self.current.instances {
+    pub(super) async fn exchange(&self, current: &Current, next: &Current, done: &mut Reloaded) -> Result<(), StartError> {
+        for (name, old) in &current.instances {
             match next.instances.get(name) {
                 Some(new) if new.fingerprint == old.fingerprint => done.unchanged += 1,
                 Some(new) => {
-                    self.delivery.remove(name, self.current.drain).await;
+                    self.delivery.remove(name, current.drain).await;
                     self.delivery.add(new.settings.clone())?;
                     done.changed.push(Arc::clone(name));
                 }
                 None => {
-                    self.delivery.remove(name, self.current.drain).await;
+                    self.delivery.remove(name, current.drain).await;
                     done.removed.push(Arc::clone(name));
                 }
             }
         }
-        for (name, new) in next.instances.iter().filter(|(name, _)| !self.current.instances.contains_key(*name)) {
+        for (name, new) in next.instances.iter().filter(|(name, _)| !current.instances.contains_key(*name)) {
             self.delivery.add(new.settings.clone())?;
             done.added.push(Arc::clone(name));
         }
@@ -104,19 +108,19 @@ impl Host {
     }
 
     /// Puts the old instances and rules back after a failure half way.
-    async fn restore(&self, next: &Current) {
+    pub(super) async fn restore(&self, current: &Current, next: &Current) {
         for (name, new) in &next.instances {
-            let same = self.current.instances.get(name).is_some_and(|old| old.fingerprint == new.fingerprint);
+            let same = current.instances.get(name).is_some_and(|old| old.fingerprint == new.fingerprint);
             if !same {
-                self.delivery.remove(name, self.current.drain).await;
+                self.delivery.remove(name, current.drain).await;
             }
         }
-        match self.current.rules.router() {
-            Ok(router) => self.routing.replace(router, self.current.rules.places()),
+        match current.rules.router() {
+            Ok(router) => self.routing.replace(router, current.rules.places()),
             // They were in force a moment ago.
             Err(error) => tracing::error!(%error, "the old rules cannot be put back"),
         }
-        for (name, old) in &self.current.instances {
+        for (name, old) in &current.instances {
             match self.delivery.add(old.settings.clone()) {
                 Ok(()) | Err(StartError::Running(_)) => {}
                 Err(error) => tracing::error!(instance = %name, %error, "instance not started again"),

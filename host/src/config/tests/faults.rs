@@ -201,7 +201,6 @@ fn listeners_beyond_this_machine_need_tokens() {
 fn keys_of_later_versions_are_refused_unless_they_say_nothing() {
     for part in [
         "store: {url: postgres://x}",
-        "upload: {require_signed: true}",
         "encryption: {fields: [/data/iban]}",
         "alerts: {error_rate: 5%}",
         "event_index: {enabled: true}",
@@ -221,6 +220,19 @@ fn keys_of_later_versions_are_refused_unless_they_say_nothing() {
     good(
         "store: {url: null}\nupload: {require_signed: false, keys: []}\nlisten: {syslog: [], metrics: null}\njournal: {dedup_window: 0s}\ntelemetry: {otlp_endpoint: null}",
     );
+}
+
+#[test]
+fn components_are_named_pinned_or_given_by_their_bytes() {
+    let digest = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    for name in ["file", "file@1.2", "file@1.2.0-rc1", digest] {
+        good(&format!("instances: {{one: {{connector: \"{name}\"}}}}\nformatters: {{two: {{formatter: \"{name}\"}}}}"));
+    }
+    for name in ["../file", "file@", "@1.2", "file@v1", "file@1@2", "sha256:", &digest.to_uppercase(), &digest[..70], "sha512:ab"] {
+        let faults = bad(&format!("instances: {{one: {{connector: \"{name}\"}}}}"));
+        assert_eq!(faults.iter().map(|fault| fault.kind).collect::<Vec<_>>(), [FaultKind::WrongType], "{name}: {faults:?}");
+    }
+    check_words("upload: {require_signed: true}", "signatures are required", "name a key that signs");
 }
 
 #[test]

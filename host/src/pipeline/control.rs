@@ -1,0 +1,54 @@
+//! What changes a running host. Reloads, uploads and what becomes of them go one after the other.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bulkhead_core::Clock;
+use bulkhead_deliver::{Delivery, RoutingTable};
+use bulkhead_journal::Journal;
+use bulkhead_observe::Metrics;
+use bulkhead_registry::Registry;
+use bulkhead_sandbox::{Sandbox, StateStore};
+
+use super::Current;
+use super::uploads::Trials;
+use crate::config::UploadSettings;
+use crate::own_events::OwnEvents;
+use crate::receipts::HostReceipts;
+
+/// Parts of the configuration that hold from start to end.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub connectors_dir: PathBuf,
+    pub upload: UploadSettings,
+}
+
+/// Handles of the rooms that a change touches, and what is in force.
+pub struct Control {
+    pub(super) settings: Settings,
+    pub(super) delivery: Arc<Delivery>,
+    pub(super) journal: Journal,
+    pub(super) routing: Arc<RoutingTable>,
+    pub(super) sandbox: Sandbox,
+    pub(super) state: Arc<dyn StateStore>,
+    pub registry: Arc<Registry>,
+    pub(super) receipts: Option<Arc<HostReceipts>>,
+    pub(super) own_events: OwnEvents,
+    pub(super) metrics: Metrics,
+    pub(super) clock: Arc<dyn Clock>,
+    /// Held for as long as a change takes, draining included.
+    pub(super) change: tokio::sync::Mutex<()>,
+    /// Moves at the end of a change only.
+    pub(super) current: RwLock<Arc<Current>>,
+    pub(super) trials: Trials,
+}
+
+impl Control {
+    pub(super) fn current(&self) -> Arc<Current> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn put(&self, current: Current) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(current);
+    }
+}
