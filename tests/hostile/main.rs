@@ -14,5 +14,6 @@ mod load;
 mod memory;
 mod model;
 mod receivers;
+mod registry;
 mod secrets;
 mod toolkit;

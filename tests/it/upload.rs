@@ -1,0 +1,288 @@
+//! Uploads as an operator makes them: `push`, `connector …`, while events flow.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bulkhead_tests::http::Client;
+use bulkhead_tests::receiver::Receiver;
+use bulkhead_tests::wait;
+use serde_json::Value;
+
+use crate::made::{self, Made, digest, edited, versioned};
+use crate::story::{PATIENCE, Story, binary, copybook, ids, receiver, webhook};
+
+fn bulkhead(args: &[&str]) -> Output {
+    Command::new(binary()).args(args).output().expect("runs")
+}
+
+/// A verb against the story's host; its exit code, its answer as JSON, its words.
+fn ask(story: &Story, args: &[&str]) -> (i32, Value, String) {
+    let api = format!("http://{}", story.host.api);
+    let output = bulkhead(&[&["--json"], args, &["--api", &api]].concat());
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    let data = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    (output.status.code().unwrap_or(-1), data, words)
+}
+
+#[track_caller]
+fn well(story: &Story, args: &[&str]) -> Value {
+    let (code, answer, words) = ask(story, args);
+    assert_eq!(code, 0, "{args:?}: {words}\n{}", story.host.log());
+    assert_eq!(answer["schema_version"], 1);
+    answer["data"].clone()
+}
+
+fn put(story: &Story, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = story.path(name);
+    std::fs::write(&path, bytes).expect("written");
+    path
+}
+
+#[track_caller]
+fn push(story: &Story, bytes: &[u8], more: &[&str]) -> Value {
+    let path = put(story, "pushed.wasm", bytes);
+    well(story, &[&["push", path.to_str().expect("UTF-8")], more].concat())
+}
+
+/// One webhook instance with nothing else.
+fn hook(target: &Receiver, more: &str) -> Story {
+    Story::start(&format!("{more}instances:\n{}default_route: [{{instance: hook, format: jsonl}}]\n", webhook("hook", target, "    batch: {max_events: 20}\n")))
+}
+
+/// How often each of `n` events arrived.
+fn arrivals(target: &Receiver, n: usize) -> Vec<u32> {
+    let mut counts = vec![0; n];
+    for kept in target.kept().iter().filter(|kept| kept.status == 200) {
+        for id in ids(&kept.body, "e", n) {
+            counts[id] += 1;
+        }
+    }
+    counts
+}
+
+fn versions(data: &Value) -> Vec<(String, String)> {
+    let text = |version: &Value, key: &str| version[key].as_str().unwrap_or_default().to_owned();
+    data["versions"].as_array().into_iter().flatten().map(|version| (text(version, "version"), text(version, "state"))).collect()
+}
+
+/// Lets whoever posts end, whatever becomes of the story.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Versions are swapped, taken back and pinned while events flow: each arrives, and none twice, since what
+/// was under way is let finish.
+#[test]
+fn versions_are_swapped_under_load_without_loss() {
+    const MOST: usize = 800;
+    const EACH: usize = 10;
+    let target = receiver("delay=5ms*");
+    let story = hook(&target, "");
+    let enough = AtomicBool::new(false);
+    let sent = std::thread::scope(|scope| {
+        let poster = scope.spawn(|| {
+            let lines: Vec<String> = copybook("e", MOST * EACH).lines().map(str::to_owned).collect();
+            let mut sent = 0;
+            for body in lines.chunks(EACH).take_while(|_| !enough.load(Ordering::Relaxed)) {
+                story.accept("application/x-ndjson", &body.join("\n"));
+                sent += body.len();
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            sent
+        });
+        let ends = Ends(&enough);
+        let first = push(&story, &versioned("webhook", "7.1.0"), &[]);
+        assert_eq!((first["state"].as_str(), first["instances_swapped"][0].as_str()), (Some("active"), Some("hook")), "{first}");
+        let second = push(&story, &versioned("webhook", "7.2.0"), &[]);
+        assert_eq!(second["state"], "active");
+        let formatter = push(&story, &versioned("format-jsonl", "9.0.0"), &[]);
+        assert_eq!((formatter["name"].as_str(), formatter["instances_swapped"][0].as_str()), (Some("format-jsonl"), Some("hook")));
+        let back = well(&story, &["connector", "rollback", "webhook"]);
+        assert_eq!(back["active"], first["digest"]);
+        let active = well(&story, &["connector", "activate", "webhook", second["digest"].as_str().expect("a digest")]);
+        assert_eq!(active["used_by"][0], "hook");
+        assert!(!poster.is_finished(), "events flowed all the time");
+        drop(ends);
+        poster.join().expect("posts")
+    });
+    story.settled();
+    let arrived = arrivals(&target, sent);
+    let (lost, twice): (Vec<_>, Vec<_>) =
+        ((0..arrived.len()).filter(|id| arrived[*id] == 0).collect(), (0..arrived.len()).filter(|id| arrived[*id] > 1).collect());
+    assert!(lost.is_empty() && twice.is_empty(), "lost {lost:?}, twice {twice:?}");
+
+    // The same bytes again are known, other bytes under the version a conflict.
+    let path = put(&story, "again.wasm", &versioned("webhook", "7.2.0"));
+    assert_eq!(well(&story, &["push", path.to_str().expect("UTF-8")])["state"], "active");
+    let other = edited(&versioned("webhook", "7.2.0"), |manifest| manifest["vendor"] = "someone".into());
+    let path = put(&story, "other.wasm", &other);
+    let (code, _, words) = ask(&story, &["push", path.to_str().expect("UTF-8")]);
+    assert!(code == 1 && words.contains("`webhook` 7.2.0 is there already with other bytes"), "{code}: {words}");
+
+    // A restart keeps the versions and which is active.
+    let story = story.crash();
+    let shown = well(&story, &["connector", "show", "webhook"]);
+    assert_eq!(versions(&shown), [("7.1.0".to_owned(), "retired".to_owned()), ("7.2.0".into(), "active".into())]);
+    assert_eq!((shown["origin"].as_str(), shown["version"].as_str()), (Some("upload"), Some("7.2.0")));
+    story.accept("application/x-ndjson", &copybook("f", 3));
+    story.settled();
+}
+
+/// `name@1.2` and digests pin a version; what is used is not removed.
+#[test]
+fn instances_pin_versions_and_digests() {
+    let target = receiver("");
+    let story = hook(&target, "");
+    let (old, new) = (versioned("webhook", "1.2.9"), versioned("webhook", "1.2.10"));
+    push(&story, &old, &[]);
+    push(&story, &new, &["--no-activate"]);
+    let config = |connector: &str| {
+        webhook("hook", &target, "").replace("connector: webhook", &format!("connector: \"{connector}\"")).replace("  hook:", "instances:\n  hook:")
+    };
+    let listen = r#"{api: "127.0.0.1:0", http: "127.0.0.1:0"}"#;
+    let reload = |connector: &str, said: &str| {
+        let text = format!("data_dir: ./data\nlisten: {listen}\n{}default_route: [{{instance: hook, format: jsonl}}]\n", config(connector));
+        std::fs::write(&story.host.spec.config, text).expect("written");
+        let before = story.host.log().matches(said).count();
+        story.host.signal(rustix::process::Signal::HUP).expect("sent");
+        wait::until(said, PATIENCE, || Ok((story.host.log().matches(said).count() > before).then_some(())))
+            .unwrap_or_else(|error| panic!("{error:#}\n{}", story.host.log()));
+    };
+    let user = |bytes: &[u8]| {
+        let (_, answer, _) = ask(&story, &["connector", "show", "webhook"]);
+        let version = answer["data"]["versions"].as_array().into_iter().flatten().find(|version| version["digest"] == digest(bytes)).cloned();
+        version.is_some_and(|version| version["used_by"][0] == "hook")
+    };
+    assert!(user(&old), "the name means the active one");
+    reload("webhook@1.2.10", r#""changed":"hook""#);
+    assert!(user(&new) && !user(&old));
+    // The active one fits, and comes first.
+    reload("webhook@1.2", r#""changed":"hook""#);
+    assert!(user(&old));
+    reload(&digest(&new), r#""changed":"hook""#);
+    assert!(user(&new));
+    reload("webhook@3", "no approved version of `webhook` that begins with 3; there are: 1.2.9, 1.2.10");
+    let (code, _, words) = ask(&story, &["connector", "remove", "webhook", &digest(&new)]);
+    assert!(code == 1 && words.contains("is used by instance `hook`"), "{code}: {words}");
+    let (code, _, words) = ask(&story, &["connector", "remove", "webhook", &digest(&old)]);
+    assert!(code == 1 && words.contains("is the active version"), "{code}: {words}");
+    reload("webhook", r#""changed":"hook""#);
+    well(&story, &["connector", "remove", "webhook", &digest(&new)]);
+    let (code, ..) = ask(&story, &["connector", "remove", "webhook", &digest(&new)]);
+    assert_eq!(code, 5, "gone is gone");
+    story.accept("application/x-ndjson", &copybook("e", 5));
+    story.settled();
+    assert_eq!(arrivals(&target, 5), [1; 5]);
+}
+
+#[test]
+fn components_are_listed_and_described() {
+    let target = receiver("");
+    let story = hook(&target, "");
+    push(&story, &Made { name: "made", version: "0.3.0", ..Made::default() }.build(), &[]);
+    let get = |path: &str| story.host.get(&format!("/api/integration/connectors{path}")).expect("answers");
+    let list = get("?limit=2&offset=1").json().expect("JSON");
+    assert_eq!((list["meta"]["count"].as_u64(), list["meta"]["offset"].as_u64()), (Some(2), Some(1)));
+    assert!(list["links"]["next"].is_string() && list["links"]["prev"].is_string() && list["meta"]["total"].as_u64() > Some(6), "{list}");
+    let all = well(&story, &["connector", "list"]);
+    let find = |name: &str| all.as_array().into_iter().flatten().find(|one| one["name"] == name).cloned().unwrap_or_default();
+    assert_eq!((find("webhook")["is_built_in"].as_bool(), find("webhook")["used_by"][0].as_str()), (Some(true), Some("hook")));
+    assert_eq!(
+        (find("made")["origin"].as_str(), find("made")["version"].as_str(), find("made")["kind"].as_str()),
+        (Some("upload"), Some("0.3.0"), Some("connector"))
+    );
+    assert_eq!(get("/webhook/schema").json().expect("JSON")["data"]["schema_definition"]["type"], "object");
+    let can = get("/webhook/capabilities").json().expect("JSON");
+    assert!(can["data"]["reach"].to_string().contains("http: can send HTTP requests"), "{can}");
+    assert_eq!(get("/nobody").status, 404);
+    assert_eq!(get("/nobody/schema").status, 404);
+    assert_eq!(ask(&story, &["connector", "show", "nobody"]).0, 5);
+    let words = String::from_utf8_lossy(&bulkhead(&["completions", "bash"]).stdout).into_owned();
+    assert!(words.contains("push") && words.contains("rollback"), "completions know the verbs");
+}
+
+fn openssl(dir: &Path, args: &[&str]) {
+    let output = Command::new("openssl").current_dir(dir).args(args).output().expect("openssl runs");
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Signatures made by openssl, with the key in a PEM file: what is signed is taken, everything else is not.
+#[test]
+fn only_signed_uploads_are_taken_where_that_is_asked() {
+    if Command::new("openssl").arg("version").output().is_err() {
+        return bulkhead_tests::skip::skip("only_signed_uploads_are_taken_where_that_is_asked", "there is no openssl");
+    }
+    let keys = tempfile::TempDir::new().expect("a folder");
+    for name in ["key", "stranger"] {
+        openssl(keys.path(), &["genpkey", "-algorithm", "ed25519", "-out", &format!("{name}.pem")]);
+    }
+    openssl(keys.path(), &["pkey", "-in", "key.pem", "-pubout", "-out", "public.pem"]);
+    let sign = |key: &str, bytes: &[u8]| {
+        std::fs::write(keys.path().join("in.wasm"), bytes).expect("written");
+        openssl(keys.path(), &["pkeyutl", "-sign", "-rawin", "-inkey", key, "-in", "in.wasm", "-out", "out.sig"]);
+        keys.path().join("out.sig")
+    };
+    let target = receiver("");
+    let upload = format!("upload: {{require_signed: true, keys: [\"{}\"]}}\n", keys.path().join("public.pem").display());
+    let story = hook(&target, &upload);
+    let component = versioned("webhook", "2.0.0");
+    let path = put(&story, "c.wasm", &component);
+    let path = path.to_str().expect("UTF-8");
+
+    let (code, _, words) = ask(&story, &["push", path]);
+    assert!(code == 4 && words.contains("the component is not signed, and `upload.require_signed` is on"), "{code}: {words}");
+    let stranger = sign("stranger.pem", &component);
+    let (code, _, words) = ask(&story, &["push", path, "--sig", stranger.to_str().expect("UTF-8")]);
+    assert!(code == 4 && words.contains("the signature does not fit the component under any of the 1 keys in `upload.keys`"), "{code}: {words}");
+    let other = sign("key.pem", &versioned("webhook", "2.0.1"));
+    assert_eq!(ask(&story, &["push", path, "--sig", other.to_str().expect("UTF-8")]).0, 4, "another component's signature");
+    let good = sign("key.pem", &component);
+    let taken = well(&story, &["push", path, "--sig", good.to_str().expect("UTF-8")]);
+    assert_eq!((taken["state"].as_str(), taken["signature"]["state"].as_str()), (Some("active"), Some("verified")), "{taken}");
+    // As multipart, with the signature as a part of its own.
+    let second = versioned("webhook", "2.1.0");
+    let signature = std::fs::read(sign("key.pem", &second)).expect("signed");
+    let part = |name: &str, bytes: &[u8]| {
+        [format!("--x\r\ncontent-disposition: form-data; name=\"{name}\"; filename=\"f\"\r\n\r\n").as_bytes(), bytes, b"\r\n"].concat()
+    };
+    let body = [part("component", &second), part("signature", &signature), b"--x--\r\n".to_vec()].concat();
+    let answer = Client::new(story.host.api)
+        .send("POST", "/api/integration/connectors", &[("Content-Type", "multipart/form-data; boundary=x")], &body)
+        .expect("answers");
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    assert_eq!(answer.json().expect("JSON")["data"]["signature"]["state"], "verified");
+    story.accept("application/x-ndjson", &copybook("e", 3));
+    story.settled();
+    assert_eq!(arrivals(&target, 3), [1; 3]);
+    // A private key, no key, or a file that is none is said when the configuration is read.
+    for (keys, said) in [
+        (format!("[\"{}\"]", keys.path().join("key.pem").display()), "this is a private key"),
+        ("[]".to_owned(), "signatures are required, and `keys` names no key"),
+        ("[/nowhere.pem]".to_owned(), "cannot read the key file"),
+        ("[\"ed25519:AAAA\"]".to_owned(), "not an ed25519 public key"),
+    ] {
+        let config = put(&story, "bad.yaml", format!("upload: {{require_signed: true, keys: {keys}}}\n").as_bytes());
+        let output = bulkhead(&["validate", "--config", config.to_str().expect("UTF-8")]);
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(78) && words.contains(said), "{words}");
+    }
+}
+
+/// A component without a manifest gets its name from who pushes it.
+#[test]
+fn a_component_without_a_manifest_is_named_by_the_push() {
+    let story = Story::start("");
+    let (bare, _) = made::without(&Made::default().build());
+    let path = put(&story, "bare.wasm", &bare);
+    let path = path.to_str().expect("UTF-8");
+    let (code, _, words) = ask(&story, &["push", path]);
+    assert!(code == 78 && words.contains("the component has no manifest, so it has no name and version"), "{code}: {words}");
+    let taken = well(&story, &["push", path, "--name", "bare", "--version", "0.1"]);
+    assert_eq!((taken["name"].as_str(), taken["version"].as_str(), taken["state"].as_str()), (Some("bare"), Some("0.1"), Some("active")));
+}
