@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use problem::Problem;
 
 use crate::pipeline::Control;
+use crate::unverified::Unverified;
 
 /// Largest body of a management request in bytes.
 const MAX_BODY: usize = 64 << 10;
@@ -51,6 +52,7 @@ pub struct Api {
     pub uploads: Arc<Semaphore>,
     /// True between the first moment that events can be accepted and the begin of the drain.
     pub ready: Arc<AtomicBool>,
+    pub unverified: Unverified,
 }
 
 /// Serves until cancelled. Not cancel safe beyond the token: requests under way are answered.

@@ -33,6 +33,8 @@ pub struct Built {
     pub fingerprint: Fingerprint,
     /// The components that it runs, its formatters' included.
     pub uses: Vec<Used>,
+    /// Destinations that take any certificate.
+    pub unverified: Vec<String>,
 }
 
 /// A component that an instance runs.
@@ -156,6 +158,8 @@ impl Builder<'_> {
         let mut digest = Sha256::new();
         digest.update(self.config.fingerprint(&instance.name).unwrap_or_default());
         digest.update(component.inspection().digest);
+        // Renewed certificates count, also under the same file name.
+        instance.destinations.iter().for_each(|destination| digest.update(destination.tls().digest()));
         let lanes: Vec<_> = self.config.lanes.iter().filter(|lane| lane.instance == at).collect();
         for lane in &lanes {
             let formatter = self.config.formatter(&lane.id.format);
@@ -188,7 +192,8 @@ impl Builder<'_> {
                 self.refused(instance.span, &format!("{key}.config"), &error);
             }
         }
-        Some(Built { settings, fingerprint: digest.finalize().into(), uses })
+        let unverified = instance.destinations.iter().filter(|destination| destination.tls().unverified()).map(|destination| destination.name().to_owned());
+        Some(Built { settings, fingerprint: digest.finalize().into(), uses, unverified: unverified.collect() })
     }
 
     /// An instance whose connector was revoked: its lanes are there and hold its events.
@@ -211,7 +216,7 @@ impl Builder<'_> {
             uses.push(used);
             settings.lanes.push(LaneSettings { format: Arc::clone(&lane.id.format), formatter: source, start: LaneStart::Now });
         }
-        Some(Built { settings, fingerprint: digest.finalize().into(), uses })
+        Some(Built { settings, fingerprint: digest.finalize().into(), uses, unverified: Vec::new() })
     }
 
     /// A formatter's source for one instance, what it makes unless it was revoked, and which it is.

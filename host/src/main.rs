@@ -11,6 +11,7 @@ mod pipeline;
 mod receipts;
 mod replay;
 mod state;
+mod unverified;
 
 fn main() -> std::process::ExitCode {
     cli::main()

@@ -34,6 +34,7 @@ use crate::guests::{self, Built, Purpose};
 use crate::own_events::{Lifecycle, OwnEvents};
 use crate::receipts::{HostReceipts, ReceiptsError};
 use crate::state::StoredState;
+use crate::unverified::Unverified;
 
 /// Where a running host says what it listens on, below its `data_dir`.
 const LISTENING: &str = "listening.json";
@@ -144,6 +145,8 @@ impl Host {
         let started = Lifecycle::Started { instances: current.instances.len(), lanes: current.rules.lanes.len() };
         let heard: Arc<OnceLock<Weak<Control>>> = Arc::default();
         let hears = Arc::clone(&heard);
+        let unverified = Unverified::default();
+        unverified.set(&built);
         let routing = RoutingTable::new(current.rules.router()?, current.rules.places(), &metrics);
         let instances = built.into_iter().map(|built| built.settings).collect();
 
@@ -183,6 +186,7 @@ impl Host {
             change: tokio::sync::Mutex::new(()),
             current: RwLock::new(Arc::new(current)),
             trials: uploads::Trials::default(),
+            unverified: unverified.clone(),
         });
         let _ = heard.set(Arc::downgrade(&control));
 
@@ -209,6 +213,7 @@ impl Host {
             control: Arc::clone(&control),
             uploads: Arc::new(tokio::sync::Semaphore::new(api::UPLOADS)),
             ready: Arc::clone(&ready),
+            unverified: unverified.clone(),
         };
         let serving_api = tokio::spawn(api::serve(api_listener, api, stop_api.clone()));
 

@@ -8,13 +8,14 @@ mod mutate;
 #[path = "../hostile/toolkit.rs"]
 mod toolkit;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use bulkhead_core::{Attr, EventRef, Projection};
 use bulkhead_ingest::{Bounds, Media, Normaliser, Rules, SyslogNormaliser, read_events};
 use bulkhead_journal::AppendBatch;
-use bulkhead_sandbox::egress::path;
+use bulkhead_sandbox::egress::{HostRule, decide_stream, path};
 use bulkhead_sandbox::{Destination, DestinationSettings};
 
 use mutate::Mutations;
@@ -104,6 +105,33 @@ fn guest_paths() {
             assert_eq!(parsed, text.split('#').next().unwrap_or_default(), "what was checked is what goes out");
         }
         let _ = Destination::new("primary", DestinationSettings { url: text.to_owned(), ..DestinationSettings::default() });
+    });
+}
+
+/// A member that a guest names, against the operator's pattern: what is let through has the pattern's
+/// port, as many labels, and its last label; nothing that a resolver could read as something else.
+#[test]
+fn members() {
+    run("members", |bytes| {
+        let Some((pattern, member)) = std::str::from_utf8(bytes).ok().and_then(|text| text.split_once('\n')) else { return };
+        let settings = DestinationSettings { url: "tcp://h.example:1".to_owned(), members: vec![pattern.to_owned()], ..DestinationSettings::default() };
+        let Ok(destination) = Destination::new("primary", settings) else { return };
+        let destinations = BTreeMap::from([("primary".to_owned(), destination)]);
+        if member.is_empty() {
+            return;
+        }
+        let Ok(place) = decide_stream(&destinations, "primary", member) else { return };
+        let (wanted, (host, port)) = (pattern.rsplit_once(':').expect("a port"), member.rsplit_once(':').expect("a port"));
+        assert_eq!((wanted.1, port), (port, place.port.to_string().as_str()), "{pattern} {member}");
+        assert!(host.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#@\\%*".contains(&byte) && !byte.is_ascii_uppercase()), "{member}");
+        match &place.host {
+            HostRule::Name(name) => {
+                assert_eq!(name, host);
+                assert_eq!(wanted.0.split('.').count(), host.split('.').count(), "{pattern} {member}");
+                assert_eq!(wanted.0.rsplit('.').next(), host.rsplit('.').next(), "{pattern} {member}");
+            }
+            HostRule::Localhost | HostRule::Literal(_) => assert_eq!(wanted.0, host, "{pattern} {member}"),
+        }
     });
 }
 

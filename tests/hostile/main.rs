@@ -16,4 +16,5 @@ mod model;
 mod receivers;
 mod registry;
 mod secrets;
+mod streams;
 mod toolkit;

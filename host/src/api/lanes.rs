@@ -30,6 +30,8 @@ pub async fn health(State(api): State<Api>) -> Json<Value> {
         },
         "dead_letters": {"letters": letters.letters, "bytes": letters.bytes, "max_bytes": api.dead_letters.settings().max_bytes},
         "lanes": lanes.iter().map(lane).collect::<Vec<_>>(),
+        // Not degraded: the operator wanted it. But nobody shall forget it.
+        "unverified_destinations": api.unverified.all(),
     }))
 }
 
@@ -45,6 +47,7 @@ pub async fn instances(State(api): State<Api>) -> Json<Value> {
                 "name": name,
                 "status": if own.iter().any(|lane| lane.held.is_some()) { "error" } else { "active" },
                 "lanes": own.into_iter().map(lane).collect::<Vec<_>>(),
+                "unverified_destinations": api.unverified.of(name),
             })
         })
         .collect();

@@ -13,7 +13,7 @@ use bulkhead_journal::{Durability, JournalSettings};
 use bulkhead_observe::{LogFormat, LogSettings};
 use bulkhead_registry::PublicKey;
 use bulkhead_route::{Filter, FilterSettings, LaneIndex, Route};
-use bulkhead_sandbox::{CompileLimits, Destination, DestinationSettings, FileAccess, FilesGrant, MachineGrants};
+use bulkhead_sandbox::{CompileLimits, Destination, DestinationSettings, FileAccess, FilesGrant, MachineGrants, TlsSettings};
 use bulkhead_store::{DeadLetterSettings, OnFull};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -224,9 +224,18 @@ fn destinations(fields: &Fields, key: &str, credentials: &Credentials, faults: &
             }
             None => None,
         };
-        let Some(url) = fields.text("url") else { continue };
+        let tls = fields.map("tls");
         let settings = DestinationSettings {
-            url,
+            url: fields.text("url").unwrap_or_default(),
+            urls: fields.texts("urls"),
+            members: fields.texts("members"),
+            tls: TlsSettings {
+                min_version: tls.text("min_version"),
+                ca: tls.path("ca"),
+                client_cert: tls.path("client_cert"),
+                client_key: tls.path("client_key"),
+                unverified: fields.bool("verify") == Some(false),
+            },
             methods: fields.texts("methods"),
             paths: fields.texts("paths"),
             credential,
@@ -236,7 +245,8 @@ fn destinations(fields: &Fields, key: &str, credentials: &Credentials, faults: &
         match Destination::new(name, settings) {
             Ok(destination) => all.push(destination),
             Err(error) => {
-                let place = fields.get(error.key).map_or(*span, |value| value.span);
+                let (section, part) = error.key.split_once('.').map_or((fields, error.key), |(section, part)| (fields.map(section), part));
+                let place = section.get(part).or_else(|| fields.get(error.key.split('.').next()?)).map_or(*span, |value| value.span);
                 faults.push(FaultKind::WrongType, place, format!("{key}.{}", error.key), error.problem, None);
             }
         }

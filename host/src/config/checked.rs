@@ -151,7 +151,7 @@ impl Fields {
 impl Checked {
     pub(super) fn as_text(&self) -> Option<&str> {
         match &self.item {
-            Item::Text(text) => Some(text),
+            Item::Text(text) | Item::Url(text) => Some(text),
             _ => None,
         }
     }

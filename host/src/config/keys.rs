@@ -247,8 +247,27 @@ static INSTANCE: Section = Section {
 static DESTINATION: Section = Section {
     name: "destination",
     keys: &[
-        key("url", Url, Required, "Base of all requests; an address literal or localhost grants exactly that address and port."),
-        key("methods", List { of: &Method, min: 1, max: 16 }, Default("[GET, HEAD, POST, PUT, PATCH]"), "Methods it may use."),
+        key(
+            "url",
+            Url,
+            Optional,
+            "Base of all requests (http, https), or host and port (tcp, tls, udp); an address literal or localhost grants exactly that address and port.",
+        ),
+        key(
+            "urls",
+            List { of: &Url, min: 1, max: 16 },
+            Optional,
+            "In place of url: the same receiver in several places; the next is tried where nothing was sent.",
+        ),
+        key(
+            "members",
+            List { of: &Text, min: 1, max: 64 },
+            Optional,
+            "Patterns of host:port that may be connected to beside the URL (tcp, tls); * stays within a label.",
+        ),
+        key("tls", Map(&TLS), Optional, "TLS of an https or tls URL."),
+        key("verify", Bool, Default("true"), "false takes any certificate from anybody; said at every start and in health."),
+        key("methods", List { of: &Method, min: 1, max: 16 }, Optional, "HTTP methods it may use; GET, HEAD, POST, PUT and PATCH where absent."),
         key(
             "paths",
             List { of: &Text, min: 1, max: 64 },
@@ -263,6 +282,16 @@ static DESTINATION: Section = Section {
             "Networks that the name may resolve to, and no others; only public addresses where absent.",
         ),
         key("allow_metadata", Bool, Default("false"), "Allow the addresses of cloud metadata services."),
+    ],
+};
+
+static TLS: Section = Section {
+    name: "destination_tls",
+    keys: &[
+        key("min_version", Choice(&["1.2", "1.3"]), Default("'1.2'"), "Oldest version of TLS that is spoken."),
+        key("ca", Path, Optional, "PEM file with the only authorities that are trusted; those of the machine where absent."),
+        key("client_cert", Path, Optional, "PEM file with the certificate that the host shows, its chain behind it."),
+        key("client_key", Path, Optional, "PEM file with its key, not encrypted."),
     ],
 };
 

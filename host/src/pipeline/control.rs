@@ -15,6 +15,7 @@ use super::uploads::Trials;
 use crate::config::UploadSettings;
 use crate::own_events::OwnEvents;
 use crate::receipts::HostReceipts;
+use crate::unverified::Unverified;
 
 /// Parts of the configuration that hold from start to end.
 #[derive(Debug, Clone)]
@@ -41,6 +42,7 @@ pub struct Control {
     /// Moves at the end of a change only.
     pub(super) current: RwLock<Arc<Current>>,
     pub(super) trials: Trials,
+    pub(super) unverified: Unverified,
 }
 
 impl Control {
@@ -49,6 +51,7 @@ impl Control {
     }
 
     pub(super) fn put(&self, current: Current) {
+        self.unverified.set(current.instances.values());
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(current);
     }
 }

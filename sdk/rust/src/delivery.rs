@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{files, http, state};
+use crate::{credentials, files, http, state, tcp, udp};
 
 /// Bytes of a receiver's answer that go into a reason.
 const REASON_BYTES: usize = 512;
@@ -98,6 +98,37 @@ impl From<http::Error> for Failure {
             http::Error::Broken(problem) => Self::Unavailable { reason: format!("the exchange broke off: {problem}"), after: None },
             http::Error::Timeout => Self::Unavailable { reason: "the receiver did not answer in time".to_owned(), after: None },
             http::Error::Limit(limit) => Self::Configuration(limit),
+        }
+    }
+}
+
+impl From<tcp::Error> for Failure {
+    fn from(error: tcp::Error) -> Self {
+        match error {
+            tcp::Error::Denied(_) | tcp::Error::Limit(_) => Self::Configuration(error.to_string()),
+            tcp::Error::Connect(_) | tcp::Error::Broken(_) | tcp::Error::Timeout | tcp::Error::Closed => {
+                Self::Unavailable { reason: error.to_string(), after: None }
+            }
+        }
+    }
+}
+
+impl From<credentials::Error> for Failure {
+    fn from(error: credentials::Error) -> Self {
+        match error {
+            credentials::Error::Denied(rule) => Self::Configuration(format!("the credential was not used: {rule}")),
+            credentials::Error::Broken(problem) => Self::Unavailable { reason: problem, after: None },
+        }
+    }
+}
+
+impl From<udp::Error> for Failure {
+    fn from(error: udp::Error) -> Self {
+        match error {
+            udp::Error::Denied(rule) => Self::Configuration(format!("the datagram was denied: {rule}")),
+            udp::Error::Broken(problem) => Self::Unavailable { reason: format!("the datagram was not sent: {problem}"), after: None },
+            // Alone it will not get smaller, but in a batch of its own the host can tell.
+            udp::Error::Limit(limit) => Self::TooLarge(limit),
         }
     }
 }

@@ -51,6 +51,7 @@ extern crate self as bulkhead_sdk;
 pub mod batch;
 pub mod config;
 pub mod connector;
+pub mod credentials;
 pub mod delivery;
 pub mod files;
 pub mod formatter;
@@ -60,8 +61,12 @@ pub mod log;
 mod macros;
 pub mod metrics;
 pub mod state;
+pub mod tcp;
 pub mod time;
+pub mod udp;
 pub mod value;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 pub mod writer;
 
 #[cfg(target_arch = "wasm32")]

@@ -1,7 +1,7 @@
 //! The host's stand-in where guests run natively: unit tests, and the native side of measurements.
 //!
-//! It takes and returns what crosses the boundary (one block, spans, offsets). Requests go to a
-//! function of the test's own, files and state live in memory; all of it belongs to the calling thread.
+//! It takes and returns what crosses the boundary (one block, spans, offsets). Requests, connections
+//! and datagrams go to functions of the test's own, files and state live in memory; all of it belongs to the calling thread.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -14,6 +14,11 @@ use crate::formatter::{Formatted, Formatter, RecordFormat, format_all};
 use crate::http;
 use crate::log::Level;
 use crate::value::Kind;
+
+mod streams;
+
+pub use streams::{Digest, Duplex, Heard, Peer, bind_credential, on_digest, on_tcp, on_udp};
+pub(crate) use streams::{credentials_host as credentials, tcp_host as tcp, udp};
 
 type Transport = Box<dyn FnMut(http::Request) -> Result<http::Response, http::Error>>;
 

@@ -67,6 +67,9 @@ families! {
     guest_log_cut: counter, "bulkhead_guest_log_cut_total", ["instance", "component"], "Log lines of guests that were cut or held back.";
     rollbacks: counter, "bulkhead_component_rollbacks_total", ["component", "cause"], "Components that went back to the version before, by hand or by themselves.";
     uploads: counter, "bulkhead_uploads_total", ["result"], "Uploads of components that were taken, known already, or refused.";
+    egress_connections: counter, "bulkhead_egress_connections_total", ["instance", "destination", "result"], "TCP and TLS connections of guests: connected, or why there is none.";
+    egress_open: gauge, "bulkhead_egress_open_connections", ["instance"], "TCP and TLS connections of guests that are open.";
+    egress_datagrams: counter, "bulkhead_egress_datagrams_total", ["instance", "destination", "result"], "Datagrams of guests: sent, or why not.";
     egress: counter, "bulkhead_egress_requests_total", ["instance", "destination", "result"], "HTTP requests of guests: status class, or why none was sent.";
 }
 
@@ -204,6 +207,20 @@ impl Metrics {
     /// `result` is `taken`, `known` or `refused`.
     pub fn upload(&self, result: &str) -> IntCounter {
         self.families.uploads.with_label_values(&[result])
+    }
+
+    /// `result` is `connected`, `denied`, `connect`, `timeout` or `limit`.
+    pub fn egress_connections(&self, instance: &str, destination: &str, result: &str) -> IntCounter {
+        self.families.egress_connections.with_label_values(&[instance, destination, result])
+    }
+
+    pub fn egress_open(&self, instance: &str) -> IntGauge {
+        self.families.egress_open.with_label_values(&[instance])
+    }
+
+    /// `result` is `sent`, `denied`, `broken` or `limit`.
+    pub fn egress_datagrams(&self, instance: &str, destination: &str, result: &str) -> IntCounter {
+        self.families.egress_datagrams.with_label_values(&[instance, destination, result])
     }
 
     /// For collectors of other rooms.

@@ -44,7 +44,29 @@ pub struct Exchanges {
     pub listed: Vec<Exchange>,
     /// How many more there were.
     pub more: u64,
+    /// Streams and their places in the list, if they have one.
+    streams: Vec<(u64, Option<usize>)>,
 }
+
+impl Exchanges {
+    /// Puts the part of a stream in this call on record, and remembers where. A guest has few streams
+    /// at a time (`limits.tcp_connections`), but may open one after the other.
+    fn begin(&mut self, id: u64, exchange: Exchange) -> Option<usize> {
+        let place = (self.listed.len() < MAX_EXCHANGES).then_some(self.listed.len());
+        match place {
+            Some(_) => self.listed.push(exchange),
+            None => self.more += 1,
+        }
+        if self.streams.len() == MAX_STREAMS {
+            self.streams.remove(0);
+        }
+        self.streams.push((id, place));
+        place
+    }
+}
+
+/// Streams that are told apart in one call; beyond it the oldest is counted again when it is used.
+const MAX_STREAMS: usize = 64;
 
 /// The sum of a bill.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -169,6 +191,21 @@ impl Bill {
         }
     }
 
+    /// Adds to the exchange that stands for a stream in this call; put on record where there is none yet.
+    pub fn stream(&self, id: u64, of: &Exchange, sent: u64, received: u64) {
+        self.sent(sent);
+        self.received(received);
+        let mut exchanges = self.exchanges.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = match exchanges.streams.iter().find(|(known, _)| *known == id) {
+            Some((_, place)) => *place,
+            None => exchanges.begin(id, of.clone()),
+        };
+        if let Some(listed) = place.and_then(|place| exchanges.listed.get_mut(place)) {
+            listed.sent += sent;
+            listed.received += received;
+        }
+    }
+
     /// The exchanges so far; the list begins anew.
     pub fn take_exchanges(&self) -> Exchanges {
         std::mem::take(&mut *self.exchanges.lock().unwrap_or_else(PoisonError::into_inner))
@@ -194,21 +231,32 @@ impl Bill {
 pub struct Recording<'a> {
     bill: &'a Bill,
     begun: Instant,
+    done: bool,
     pub exchange: Exchange,
 }
 
 impl<'a> Recording<'a> {
     pub fn new(bill: &'a Bill, protocol: &'static str, destination: &str) -> Self {
-        Self { bill, begun: Instant::now(), exchange: Exchange { protocol, destination: destination.into(), ..Exchange::default() } }
+        Self { bill, begun: Instant::now(), done: false, exchange: Exchange { protocol, destination: destination.into(), ..Exchange::default() } }
     }
 
     pub fn bill(&self) -> &'a Bill {
         self.bill
     }
+
+    /// The exchange is a stream that goes on: what it carries is added to it.
+    pub fn stream(mut self, id: u64) {
+        self.exchange.took = self.begun.elapsed();
+        self.bill.stream(id, &std::mem::take(&mut self.exchange), 0, 0);
+        self.done = true;
+    }
 }
 
 impl Drop for Recording<'_> {
     fn drop(&mut self) {
+        if self.done {
+            return;
+        }
         self.exchange.took = self.begun.elapsed();
         self.bill.record(std::mem::take(&mut self.exchange));
     }

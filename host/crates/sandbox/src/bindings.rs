@@ -19,9 +19,10 @@ mod generated {
             default: async | trappable,
         },
         exports: { default: async },
+        with: { "bulkhead:connector/tcp.connection": crate::egress::stream::Stream },
         ownership: Borrowing { duplicate_if_necessary: true },
     });
 }
 
-pub use generated::bulkhead::connector::{files, http, log, metrics, state, types};
+pub use generated::bulkhead::connector::{credentials, files, http, log, metrics, state, tcp, types, udp};
 pub use generated::exports::bulkhead::connector::{delivering, formatting};

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bulkhead_core::Clock;
 use bulkhead_observe::Metrics;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::egress::redact::{Issued, MIN_SECRET, Redactor};
 use crate::egress::{Refusal, Resolve};
@@ -28,12 +28,14 @@ mod sas;
 mod shared_key;
 mod signature;
 mod sigv4;
+mod stream;
 mod value;
 
 pub use command::CommandSettings;
 pub use oauth2::{ClientAuth, Grant, OAuth2Settings};
 pub use shared_key::SharedKeyScheme;
 pub use signature::{Custom, Digits, Scheme, Signs};
+pub(crate) use stream::StreamSecret;
 pub use value::Value;
 
 use kept::Failure;
@@ -247,17 +249,8 @@ impl Credential {
         if let Kind::OAuth2(oauth2) = &self.kind {
             return Ok(Some(oauth2.apply(request, means).await?));
         }
-        let mut secrets = Vec::with_capacity(self.values.len());
-        for value in &self.values {
-            secrets.push(value.get(&means.clock).await?);
-        }
+        let secrets = self.secrets(means).await?;
         let secrets: Vec<&str> = secrets.iter().map(|secret| secret.expose_secret()).collect();
-        if self.runs_commands() {
-            self.kind.check(&secrets).map_err(|problem| ApplyError::Denied(format!("credential `{}`: {problem}", self.name)))?;
-            let forms = self.kind.sensitive(&secrets);
-            let all: Vec<&[u8]> = secrets.iter().map(|secret| secret.as_bytes()).chain(forms.iter().map(Vec::as_slice)).collect();
-            self.issued.learn(&all);
-        }
         if let Kind::Sas(sas) = &self.kind {
             // Whoever has a token may use the resource until it ends.
             let token = sas.token(one(&secrets), request.now);
@@ -266,6 +259,22 @@ impl Credential {
         }
         self.kind.apply(&secrets, request).map_err(ApplyError::Invalid)?;
         Ok(None)
+    }
+
+    /// The values as they are now, known to the redactor. Cancel safe.
+    async fn secrets(&self, means: &Means) -> Result<Vec<Arc<SecretString>>, ApplyError> {
+        let mut values = Vec::with_capacity(self.values.len());
+        for value in &self.values {
+            values.push(value.get(&means.clock).await?);
+        }
+        if self.runs_commands() {
+            let secrets: Vec<&str> = values.iter().map(|secret| secret.expose_secret()).collect();
+            self.kind.check(&secrets).map_err(|problem| ApplyError::Denied(format!("credential `{}`: {problem}", self.name)))?;
+            let forms = self.kind.sensitive(&secrets);
+            let all: Vec<&[u8]> = secrets.iter().map(|secret| secret.as_bytes()).chain(forms.iter().map(Vec::as_slice)).collect();
+            self.issued.learn(&all);
+        }
+        Ok(values)
     }
 
     /// What the receiver answered to a request that carried it.

@@ -36,7 +36,8 @@ pub use compile::{CompileLimits, Compiler, Stopped, WorkerSettings, work as comp
 pub use component::{Component, LoadError};
 pub use credentials::{ClientAuth, CommandSettings, Credential, CredentialError, Custom, Digits, Grant, OAuth2Settings, Scheme, SharedKeyScheme, Signs, Value};
 pub use egress::places::Places;
-pub use egress::{Destination, DestinationError, DestinationSettings};
+pub use egress::tls::{ClientIdentity, IdentityFault, Tls, TlsSettings};
+pub use egress::{Destination, DestinationError, DestinationSettings, Transport};
 pub use engine::settings as engine_settings;
 pub use host::files::{FileAccess, FilesError, FilesGrant};
 pub use host::log::{Level, LogSink, TracingSink};

@@ -11,7 +11,8 @@ use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
 use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
 
-use crate::bindings::{files, http, log, metrics, state, types};
+use crate::bindings::{credentials, files, http, log, metrics, state, tcp, types, udp};
+use crate::egress::Destination;
 use crate::inspect::WASI_HTTP;
 use crate::store::Guest;
 use crate::wasi::HasPolling;
@@ -22,6 +23,9 @@ pub struct GrantSet {
     /// False for formatters: they see the log only.
     pub connector: bool,
     pub http: bool,
+    pub tcp: bool,
+    pub udp: bool,
+    pub credentials: bool,
     pub files: bool,
     pub state: bool,
     /// WASI's own HTTP.
@@ -35,6 +39,9 @@ impl GrantSet {
             "log" => true,
             "metrics" => self.connector,
             "http" => self.http,
+            "tcp" => self.tcp,
+            "udp" => self.udp,
+            "credentials" => self.credentials,
             "files" => self.files,
             "state" => self.state,
             WASI_HTTP => self.wasi_http,
@@ -43,10 +50,22 @@ impl GrantSet {
     }
 }
 
+impl GrantSet {
+    /// What a connector's destinations link: an interface for each scheme among them.
+    pub fn of(destinations: &[Destination], files: bool, state: bool) -> Self {
+        let any = |interface: &str| destinations.iter().any(|destination| destination.transport().interface() == interface);
+        let credentials = destinations.iter().any(|destination| destination.transport().interface() == "tcp" && destination.credential().is_some());
+        Self { connector: true, http: any("http"), tcp: any("tcp"), udp: any("udp"), credentials, files, state, wasi_http: false }
+    }
+}
+
 /// What would have to be configured for an interface.
 pub fn remedy(interface: &str) -> &'static str {
     match interface {
-        "http" => "name a destination under `destinations` of the instance",
+        "http" => "name a destination with an http:// or https:// URL under `destinations` of the instance",
+        "tcp" => "name a destination with a tcp:// or tls:// URL under `destinations` of the instance",
+        "udp" => "name a destination with a udp:// URL under `destinations` of the instance",
+        "credentials" => "name a `credential` of a destination with a tcp:// or tls:// URL",
         "files" => "name a directory under `files` of the instance",
         "state" => "give the host a state store (`data_dir`)",
         WASI_HTTP => "write `grants: {wasi_http: true}` at the instance; its requests go to the instance's destinations only",
@@ -89,6 +108,15 @@ fn build(engine: &Engine, grants: GrantSet) -> wasmtime::Result<Linker<Guest>> {
     }
     if grants.http {
         http::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    }
+    if grants.tcp {
+        tcp::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    }
+    if grants.udp {
+        udp::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    }
+    if grants.credentials {
+        credentials::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     }
     if grants.files {
         files::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;

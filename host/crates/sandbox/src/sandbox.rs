@@ -201,8 +201,7 @@ impl Sandbox {
     /// A source of connectors of one instance. `config` is its JSON object.
     pub fn connector(&self, component: &Component, config: String, grants: ConnectorGrants) -> Result<Arc<dyn ConnectorSource>, SetupError> {
         let ConnectorGrants { tenant, instance, destinations, files, state, machine, limits, receipts } = grants;
-        let (http, wasi_http) = (!destinations.is_empty(), machine.wasi_http);
-        let set = GrantSet { connector: true, http, files: !files.is_empty(), state: state.is_some(), wasi_http };
+        let set = GrantSet { wasi_http: machine.wasi_http, ..GrantSet::of(&destinations, !files.is_empty(), state.is_some()) };
         check_config(&config, &instance)?;
         let watch = self.watch(component, &instance, limits);
         component.check_limits(&watch).map_err(SetupError::Limits)?;

@@ -182,6 +182,46 @@ fn credentials_and_destinations_are_held_to_the_sandbox() {
 }
 
 #[test]
+fn places_and_tls_of_destinations_are_faults_at_their_keys() {
+    let with = |part: &str| instance(&format!("destinations: {{primary: {part}}}"));
+    for part in [
+        "\"tcp://127.0.0.1:9092\"",
+        "\"udp://localhost:514\"",
+        "{url: \"tls://broker.acme.example:9093\", tls: {min_version: 1.3}, members: [\"broker-*.acme.example:9093\"]}",
+        "{urls: [\"https://a.example\", \"https://b.example\"]}",
+        "{url: \"https://example.org\", verify: false, tls: {min_version: \"1.2\"}}",
+    ] {
+        good(&with(part));
+    }
+    for (part, column, key, words) in [
+        ("{}", 20, "url", "is empty; write one URL here, or several under `urls`"),
+        ("{url: \"tcp://example.org\"}", 35, "url", "has no port; write tcp://example.org:PORT"),
+        ("{url: \"tcp://example.org:1/x\"}", 35, "url", "goes on after its port"),
+        ("{url: \"tcp://2130706433:1\"}", 35, "url", "write tcp://127.0.0.1:1"),
+        ("{url: \"tcp://EXAMPLE.org:1\"}", 35, "url", "write tcp://example.org:1"),
+        ("{url: \"udp://224.0.0.1:1\"}", 35, "url", "multicast"),
+        ("{url: \"https://a.example\", urls: [\"https://b.example\"]}", 62, "urls", "stands beside `url`"),
+        ("{urls: [\"https://a.example\", \"http://b.example\"]}", 36, "urls", "has https:// and http://; all need the same scheme"),
+        ("{urls: [\"udp://a.example:1\", \"udp://b.example:1\"]}", 36, "urls", "a datagram that does not arrive is not noticed"),
+        ("{url: \"tcp://a.example:1\", members: [\"*:1\"]}", 65, "members", "last label"),
+        ("{url: \"https://a.example\", members: [\"b.example:1\"]}", 65, "members", "has no meaning for https://; it is for tcp and tls"),
+        ("{url: \"tcp://a.example:1\", methods: [GET]}", 65, "methods", "has no meaning for tcp://; it is for http and https"),
+        ("{url: \"udp://a.example:1\", paths: [/x]}", 63, "paths", "has no meaning for udp://"),
+        ("{url: \"tcp://a.example:1\", verify: false}", 64, "verify", "has no meaning for tcp://; it is for https and tls"),
+        ("{url: \"http://a.example\", tls: {min_version: 1.3}}", 60, "tls", "has no meaning for http://; it is for https and tls"),
+        ("{url: \"https://a.example\", tls: {ca: /no/such/file}}", 66, "tls.ca", "cannot be read"),
+        ("{url: \"https://a.example\", tls: {client_key: /no/such/file}}", 74, "tls.client_key", "has no `tls.client_cert` beside it"),
+    ] {
+        let faults = bad(&with(part));
+        assert_eq!(faults.len(), 1, "{part}: {faults:#?}");
+        assert_eq!(faults[0].key, format!("instances.one.destinations.primary.{key}"), "{}", faults[0]);
+        assert!(faults[0].message.contains(words), "{}", faults[0]);
+        assert_eq!((faults[0].span.line, faults[0].span.column), (4, column), "{part}: {}", faults[0]);
+    }
+    check_words(&with("{url: \"https://a.example\", tls: {min_version: 1.1}}"), "`1.1` is not possible", "");
+}
+
+#[test]
 fn listeners_beyond_this_machine_need_tokens() {
     check_words("listen: {http: 0.0.0.0:1}", "needs `tokens`", "http: {addr");
     check_words("listen: {api: {addr: \"[::]:1\", tokens: []}}", "needs `tokens`", "api: {addr");
@@ -211,7 +251,6 @@ fn keys_of_later_versions_are_refused_unless_they_say_nothing() {
         "journal: {dedup_window: 5s}",
         "dead_letters: {retry: {interval: 5m}}",
         "instances: {one: {connector: file, health_check: {interval: 300s}}}",
-        "instances: {one: {connector: file, destinations: {primary: {url: \"https://x\", tls: {min_version: 1.2}}}}}",
     ] {
         let faults = bad(part);
         assert_eq!(faults.iter().map(|fault| fault.kind).collect::<Vec<_>>(), [FaultKind::Unsupported], "{part}: {faults:?}");

@@ -37,6 +37,10 @@ impl Basic {
         Ok(())
     }
 
+    pub(super) fn user(&self) -> &str {
+        &self.user
+    }
+
     /// What follows `Basic `.
     pub(super) fn encoded(&self, secret: &str) -> String {
         if self.form {

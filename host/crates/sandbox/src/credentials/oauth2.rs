@@ -128,6 +128,12 @@ impl OAuth2 {
             }
             _ => None,
         };
+        // Other schemes are for streams of guests.
+        if let Some((scheme, _)) = endpoint.url.split_once("://")
+            && !matches!(scheme, "http" | "https")
+        {
+            return Err(format!("`token_url`: its `url` has the scheme `{}`; http and https can be used", scheme.escape_default()));
+        }
         let endpoint = Destination::new(ENDPOINT, endpoint).map_err(|error| format!("`token_url`: its `{}` {}", error.key, error.problem))?;
         let inner = Inner { name: name.into(), settings, endpoint, rotated: Mutex::default(), refreshed: Arc::default(), egress: OnceLock::new() };
         Ok((Self { inner: Arc::new(inner), kept: Kept::new(name), issued: Arc::default() }, values))
@@ -145,6 +151,14 @@ impl OAuth2 {
         self.issued.learn(&[token.as_bytes()]);
         request.headers.insert(AUTHORIZATION, secret_header(&format!("Bearer {token}")).map_err(Failure::lasting)?);
         Ok(Used(held))
+    }
+
+    /// The token as it is now, for a stream. Cancel safe.
+    pub(super) async fn in_stream(&self, means: &Means) -> Result<Vec<u8>, Failure> {
+        let held = self.kept.get(&means.clock, || Inner::fetch(&self.inner, means)).await?;
+        let token = held.value.expose_secret().as_bytes();
+        self.issued.learn(&[token]);
+        Ok(token.to_vec())
     }
 
     /// What the receiver answered to a request with this token.

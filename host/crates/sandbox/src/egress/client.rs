@@ -1,34 +1,38 @@
-//! Sends what [`decide`](super::decide) allowed: one client for each destination of an instance, built
-//! when first used, gone with the instance's grants.
+//! Sends what [`decide`](super::decide) allowed: one client for each place of each destination of an
+//! instance, with TLS of its own, built when first used, gone with the instance's grants.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bulkhead_core::receipt::{Exchange, ExchangeEnd};
 use bulkhead_observe::Metrics;
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, RETRY_AFTER};
 use http::{HeaderValue, Method};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use url::{Position, Url};
 
+use super::datagram::Flow;
 use super::places::Places;
 use super::redact::Redactor;
 use super::resolve::{Checked, NotAllowed};
+use super::tls::{self, Tls};
 use super::window::Windows;
-use super::{Allowed, Asked, Destination, Refusal, RefusalKind, Resolve, decide, matching, retry_after};
+use super::{Allowed, Asked, Destination, Refusal, RefusalKind, Resolve, decide, decide_at, matching, retry_after};
 use crate::bill::{Bill, Recording, thread_time};
 use crate::credentials::{Means, Outgoing};
 use crate::host::log::Rate;
 use crate::limits::{Limit, Limits, Watch};
 
-const CONNECT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(60);
 const USER_AGENT: &str = concat!("bulkhead/", env!("CARGO_PKG_VERSION"));
 /// Bodies from this size on are compressed away from the executor's threads.
@@ -36,7 +40,7 @@ const COMPRESS_ASIDE: usize = 32 << 10;
 /// Refusals that reach the host's log; the rest is in the metrics only.
 const REFUSALS_A_SECOND: u64 = 5;
 /// Longest text about a failure that a guest sees.
-const MAX_TEXT: usize = 256;
+pub(super) const MAX_TEXT: usize = 256;
 
 /// A request in the guest's words.
 #[derive(Debug, Default)]
@@ -94,13 +98,30 @@ impl SendError {
     }
 }
 
+/// The clients of one destination, one for each of its places, or what its streams need.
+struct Clients {
+    of: Vec<OnceLock<Result<reqwest::Client, String>>>,
+    stream_tls: OnceLock<Result<Arc<ClientConfig>, String>>,
+    flow: tokio::sync::Mutex<Option<Flow>>,
+    /// Place that was reached last.
+    good: AtomicUsize,
+}
+
+impl Clients {
+    fn new(destination: &Destination) -> Self {
+        let of = destination.places().map(|_| OnceLock::new()).collect();
+        Self { of, stream_tls: OnceLock::new(), flow: tokio::sync::Mutex::default(), good: AtomicUsize::new(0) }
+    }
+}
+
 /// The way out of one instance.
 pub struct Egress {
     instance: String,
     destinations: BTreeMap<String, Destination>,
-    clients: BTreeMap<String, OnceLock<Result<reqwest::Client, String>>>,
+    clients: BTreeMap<String, Clients>,
     means: Means,
     permits: Semaphore,
+    connections: Arc<Semaphore>,
     /// Places over all instances.
     places: Places,
     windows: Windows,
@@ -131,7 +152,8 @@ impl Egress {
         metrics: Metrics,
     ) -> Self {
         let (limits, clock) = (Arc::clone(watch.limits()), Arc::clone(watch.clock()));
-        let clients = destinations.keys().map(|name| (name.clone(), OnceLock::new())).collect();
+        let clients = destinations.iter().map(|(name, destination)| (name.clone(), Clients::new(destination))).collect();
+        let connections = Arc::new(Semaphore::new(limits.size(Limit::TcpConnections).min(Semaphore::MAX_PERMITS)));
         let windows = Windows::new(destinations.keys());
         let permits = Semaphore::new(limits.size(Limit::HttpConcurrent).min(Semaphore::MAX_PERMITS));
         Self {
@@ -140,6 +162,7 @@ impl Egress {
             clients,
             means: Means { resolver, metrics, clock },
             permits,
+            connections,
             places,
             windows,
             rate: Mutex::new(Rate::new(limits.enforced(Limit::HttpRate))),
@@ -153,6 +176,87 @@ impl Egress {
 
     pub fn destinations(&self) -> &BTreeMap<String, Destination> {
         &self.destinations
+    }
+
+    /// The destination's name as a label; what a guest makes up is none.
+    pub(super) fn known(&self, destination: &str) -> &str {
+        self.destinations.get_key_value(destination).map_or("none", |(name, _)| name.as_str())
+    }
+
+    pub(super) fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.means.metrics
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) fn resolver(&self) -> &dyn Resolve {
+        &*self.means.resolver
+    }
+
+    pub(super) fn redactor(&self) -> &Arc<Redactor> {
+        &self.redactor
+    }
+
+    /// What credentials need.
+    pub(crate) fn means(&self) -> &Means {
+        &self.means
+    }
+
+    /// Permits of streams.
+    pub(super) fn connections(&self) -> &Arc<Semaphore> {
+        &self.connections
+    }
+
+    /// TLS of a destination's streams: one configuration, and with it the sessions, for all of them.
+    pub(super) fn stream_tls(&self, destination: &Destination) -> Result<Arc<ClientConfig>, String> {
+        let clients = self.clients.get(destination.name()).ok_or("the destination is gone")?;
+        clients.stream_tls.get_or_init(|| destination.tls().config(&[]).map(Arc::new)).clone()
+    }
+
+    pub(super) fn flow(&self, destination: &str) -> Option<&tokio::sync::Mutex<Option<Flow>>> {
+        self.clients.get(destination).map(|clients| &clients.flow)
+    }
+
+    /// Which place of a destination was reached last.
+    pub(super) fn good(&self, destination: &str) -> usize {
+        self.clients.get(destination).map_or(0, |clients| clients.good.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_good(&self, destination: &str, at: usize) {
+        if let Some(clients) = self.clients.get(destination) {
+            clients.good.store(at, Ordering::Relaxed);
+        }
+    }
+
+    /// A place among those of all instances, for as long as a stream lives.
+    pub(super) fn all_places(&self) -> &Places {
+        &self.places
+    }
+
+    /// Bytes that are about to go to a destination, against what may within a minute. The error is the
+    /// text for the guest.
+    pub(super) fn pass_out(&self, destination: &str, bytes: usize) -> Result<(), String> {
+        self.windows.send(destination, bytes as u64, self.means.clock.monotonic(), &self.watch)
+    }
+
+    pub(super) fn came_in(&self, destination: &str, bytes: usize) {
+        self.windows.receive(destination, bytes as u64, self.means.clock.monotonic(), &self.watch);
+    }
+
+    /// Counts the limit that was reached, and says in the log what was refused, not too often.
+    pub(super) fn say(&self, destination: &str, refusal: &Refusal) {
+        if let Some(limit) = refusal.limit {
+            self.watch.reached(limit);
+        }
+        if self.said.lock().unwrap_or_else(PoisonError::into_inner).take(self.means.clock.monotonic()) {
+            tracing::warn!(instance = self.instance, destination, rule = refusal.rule, reason = refusal.text, "egress refused");
+        }
     }
 
     /// Sends one request and reads the answer, by `deadline` at the latest. Not cancel safe: the
@@ -172,7 +276,7 @@ impl Egress {
 
     /// The same for a call that is billed.
     pub async fn send_on(&self, bill: &Bill, request: Request, deadline: Instant) -> Result<Response, SendError> {
-        let named = self.destinations.get_key_value(&request.destination).map_or("none", |(name, _)| name.as_str());
+        let named = self.known(&request.destination);
         let mut recording = Recording::new(bill, "http", named);
         let result = self.send_counted(&mut recording, request, deadline).await;
         self.ended(recording, named, result)
@@ -197,35 +301,24 @@ impl Egress {
             Err(error) => error.label(),
         };
         self.means.metrics.egress(&self.instance, named, label).inc();
-        if let Err(SendError::Refused(Refusal { limit: Some(limit), .. })) = &result {
-            self.watch.reached(*limit);
-        }
-        if let Err(SendError::Refused(refusal)) = &result
-            && self.said.lock().unwrap_or_else(PoisonError::into_inner).take(self.means.clock.monotonic())
-        {
-            tracing::warn!(instance = self.instance, destination = named, rule = refusal.rule, reason = refusal.text, "egress refused");
+        if let Err(SendError::Refused(refusal)) = &result {
+            self.say(named, refusal);
         }
         result
     }
 
     async fn send_counted(&self, recording: &mut Recording<'_>, request: Request, deadline: Instant) -> Result<Response, SendError> {
-        let asked = Asked {
-            destination: &request.destination,
-            method: &request.method,
-            path: &request.path,
-            headers: &request.headers,
-            body_bytes: request.body.len() as u64,
-            gzip: request.gzip,
-        };
+        let Request { destination, method, path, headers, body, gzip, timeout, message_id } = request;
+        let asked = Asked { destination: &destination, method: &method, path: &path, headers: &headers, body_bytes: body.len() as u64, gzip };
         let allowed = decide(&self.destinations, &asked, &self.limits)?;
-        let until = match request.timeout {
+        let until = match timeout {
             Some(Duration::ZERO) => return Err(Refusal::invalid(6, "a timeout of 0 leaves no time; leave it out for the call's own deadline").into()),
             Some(timeout) => Instant::now().checked_add(timeout).map_or(deadline, |asked| asked.min(deadline)),
             None => deadline,
         };
         self.watch.note(Limit::HttpRequest, asked.body_bytes);
-        self.watch.note(Limit::HttpHeaderFields, request.headers.len() as u64);
-        self.watch.note(Limit::HttpHeaderBytes, super::headers::size(&request.headers));
+        self.watch.note(Limit::HttpHeaderFields, asked.headers.len() as u64);
+        self.watch.note(Limit::HttpHeaderBytes, super::headers::size(asked.headers));
         self.pace()?;
         let stopping = || SendError::Broken("the host is stopping".into());
         let Ok(permit) = timeout_at(until, self.permits.acquire()).await else {
@@ -237,7 +330,7 @@ impl Egress {
         // Last, so that an instance waits for its own limit without holding a place of all.
         let Ok(place) = timeout_at(until, self.places.take()).await else { return Err(SendError::Busy(self.places.refusal())) };
         let _place = place.ok_or_else(stopping)?;
-        timeout_at(until, self.exchange(recording, allowed, request.body, request.gzip, &request.message_id)).await.map_err(|_| SendError::Timeout)?
+        timeout_at(until, self.dispatch(recording, allowed.destination, &asked, body, &message_id)).await.map_err(|_| SendError::Timeout)?
     }
 
     /// Takes one request of this second.
@@ -254,14 +347,50 @@ impl Egress {
         Ok(())
     }
 
-    async fn exchange(&self, recording: &mut Recording<'_>, allowed: Allowed<'_>, body: Vec<u8>, gzip: bool, message_id: &str) -> Result<Response, SendError> {
-        let Allowed { destination, method, mut target, mut headers } = allowed;
-        let body = if gzip {
+    /// Sends to the place of the destination that was reached last, and to the next one only where
+    /// nothing was sent.
+    async fn dispatch(
+        &self,
+        recording: &mut Recording<'_>,
+        destination: &Destination,
+        asked: &Asked<'_>,
+        body: Vec<u8>,
+        message_id: &str,
+    ) -> Result<Response, SendError> {
+        let body = Bytes::from(if asked.gzip { compress(body, recording.bill()).await? } else { body });
+        let clients = self.clients.get(destination.name()).ok_or_else(|| SendError::Connect("no client for this destination".into()))?;
+        let places: Vec<_> = destination.places().zip(&clients.of).collect();
+        let first = clients.good.load(Ordering::Relaxed);
+        let mut unreached = SendError::Connect("the destination has no place".into());
+        for at in (0..places.len()).map(|step| (first + step) % places.len()) {
+            let (place, client) = places[at];
+            let client =
+                client.get_or_init(|| build(place, &self.means.resolver, &self.limits)).as_ref().map_err(|problem| SendError::Connect(problem.clone()))?;
+            match self.exchange(recording, decide_at(place, asked, &self.limits)?, client, body.clone(), message_id).await {
+                Err(error @ SendError::Connect(_)) => unreached = error,
+                other => {
+                    if other.is_ok() {
+                        clients.good.store(at, Ordering::Relaxed);
+                    }
+                    return other;
+                }
+            }
+        }
+        Err(unreached)
+    }
+
+    async fn exchange(
+        &self,
+        recording: &mut Recording<'_>,
+        allowed: Allowed<'_>,
+        client: &reqwest::Client,
+        body: Bytes,
+        message_id: &str,
+    ) -> Result<Response, SendError> {
+        let Allowed { destination, method, mut target, mut headers, gzip } = allowed;
+        if gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            compress(body, recording.bill()).await?
-        } else {
-            body
-        };
+        }
         let now = Duration::from_nanos(self.means.clock.unix_nanos());
         let plain_target = target.len();
         let mut used = None;
@@ -290,7 +419,6 @@ impl Egress {
             }
             *request.body_mut() = Some(body.into());
         }
-        let client = self.client(destination)?;
         let made = &mut recording.exchange;
         request.method().as_str().clone_into(&mut made.method);
         made.path = self.recorded(destination.below(target.get(..plain_target).unwrap_or_default()));
@@ -360,19 +488,15 @@ impl Egress {
         text.truncate(text.floor_char_boundary(MAX_TEXT));
         text
     }
-
-    fn client(&self, destination: &Destination) -> Result<&reqwest::Client, SendError> {
-        let slot = self.clients.get(destination.name()).ok_or_else(|| SendError::Connect("no client for this destination".into()))?;
-        slot.get_or_init(|| build(destination, &self.means.resolver, &self.limits)).as_ref().map_err(|problem| SendError::Connect(problem.clone()))
-    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the egress room: the client is built without proxies, redirects and retries")]
 fn build(destination: &Destination, resolver: &Arc<dyn Resolve>, limits: &Limits) -> Result<reqwest::Client, String> {
     let checked = Checked { destination: Arc::new(destination.clone()), resolver: Arc::clone(resolver) };
+    let tls = if destination.https() { destination.tls().config(&[b"h2", b"http/1.1"])? } else { Tls::none()? };
     reqwest::Client::builder()
         .tls_info(true)
-        .tls_backend_preconfigured(tls(destination.https())?)
+        .tls_backend_preconfigured(tls)
         .dns_resolver(checked)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
@@ -388,34 +512,6 @@ fn build(destination: &Destination, resolver: &Arc<dyn Resolve>, limits: &Limits
         .http2_max_header_list_size(u32::try_from(limits.enforced(Limit::HttpHeaderBytes)).unwrap_or(u32::MAX))
         .build()
         .map_err(|error| format!("the HTTP client cannot be built: {}", words(&error)))
-}
-
-/// TLS by rustls with ring. Roots are the machine's own: what the operator added there works, what the
-/// distribution withdraws is gone, and no list grows old inside the binary.
-fn tls(https: bool) -> Result<ClientConfig, String> {
-    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
-    let roots = if https {
-        let roots = ROOTS.get_or_init(|| {
-            let mut roots = RootCertStore::empty();
-            let (added, ignored) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            tracing::debug!(added, ignored, "root certificates of the machine");
-            Arc::new(roots)
-        });
-        if roots.is_empty() {
-            return Err("this machine has no root certificates; install the package ca-certificates or set SSL_CERT_FILE".into());
-        }
-        Arc::clone(roots)
-    } else {
-        Arc::new(RootCertStore::empty())
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("TLS cannot be set up: {error}"))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
 }
 
 async fn compress(body: Vec<u8>, bill: &Bill) -> Result<Vec<u8>, SendError> {
@@ -460,11 +556,12 @@ fn words(error: &reqwest::Error) -> String {
     let mut text = "no reason given".to_owned();
     let mut source = std::error::Error::source(error);
     while let Some(inner) = source {
+        if let Some(error) = tls::within(inner) {
+            text = tls::words(error);
+            break;
+        }
         if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            text = match io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                Some(tls) => format!("TLS: {tls}"),
-                None => io.to_string(),
-            };
+            text = io.to_string();
         } else if inner.source().is_none() {
             text = inner.to_string();
         }

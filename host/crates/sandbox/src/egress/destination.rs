@@ -6,18 +6,26 @@ use std::sync::Arc;
 
 use http::Method;
 use ipnet::IpNet;
-use url::{Host, Url};
 
 use super::address::{self, Class};
+use super::base::{Authority, Base, HostRule, Transport};
+use super::members::Pattern;
+use super::tls::{Tls, TlsSettings};
 use super::{Refusal, path};
 use crate::credentials::Credential;
 
 /// A destination as the configuration writes it.
 #[derive(Debug, Clone, Default)]
 pub struct DestinationSettings {
-    /// Base URL, `http` or `https`. Paths of requests lie below its path; its query, if any, goes with
-    /// each request.
+    /// Base URL, `http` or `https`: paths of requests lie below its path; its query, if any, goes with
+    /// each request. Or `tcp`, `tls` or `udp` with host and port.
     pub url: String,
+    /// In place of `url`: the same receiver in several places, of one scheme, tried in this order.
+    pub urls: Vec<String>,
+    /// Patterns of `host:port` that a guest may connect to beside the URL; `tcp` and `tls` only.
+    pub members: Vec<String>,
+    /// For `https` and `tls`.
+    pub tls: TlsSettings,
     /// Methods that may be used; [`DEFAULT_METHODS`] where empty.
     pub methods: Vec<String>,
     /// Prefixes below the base of which a request's path must have one; all paths where empty.
@@ -38,7 +46,8 @@ pub const DEFAULT_METHODS: [&str; 5] = ["GET", "HEAD", "POST", "PUT", "PATCH"];
 #[error("destination `{name}`: `{key}` {problem}")]
 pub struct DestinationError {
     pub name: String,
-    /// Which part: `url`, `methods`, `paths`, `addresses` or `credential`.
+    /// Which part: `url`, `urls`, `members`, `tls.ca` and its like, `verify`, `methods`, `paths`,
+    /// `addresses` or `credential`.
     pub key: &'static str,
     pub problem: String,
 }
@@ -49,7 +58,7 @@ pub struct Destination {
     name: String,
     /// Scheme and authority, for example `https://api.example.com:8443`.
     origin: String,
-    https: bool,
+    transport: Transport,
     host: HostRule,
     port: u16,
     /// Path of the base without a slash at its end.
@@ -62,17 +71,18 @@ pub struct Destination {
     credential: Option<Arc<Credential>>,
     networks: Vec<IpNet>,
     allow_metadata: bool,
+    tls: Tls,
+    members: Vec<Pattern>,
+    /// The same destination at its other URLs.
+    others: Vec<Destination>,
 }
 
-/// How the host part of the URL was written, which decides what addresses are granted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HostRule {
-    /// An address literal: exactly this address.
-    Literal(IpAddr),
-    /// `localhost`: the two loopback addresses that the name stands for, nothing else.
-    Localhost,
-    /// A name to resolve.
-    Name(String),
+/// Where a stream goes: the destination's own place, or one of its members.
+#[derive(Debug, Clone)]
+pub struct Place<'a> {
+    pub destination: &'a Destination,
+    pub host: HostRule,
+    pub port: u16,
 }
 
 impl std::fmt::Debug for Destination {
@@ -88,21 +98,59 @@ impl Destination {
         if name.is_empty() || name.len() > 64 || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b)) {
             return Err(fault("name", "must be 1 to 64 of a-z, 0-9, - and _".into()));
         }
-        let base = Base::parse(&settings.url).map_err(|problem| fault("url", problem))?;
+        let (key, urls) = match (settings.url.as_str(), settings.urls.as_slice()) {
+            ("", []) => return Err(fault("url", "is empty; write one URL here, or several under `urls`".into())),
+            (url, []) => ("url", vec![url]),
+            ("", urls) => ("urls", urls.iter().map(String::as_str).collect()),
+            _ => return Err(fault("urls", "stands beside `url`; keep one of them".into())),
+        };
+        let mut bases = Vec::with_capacity(urls.len());
+        for url in urls {
+            bases.push(Base::parse(url).map_err(|problem| fault(key, problem))?);
+        }
+        let transport = bases.first().map_or(Transport::Https, |base| base.transport);
+        if let Some(other) = bases.iter().find(|base| base.transport != transport) {
+            return Err(fault(key, format!("has {}:// and {}://; all need the same scheme", transport.scheme(), other.transport.scheme())));
+        }
+        if bases.len() > 1 && transport == Transport::Udp {
+            return Err(fault(key, "has several places; a datagram that does not arrive is not noticed, so udp:// has one".into()));
+        }
         let mut networks = Vec::with_capacity(settings.addresses.len());
         for text in &settings.addresses {
             let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
             networks.push(network.map_err(|_| fault("addresses", format!("has `{text}`, which is no network such as 10.1.0.0/16")))?.trunc());
         }
-        if let HostRule::Literal(literal) = base.host {
-            let class = address::classify(literal);
-            if class.never() {
-                return Err(fault("url", format!("names the {} address {literal}, which cannot be connected to", class.name())));
-            }
-            if class == Class::Metadata && !settings.allow_metadata {
-                return Err(fault("url", format!("names the cloud metadata address {literal}; set `allow_metadata: true` if that is meant")));
-            }
+        for base in &bases {
+            let HostRule::Literal(literal) = base.host else { continue };
+            check_literal(literal, settings.allow_metadata).map_err(|problem| fault(key, problem))?;
         }
+        let mut members = Vec::with_capacity(settings.members.len());
+        for text in &settings.members {
+            let pattern = Pattern::parse(text).map_err(|problem| fault("members", format!("has `{}`, which {problem}", text.escape_default())))?;
+            if let Pattern::Exact(Authority { host: HostRule::Literal(literal), .. }) = &pattern {
+                check_literal(*literal, settings.allow_metadata).map_err(|problem| fault("members", problem))?;
+            }
+            members.push(pattern);
+        }
+        let interface = transport.interface();
+        let needless = |key, wanted: &str| fault(key, format!("has no meaning for {}://; it is for {wanted}", transport.scheme()));
+        if interface != "http" && !settings.methods.is_empty() {
+            return Err(needless("methods", "http and https"));
+        }
+        if interface != "http" && !settings.paths.is_empty() {
+            return Err(needless("paths", "http and https"));
+        }
+        if interface != "tcp" && !settings.members.is_empty() {
+            return Err(needless("members", "tcp and tls"));
+        }
+        if interface == "udp" && settings.credential.is_some() {
+            return Err(needless("credential", "http, https, tcp and tls"));
+        }
+        if !transport.under_tls() && settings.tls != TlsSettings::default() {
+            let key = if settings.tls == (TlsSettings { unverified: true, ..TlsSettings::default() }) { "verify" } else { "tls" };
+            return Err(needless(key, "https and tls"));
+        }
+        let tls = Tls::new(&settings.tls).map_err(|problem| fault(problem.key, problem.problem))?;
         let mut methods = Vec::new();
         for text in &settings.methods {
             let method = checked_method(text).map_err(|problem| fault("methods", format!("has `{}`, which {problem}", text.escape_default())))?;
@@ -119,24 +167,31 @@ impl Destination {
                 Err(problem) => return Err(fault("paths", format!("has `{}`, which {problem}", prefix.escape_default()))),
             }
         }
-        if !base.https && settings.credential.is_some() && !base.host.is_this_machine() {
+        let open = |base: &Base| !base.transport.under_tls() && !base.host.is_this_machine();
+        if interface == "http" && settings.credential.is_some() && bases.iter().any(open) {
             tracing::warn!(destination = name, "the credential of this destination travels without TLS");
         }
-        Ok(Self {
+        let mut places = bases.into_iter().map(|base| Self {
             name: name.into(),
             origin: base.origin,
-            https: base.https,
+            transport,
             host: base.host,
             port: base.port,
             base: base.path.strip_suffix('/').unwrap_or(&base.path).into(),
             own_path: base.path,
             query: base.query,
-            methods,
-            paths: settings.paths,
-            credential: settings.credential,
-            networks,
+            methods: methods.clone(),
+            paths: settings.paths.clone(),
+            credential: settings.credential.clone(),
+            networks: networks.clone(),
             allow_metadata: settings.allow_metadata,
-        })
+            tls: tls.clone(),
+            members: members.clone(),
+            others: Vec::new(),
+        });
+        let mut first = places.next().ok_or_else(|| fault("url", "is empty".into()))?;
+        first.others = places.collect();
+        Ok(first)
     }
 
     pub fn name(&self) -> &str {
@@ -148,8 +203,21 @@ impl Destination {
         &self.origin
     }
 
+    pub fn transport(&self) -> Transport {
+        self.transport
+    }
+
     pub fn https(&self) -> bool {
-        self.https
+        self.transport == Transport::Https
+    }
+
+    pub fn tls(&self) -> &Tls {
+        &self.tls
+    }
+
+    /// The destination at each of its URLs, in the operator's order.
+    pub fn places(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.others)
     }
 
     pub fn host(&self) -> &HostRule {
@@ -162,6 +230,31 @@ impl Destination {
 
     pub fn credential(&self) -> Option<&Arc<Credential>> {
         self.credential.as_ref()
+    }
+
+    /// Rule 2: the interface that asks must be the one of the URL's scheme.
+    pub(super) fn serves(&self, interface: &str) -> Result<(), Refusal> {
+        if self.transport.interface() == interface {
+            return Ok(());
+        }
+        Err(Refusal::denied(2, format!("destination `{}` is {}://, which `{interface}` does not speak", self.name, self.transport.scheme())))
+    }
+
+    pub(super) fn own_place(&self) -> Place<'_> {
+        Place { destination: self, host: self.host.clone(), port: self.port }
+    }
+
+    /// Rules 3 and 4 for streams: nothing for the destination's own place, or a member in its one form
+    /// that one of the patterns matches.
+    pub(super) fn place(&self, member: &str) -> Result<Place<'_>, Refusal> {
+        if member.is_empty() {
+            return Ok(self.own_place());
+        }
+        let named = Authority::parse(member).map_err(|problem| Refusal::invalid(3, format!("member `{}` {problem}", shown(member))))?;
+        if !self.members.iter().any(|pattern| pattern.matches(&named)) {
+            return Err(Refusal::denied(4, format!("member `{}` is not among the `members` of destination `{}`", shown(member), self.name)));
+        }
+        Ok(Place { destination: self, host: named.host, port: named.port })
     }
 
     /// Rule 2: the method.
@@ -212,9 +305,9 @@ impl Destination {
 
     /// Rule 7: the address of a connection. `addresses` are all that the name resolved to: one that is
     /// not allowed spoils them all, because the next answer may hold only that one.
-    pub(crate) fn check_addresses(&self, addresses: &[IpAddr]) -> Result<(), Refusal> {
+    pub(crate) fn check_addresses(&self, host: &HostRule, addresses: &[IpAddr]) -> Result<(), Refusal> {
         for address in addresses {
-            self.check_address(*address)?;
+            self.check_address(host, *address)?;
         }
         if addresses.is_empty() {
             return Err(Refusal::denied(7, format!("the host of destination `{}` has no address", self.name)));
@@ -222,11 +315,11 @@ impl Destination {
         Ok(())
     }
 
-    fn check_address(&self, address: IpAddr) -> Result<(), Refusal> {
+    fn check_address(&self, host: &HostRule, address: IpAddr) -> Result<(), Refusal> {
         let canonical = address::canonical(address);
         let class = address::classify(address);
         let deny = |text: String| Err(Refusal::denied(7, text));
-        match &self.host {
+        match host {
             HostRule::Literal(granted) if *granted == address => return Ok(()),
             HostRule::Literal(granted) => return deny(format!("{address} is not {granted}, the address of destination `{}`", self.name)),
             HostRule::Localhost if canonical.is_loopback() => return Ok(()),
@@ -253,13 +346,20 @@ impl Destination {
         }
     }
 
-    /// Turns an absolute URL into a path below the base, under rules 3 and 4.
+    /// Turns an absolute URL into a path below the base, under rules 3 and 4. The base may be that of
+    /// any of its URLs.
     pub(super) fn relative(&self, url: &str) -> Result<String, Refusal> {
+        let own = |place: &&Self| url.strip_prefix(&place.origin).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
+        self.places().find(own).unwrap_or(self).relative_here(url)
+    }
+
+    fn relative_here(&self, url: &str) -> Result<String, Refusal> {
         let other = || Refusal::denied(1, format!("the URL is not on {}, the origin of destination `{}`", self.origin, self.name));
         let rest = url.strip_prefix(&self.origin).ok_or_else(other)?;
         if !(rest.is_empty() || rest.starts_with(['/', '?'])) {
             return Err(other());
         }
+        self.serves("http")?;
         let question = path::check(rest).map_err(|problem| Refusal::invalid(3, format!("the path of the URL {problem}")))?;
         let (full, query) = rest.split_at(question.unwrap_or(rest.len()));
         let full = if full.is_empty() { "/" } else { full };
@@ -270,16 +370,6 @@ impl Destination {
         let relative = format!("{below}{query}");
         self.target(&relative)?;
         Ok(relative)
-    }
-}
-
-impl HostRule {
-    fn is_this_machine(&self) -> bool {
-        match self {
-            Self::Literal(address) => address.is_loopback(),
-            Self::Localhost => true,
-            Self::Name(_) => false,
-        }
     }
 }
 
@@ -298,68 +388,16 @@ fn checked_method(text: &str) -> Result<Method, &'static str> {
     Method::from_bytes(text.as_bytes()).map_err(|_| "is no method")
 }
 
-/// The operator's URL, taken apart.
-struct Base {
-    origin: String,
-    https: bool,
-    host: HostRule,
-    port: u16,
-    path: String,
-    query: Option<String>,
-}
-
-impl Base {
-    /// Reads the URL and holds it to its canonical form, so that what people read is what is dialled.
-    fn parse(text: &str) -> Result<Self, String> {
-        // Texts stay out of messages: a URL may carry a token in its query.
-        if text.is_empty() {
-            return Err("is empty".into());
-        }
-        let url = Url::parse(text).map_err(|error| format!("is no absolute URL: {error}"))?;
-        let https = match url.scheme() {
-            "https" => true,
-            "http" => false,
-            other => return Err(format!("has the scheme `{other}`; http and https can be used")),
-        };
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err("holds a user name; use a credential of type basic instead".into());
-        }
-        if url.fragment().is_some() {
-            return Err("has a fragment (`#`), which is never sent".into());
-        }
-        let port = url.port_or_known_default().filter(|port| *port != 0).ok_or("has port 0")?;
-        let host = url.host().ok_or("has no host")?;
-        let host_text = host.to_string();
-        let scheme_end = text.find("://").ok_or("is not written as scheme://host")?;
-        let after = text.get(scheme_end + 3..).unwrap_or_default();
-        let authority = after.split(['/', '?']).next().unwrap_or_default();
-        let expected_port = [format!("{host_text}:{port}"), host_text.clone()];
-        let default_port = url.port().is_none();
-        let spelled = if default_port { expected_port.iter().any(|form| form == authority) } else { expected_port[0] == authority };
-        if !spelled || text.get(..scheme_end) != Some(url.scheme()) {
-            let canonical = if default_port { host_text } else { format!("{host_text}:{port}") };
-            return Err(format!("writes its host in a form that can be misread; write {}://{canonical}", url.scheme()));
-        }
-        let host = match host {
-            Host::Ipv4(v4) => HostRule::Literal(IpAddr::V4(v4)),
-            Host::Ipv6(v6) => HostRule::Literal(IpAddr::V6(v6)),
-            Host::Domain("localhost") => HostRule::Localhost,
-            Host::Domain(name) if name.ends_with('.') => return Err("ends its host in a dot; leave it out".into()),
-            Host::Domain(name) if name.split('.').any(str::is_empty) => return Err("has an empty label in its host".into()),
-            Host::Domain(name) => HostRule::Name(name.into()),
-        };
-        let rest = after.get(authority.len()..).unwrap_or_default();
-        let question = path::check(rest).map_err(|problem| format!("has a path that {problem}"))?;
-        let (path, query) = rest.split_at(question.unwrap_or(rest.len()));
-        Ok(Self {
-            origin: format!("{}://{authority}", url.scheme()),
-            https,
-            host,
-            port,
-            path: if path.is_empty() { "/".into() } else { path.into() },
-            query: query.strip_prefix('?').map(Into::into),
-        })
+/// An address that the operator wrote out.
+fn check_literal(literal: IpAddr, allow_metadata: bool) -> Result<(), String> {
+    let class = address::classify(literal);
+    if class.never() {
+        return Err(format!("names the {} address {literal}, which cannot be connected to", class.name()));
     }
+    if class == Class::Metadata && !allow_metadata {
+        return Err(format!("names the cloud metadata address {literal}; set `allow_metadata: true` if that is meant"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

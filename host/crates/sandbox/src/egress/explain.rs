@@ -93,11 +93,11 @@ pub async fn explain(
     let (verdict, addresses) = match found {
         Err(error) => (Verdict::Unresolved(error), Vec::new()),
         Ok(found) => {
-            let verdict = named.check_addresses(&found).map_or_else(Verdict::Refused, |()| Verdict::Allowed);
+            let verdict = named.check_addresses(named.host(), &found).map_or_else(Verdict::Refused, |()| Verdict::Allowed);
             let look = |address: &IpAddr| Looked {
                 address: *address,
                 class: address::classify(*address).name(),
-                refused: named.check_addresses(std::slice::from_ref(address)).err().map(|refusal| refusal.text),
+                refused: named.check_addresses(named.host(), std::slice::from_ref(address)).err().map(|refusal| refusal.text),
             };
             (verdict, found.iter().map(look).collect())
         }

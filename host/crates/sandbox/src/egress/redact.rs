@@ -59,6 +59,16 @@ impl Redactor {
         self.issued.iter().map(|issued| issued.forms().longest).fold(self.fixed.longest, usize::max)
     }
 
+    /// Bytes at the end of a text that may be the beginning of a form: for texts that come in pieces.
+    pub fn open_end(&self, text: &[u8]) -> usize {
+        self.issued.iter().map(|issued| issued.forms().open_end(text)).fold(self.fixed.open_end(text), usize::max)
+    }
+
+    /// Where secrets are, in order; those that overlap count as one.
+    pub fn all(&self, text: &[u8]) -> Vec<(usize, usize)> {
+        self.places(text, text.len())
+    }
+
     /// The bytes without secrets; borrowed where there were none.
     pub fn bytes<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
         self.head(text, text.len())
@@ -142,6 +152,16 @@ impl Forms {
         for finder in &self.finders {
             places.extend(finder.find_iter(text).map(|at| (at, at + finder.needle().len())));
         }
+    }
+}
+
+impl Forms {
+    fn open_end(&self, text: &[u8]) -> usize {
+        let open = |finder: &Finder<'static>| {
+            let needle = finder.needle();
+            (1..needle.len().min(text.len() + 1)).rev().find(|length| text.ends_with(&needle[..*length])).unwrap_or(0)
+        };
+        self.finders.iter().map(open).max().unwrap_or(0)
     }
 }
 

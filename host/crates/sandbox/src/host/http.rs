@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
+use super::answer_by;
 use crate::bindings::http as wit;
 use crate::egress::client::{Request, Response, SendError};
 use crate::egress::{Refusal, RefusalKind, relative};
@@ -33,12 +32,6 @@ impl wit::Host for Guest {
         let Some(capabilities) = &self.capabilities else { return Ok(Err(wit::Error::Denied("nothing is granted".into()))) };
         Ok(relative(capabilities.egress.destinations(), &destination, &url).map_err(refused))
     }
-}
-
-/// A request ends before the call does, so that the guest can still say what happened.
-fn answer_by(deadline: Instant) -> Instant {
-    let left = deadline.saturating_duration_since(Instant::now());
-    deadline - (left / 10).min(Duration::from_secs(1))
 }
 
 fn into_wit(response: Response) -> wit::Response {

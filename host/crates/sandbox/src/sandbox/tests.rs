@@ -2,6 +2,7 @@
 
 mod bill;
 mod guests;
+mod handles;
 mod limits;
 mod machine;
 
@@ -384,7 +385,7 @@ async fn connectors_answer_for_each_event() {
 async fn what_is_not_granted_is_not_linked() {
     let host = host();
     for (imports, deliver, want) in [
-        (HTTP, SEND, "http (name a destination under `destinations` of the instance)"),
+        (HTTP, SEND, "http (name a destination with an http:// or https:// URL under `destinations` of the instance)"),
         (
             FILES,
             "(call $append (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 5000)) unreachable",
@@ -398,7 +399,7 @@ async fn what_is_not_granted_is_not_linked() {
         (
             r#"(import "bulkhead:connector/udp@0.1.0" "send" (func $udp (param i32 i32 i32 i32 i32)))"#,
             "(call $udp (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 5000)) unreachable",
-            "udp (this host does not offer it yet)",
+            "udp (name a destination with a udp:// URL under `destinations` of the instance)",
         ),
     ] {
         let error = host.connector(Connector { imports, deliver, ..Connector::default() }, ConnectorGrants::default()).map(|_| ()).expect_err(want);

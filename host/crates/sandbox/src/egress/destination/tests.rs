@@ -110,7 +110,8 @@ fn resolved_addresses() {
     let check = |url: &str, networks: &[&str], metadata: bool, addresses: &[&str]| {
         let settings = DestinationSettings { addresses: networks.iter().map(ToString::to_string).collect(), allow_metadata: metadata, ..settings(url) };
         let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().expect("an address")).collect();
-        Destination::new("primary", settings).expect("valid").check_addresses(&addresses).map_err(|refusal| refusal.text)
+        let destination = Destination::new("primary", settings).expect("valid");
+        destination.check_addresses(destination.host(), &addresses).map_err(|refusal| refusal.text)
     };
     let name = "https://h.example";
     assert_eq!(check(name, &[], false, &["8.8.8.8", "2606:4700::1"]), Ok(()));
