@@ -130,7 +130,7 @@ fn types_and_ranges() {
     check_words(&instance("ordering: stric"), "not possible", "did you mean `strict`?");
     check_words(&instance("config: [1]"), "expected a map", "");
     check_words(&instance("config: {x: .nan}"), "no form in JSON", "");
-    check_words(&instance("connector: splunk-hec@1.2").replace("connector: file\n    ", ""), "is not a name", "letters");
+    check_words(&instance("connector: splunk hec").replace("connector: file\n    ", ""), "is not a component such as splunk-hec", "");
     check_words("instances: {\"a b\": {connector: file}}", "not a name", "letters");
     check_words("listen: {http: {strict: yes}}", "`yes` is not true or false", "");
     check_words("listen: {http: {tenant: ACME}}", "is not a tenant", "");
