@@ -159,7 +159,10 @@ impl Builder<'_> {
         digest.update(self.config.fingerprint(&instance.name).unwrap_or_default());
         digest.update(component.inspection().digest);
         // Renewed certificates count, also under the same file name.
-        instance.destinations.iter().for_each(|destination| digest.update(destination.tls().digest()));
+        instance.destinations.iter().for_each(|destination| {
+            digest.update(destination.tls().digest());
+            digest.update(destination.credential().and_then(|credential| credential.tls_digest()).unwrap_or_default());
+        });
         let lanes: Vec<_> = self.config.lanes.iter().filter(|lane| lane.instance == at).collect();
         for lane in &lanes {
             let formatter = self.config.formatter(&lane.id.format);

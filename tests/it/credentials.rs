@@ -3,9 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_tests::host;
@@ -15,8 +18,11 @@ use bulkhead_tests::skip::skip;
 use bulkhead_tests::tokens::{Options, TokenServer};
 use bulkhead_tests::wait;
 use rustix::process::Signal;
+use rustls::version::TLS13;
+use rustls::{ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
+use crate::pki::{self, Authority};
 use crate::story::{PATIENCE, Story, binary, copybook, ids, receiver};
 
 const TO_HOOK: &str = "default_route: [{instance: hook, format: json}]\n";
@@ -80,7 +86,9 @@ fn a_hundred_deliveries_at_once_ask_for_one_token() {
     let targets: Vec<String> = names.iter().map(|name| format!("{{instance: {name}, format: json}}")).collect();
     let story = Story::start(&format!("instances:\n{instances}{}default_route: [{}]\n", oauth2(&server), targets.join(", ")));
     story.accept("application/x-ndjson", &copybook("e", 30));
-    story.settled();
+    let scrape = story.settled();
+    let asked = [("instance", "credentials.c"), ("destination", "token"), ("result", "2xx")];
+    assert_eq!(scrape.sum("bulkhead_egress_requests_total", &asked), 1.0);
     let kept = receiver.kept();
     assert_eq!(kept.len(), 240);
     assert!(kept.iter().all(|kept| authorization(kept) == "Bearer hunter2-token-1"));
@@ -92,6 +100,52 @@ fn a_hundred_deliveries_at_once_ask_for_one_token() {
     let shown = config_show(&story);
     let text = String::from_utf8_lossy(&shown.stdout);
     assert!(shown.status.success() && text.contains("(hidden)") && !text.contains("hunter2"), "{text}");
+}
+
+/// The endpoint is trusted by an authority of the operator's own, and asks for a certificate; a renewed one
+/// counts after a reload.
+#[test]
+fn a_token_endpoint_has_tls_of_its_own() {
+    let dir = tempfile::TempDir::new().expect("a folder");
+    let authority = Authority::new("tokens");
+    let config = pki::server(&authority.server(&["localhost"]), Some(&authority), &[&TLS13], &[b"http/1.1"]);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
+    let port = listener.local_addr().expect("bound").port();
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().flatten().enumerate() {
+            let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(&config)).expect("a connection"), stream);
+            let mut request = Vec::new();
+            let mut chunk = [0; 4_096];
+            while !String::from_utf8_lossy(&request).contains("scope=audit.write") {
+                match stream.read(&mut chunk) {
+                    Ok(length) if length > 0 => request.extend_from_slice(&chunk[..length]),
+                    _ => break,
+                }
+            }
+            let body = format!(r#"{{"access_token":"hunter2-token-{}","expires_in":3600}}"#, number + 1);
+            let answer = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            // One that did not trust us hears nothing.
+            let _ = stream.write_all(answer.as_bytes()).and_then(|()| stream.flush());
+        }
+    });
+    let ca = pki::write(dir.path(), "ca.pem", authority.pem());
+    let (cert, key) = authority.client("bulkhead").write(dir.path(), "client");
+    let endpoint =
+        format!("{{url: \"https://localhost:{port}/token\", tls: {{ca: {}, client_cert: {}, client_key: {}}}}}", ca.display(), cert.display(), key.display());
+    let credential =
+        format!("credentials:\n  c: {{type: oauth2, token_url: {endpoint}, client_id: bulkhead, client_secret: hunter2-client, scope: audit.write}}\n");
+    let receiver = receiver("");
+    let story = Story::start(&format!("instances:\n{}{credential}{TO_HOOK}", hook("hook", &receiver.url(), "")));
+    story.accept("application/x-ndjson", &copybook("e", 1));
+    story.settled();
+    let first = authorization(&receiver.kept()[0]);
+    assert!(first.starts_with("Bearer hunter2-token-"), "{first}");
+    authority.client("bulkhead").write(dir.path(), "client");
+    story.host.signal(Signal::HUP).expect("signalled");
+    wait::until("it is reloaded", PATIENCE, || Ok(story.host.log().contains(r#""changed":"hook""#).then_some(()))).expect("reloads");
+    story.accept("application/x-ndjson", &copybook("f", 1));
+    story.settled();
+    assert_ne!(authorization(&receiver.kept()[1]), first, "a token for the new certificate");
 }
 
 /// Tokens that live for two seconds change while events flow; nothing is lost, and no request waits for more

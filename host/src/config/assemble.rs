@@ -224,18 +224,11 @@ fn destinations(fields: &Fields, key: &str, credentials: &Credentials, faults: &
             }
             None => None,
         };
-        let tls = fields.map("tls");
         let settings = DestinationSettings {
             url: fields.text("url").unwrap_or_default(),
             urls: fields.texts("urls"),
             members: fields.texts("members"),
-            tls: TlsSettings {
-                min_version: tls.text("min_version"),
-                ca: tls.path("ca"),
-                client_cert: tls.path("client_cert"),
-                client_key: tls.path("client_key"),
-                unverified: fields.bool("verify") == Some(false),
-            },
+            tls: TlsSettings { unverified: fields.bool("verify") == Some(false), ..tls(fields.map("tls")) },
             methods: fields.texts("methods"),
             paths: fields.texts("paths"),
             credential,
@@ -258,6 +251,17 @@ fn machine(fields: &Fields) -> MachineGrants {
     let granted = |name| fields.bool(name).unwrap_or_default();
     let env = fields.named("env").iter().filter_map(|(name, _, value)| Some((name.clone(), value.as_text()?.to_owned()))).collect();
     MachineGrants { clocks: granted("clocks"), random: granted("random"), wasi_http: granted("wasi_http"), env }
+}
+
+/// The `tls` of a destination or of a token endpoint.
+pub(super) fn tls(fields: &Fields) -> TlsSettings {
+    TlsSettings {
+        min_version: fields.text("min_version"),
+        ca: fields.path("ca"),
+        client_cert: fields.path("client_cert"),
+        client_key: fields.path("client_key"),
+        unverified: false,
+    }
 }
 
 fn batch(fields: &Fields) -> BatchSettings {

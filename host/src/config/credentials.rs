@@ -7,6 +7,7 @@ use bulkhead_sandbox::{
     ClientAuth, CommandSettings, Credential, CredentialError, Custom, DestinationSettings, Digits, Grant, OAuth2Settings, Scheme, SharedKeyScheme, Signs, Value,
 };
 
+use super::assemble;
 use super::checked::{Checked, Fields, Item};
 use super::fault::{FaultKind, Faults, Span};
 
@@ -131,6 +132,7 @@ fn oauth2(fields: &Fields) -> Option<OAuth2Settings> {
     Some(OAuth2Settings {
         endpoint: DestinationSettings {
             url: endpoint.text("url")?,
+            tls: assemble::tls(endpoint.map("tls")),
             addresses: endpoint.texts("addresses"),
             allow_metadata: endpoint.bool("allow_metadata").unwrap_or_default(),
             ..DestinationSettings::default()

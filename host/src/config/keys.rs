@@ -582,6 +582,7 @@ static TOKEN_ENDPOINT: Section = Section {
     name: "token_endpoint",
     keys: &[
         key("url", Url, Required, "The token endpoint; an address literal or localhost grants exactly that address and port."),
+        key("tls", Map(&TLS), Optional, "TLS of an https URL; a client certificate shows who asks (RFC 8705)."),
         key("addresses", List { of: &Cidr, min: 1, max: 64 }, Optional, "Networks that the name may resolve to; only public addresses where absent."),
         key("allow_metadata", Bool, Default("false"), "Allow the addresses of cloud metadata services."),
     ],

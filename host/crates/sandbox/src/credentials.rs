@@ -217,6 +217,11 @@ impl Credential {
         self.values.iter().any(|value| value.fixed().is_none())
     }
 
+    /// What the files of its token endpoint's TLS hold, as a digest: renewed certificates count.
+    pub fn tls_digest(&self) -> Option<[u8; 32]> {
+        if let Kind::OAuth2(oauth2) = &self.kind { Some(oauth2.tls_digest()) } else { None }
+    }
+
     /// Headers that the credential sets, so that a guest cannot.
     pub(crate) fn header_names(&self) -> Vec<&str> {
         match &self.kind {

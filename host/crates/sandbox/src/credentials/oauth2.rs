@@ -139,6 +139,10 @@ impl OAuth2 {
         Ok((Self { inner: Arc::new(inner), kept: Kept::new(name), issued: Arc::default() }, values))
     }
 
+    pub(super) fn tls_digest(&self) -> [u8; 32] {
+        self.inner.endpoint.tls().digest()
+    }
+
     /// What comes up while it is used.
     pub(super) fn issued(&self) -> [&Arc<Issued>; 2] {
         [&self.issued, &self.inner.refreshed]
