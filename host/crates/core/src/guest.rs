@@ -19,11 +19,16 @@ pub enum GuestFault {
     #[error("the guest trapped: {0}")]
     Trap(String),
     /// A limit was reached: which, how much, the key to change.
-    #[error("{limit} of {value} reached; raise `{key}` to allow more")]
-    Limit { limit: &'static str, value: String, key: &'static str },
+    #[error("{limit} of {value} reached; {}", advice(key, *ceiling))]
+    Limit { limit: &'static str, value: String, key: &'static str, ceiling: bool },
     /// What it returned does not fit the contract (too few outcomes, offsets out of range).
     #[error("the guest broke the contract: {0}")]
     Contract(String),
+}
+
+/// What to do about a limit that was reached: raise its key, unless it is at its ceiling.
+pub fn advice(key: &str, ceiling: bool) -> String {
+    if ceiling { format!("`{key}` is at its ceiling") } else { format!("raise `{key}` to allow more") }
 }
 
 /// Why a guest cannot be opened.

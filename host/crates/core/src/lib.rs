@@ -15,7 +15,7 @@ pub use attr::{Attr, Kind, Severity, Shape};
 pub use batch::{Delivery, EventBatch, Failure, Formatted, Outcome, RecordBatch, RecordFormat, Refusal};
 pub use clock::{Clock, SystemClock};
 pub use event::{CorruptEvent, EventBuilder, EventRef, MAX_EVENT_BYTES, Value};
-pub use guest::{BatchLimits, BoxFuture, Connector, ConnectorSource, DeliverError, Formatter, FormatterSource, GuestFault, OpenError};
+pub use guest::{BatchLimits, BoxFuture, Connector, ConnectorSource, DeliverError, Formatter, FormatterSource, GuestFault, OpenError, advice};
 pub use ids::{LaneId, Seq, Tenant};
 pub use projection::Projection;
 

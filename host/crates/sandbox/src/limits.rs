@@ -227,15 +227,21 @@ impl Limits {
         written(limit.row().unit, self.enforced(limit))
     }
 
+    /// Raising its key is no remedy.
+    fn at_ceiling(&self, limit: Limit) -> bool {
+        self.enforced(limit) >= limit.row().ceiling
+    }
+
     /// The fault of a guest that reached a limit.
     pub fn fault(&self, limit: Limit) -> GuestFault {
-        GuestFault::Limit { limit: limit.row().name, value: self.text(limit), key: limit.row().key }
+        GuestFault::Limit { limit: limit.row().name, value: self.text(limit), key: limit.row().key, ceiling: self.at_ceiling(limit) }
     }
 
     /// The text that a guest sees when a request of its own goes beyond a limit.
     pub fn refusal(&self, limit: Limit, asked: u64) -> String {
         let row = limit.row();
-        format!("{} of {} reached: {} asked for; raise `{}` to allow more", row.name, self.text(limit), written(row.unit, asked), row.key)
+        let advice = bulkhead_core::advice(row.key, self.at_ceiling(limit));
+        format!("{} of {} reached: {} asked for; {advice}", row.name, self.text(limit), written(row.unit, asked))
     }
 }
 

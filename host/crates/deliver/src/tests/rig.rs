@@ -438,7 +438,7 @@ impl Connector for Scripted {
                 }
                 Reply::Fail(failure) => Err(failure.into()),
                 Reply::Fault => Err(GuestFault::Trap("unreachable".into()).into()),
-                Reply::Deadline => Err(GuestFault::Limit { limit: "deadline", value: "30s".into(), key: "limits.deadline" }.into()),
+                Reply::Deadline => Err(GuestFault::Limit { limit: "deadline", value: "30s".into(), key: "limits.deadline", ceiling: false }.into()),
                 Reply::Panic => panic!("a bug in the host"),
                 Reply::Hang => {
                     take(&|_| true);

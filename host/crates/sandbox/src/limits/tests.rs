@@ -99,7 +99,7 @@ fn refusals_and_what_would_be_one_are_counted_apart() {
     assert_eq!(watch.check(Limit::HttpRequest, 11), Ok(()));
     assert_eq!(
         watch.check(Limit::HttpRequest, (64 << 20) + 1).expect_err("the ceiling"),
-        "http_request of 64 MiB reached: 67108865 bytes asked for; raise `limits.http_request` to allow more"
+        "http_request of 64 MiB reached: 67108865 bytes asked for; `limits.http_request` is at its ceiling"
     );
     watch.check(Limit::StateValue, 11).expect_err("enforced");
     let guest = metrics.guest("siem", "evil");
