@@ -291,7 +291,7 @@ fn policy_explain_names_the_rule() {
     fs::write(
         dir.path().join("bulkhead.yaml"),
         format!(
-            "credentials: {{hec: {{type: bearer, token: {SECRET}}}}}\ninstances:\n  siem:\n    connector: splunk-hec\n    limits: {{http_request: 2MiB}}\n    destinations:\n      primary: {{url: \"http://127.0.0.1:8088/base\", methods: [POST], paths: [/services], credential: hec}}\n      other: {{url: \"https://name.invalid\"}}\n"
+            "credentials: {{hec: {{type: bearer, token: {SECRET}}}}}\ninstances:\n  siem:\n    connector: splunk-hec\n    limits: {{http_request: 2MiB}}\n    destinations:\n      primary: {{url: \"http://127.0.0.1:8088/base\", methods: [POST], paths: [/services], credential: hec}}\n      other: {{url: \"https://name.invalid\"}}\n      sys: {{url: \"tls://127.0.0.1:6514\"}}\n      log: {{url: \"udp://127.0.0.1:514\"}}\n"
         ),
     )
     .expect("written");
@@ -307,14 +307,20 @@ fn policy_explain_names_the_rule() {
     assert_eq!(told["credential"], serde_json::json!({"name": "hec", "kind": "header authorization"}));
     assert_eq!(told["limits"]["http_request"], "2 MiB");
     for (request, rule, part) in [
-        ("POST elsewhere /", 1, "no destination `elsewhere`; granted: other, primary"),
+        ("POST elsewhere /", 1, "no destination `elsewhere`; granted: log, other, primary, sys"),
         ("GET primary /services", 2, "method GET is not among POST"),
         ("POST primary /services/../admin", 3, "has a `.` or `..` segment"),
+        ("udp sys", 2, "is tls://, which `udp` does not speak"),
+        ("tcp sys broker:9092", 4, "is not among the `members`"),
         ("POST primary /servicesx", 4, "is not below /services"),
     ] {
         let (code, told) = explain(request);
         assert_eq!((code, told["verdict"].as_str(), told["decided_by"]["rule"].as_u64()), (Some(4), Some("refused"), Some(rule)), "{told:#}");
         assert!(told["decided_by"]["text"].as_str().is_some_and(|text| text.contains(part)), "{told:#}");
+    }
+    for (request, origin) in [("tcp sys", "tls://127.0.0.1:6514"), ("udp log", "udp://127.0.0.1:514")] {
+        let (code, told) = explain(request);
+        assert_eq!((code, told["wire"]["origin"].as_str()), (Some(0), Some(origin)), "{told:#}");
     }
     let (code, told) = explain("GET other /");
     assert_eq!((code, told["verdict"].as_str()), (Some(6), Some("undecided")), "{told:#}");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use bulkhead_sandbox::Destination;
 use bulkhead_sandbox::egress::SystemResolver;
-use bulkhead_sandbox::egress::explain::{Explained, LIMITS, RULES, Verdict, explain};
+use bulkhead_sandbox::egress::explain::{Explained, LIMITS, Question, RULES, Verdict, explain};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ enum PolicyVerb {
         config: PathBuf,
         #[arg(long)]
         instance: String,
-        /// Method, destination and path below its base, as the connector would ask: `POST primary /services/collector/event`.
+        /// What the connector would ask: `POST primary /services/collector/event`, `tcp primary`, `tcp primary broker-1.acme:9092`, `udp primary`.
         #[arg(long)]
         request: String,
     },
@@ -50,12 +50,17 @@ pub fn run(args: &PolicyArgs, output: Output) -> Result<Exit, Failure> {
     };
     let mut words = request.splitn(3, ' ');
     let (Some(method), Some(destination)) = (words.next().filter(|word| !word.is_empty()), words.next().filter(|word| !word.is_empty())) else {
-        let failure = Failure::new(Exit::Usage, "policy.request", "a request is a method, a destination and a path");
+        let failure = Failure::new(Exit::Usage, "policy.request", "a request is a method, a destination and a path, or `tcp` or `udp` and a destination");
         return Err(failure.hint("for example --request \"POST primary /services/collector/event\""));
     };
     let below = words.next().unwrap_or_default();
+    let question = match method {
+        "tcp" => Question::Tcp { member: below },
+        "udp" => Question::Udp,
+        method => Question::Http { method, path: below },
+    };
     let destinations: BTreeMap<String, Destination> = found.destinations.iter().map(|one| (one.name().to_owned(), one.clone())).collect();
-    let told = block_on(async { Ok(explain(&destinations, &found.limits, &SystemResolver, destination, method, below).await) })?;
+    let told = block_on(async { Ok(explain(&destinations, &found.limits, &SystemResolver, destination, question).await) })?;
     match output {
         Output::Json => print(as_json(found, request, &told))?,
         Output::Text => print(as_text(found, request, &told))?,

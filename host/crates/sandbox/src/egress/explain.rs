@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Asked, Destination, HostRule, Refusal, Resolve, address, decide};
+use super::{Asked, Destination, HostRule, Place, Refusal, Resolve, address, decide, decide_datagram, decide_stream};
 use crate::limits::{Limit, Limits};
 
 /// The rules of [`decide`] in words, in the order of evaluation.
 pub const RULES: [&str; 8] = [
     "the destination is one that the operator named for this instance",
-    "the method is well formed, neither CONNECT nor TRACE, and among the destination's methods",
-    "the path has the one form that every server reads alike",
-    "the path lies below one of the destination's prefixes, by whole segments",
+    "the interface is the destination's; the method is well formed, neither CONNECT nor TRACE, and among its methods",
+    "the path, or the member, has the one form that everybody reads alike",
+    "the path lies below one of the destination's prefixes, by whole segments; the member matches one of its patterns",
     "header fields are well formed, within their limits, and none is the host's or the credential's",
     "the body is within its limit",
     "every address of the destination's host may be connected to",
@@ -65,44 +65,88 @@ pub struct Looked {
     pub refused: Option<String>,
 }
 
-/// Decides about a request with no header fields of its own and an empty body, and looks its addresses
-/// up. Cancel safe.
+/// What is asked about.
+#[derive(Debug, Clone, Copy)]
+pub enum Question<'a> {
+    /// A request with no header fields of its own and an empty body.
+    Http { method: &'a str, path: &'a str },
+    /// A connection, to a member of the destination where one is named.
+    Tcp { member: &'a str },
+    /// A datagram.
+    Udp,
+}
+
+/// Decides, and looks the addresses up. Of a destination with several URLs all places are looked at; one
+/// that may be connected to is enough, as it is for the host. Cancel safe.
 pub async fn explain(
     destinations: &BTreeMap<String, Destination>,
     limits: &Limits,
     resolver: &dyn Resolve,
     destination: &str,
-    method: &str,
-    path: &str,
+    question: Question<'_>,
 ) -> Explained {
     let credential = destinations.get(destination).and_then(Destination::credential).map(|credential| (credential.name().to_owned(), credential.kind_name()));
-    let asked = Asked { destination, method, path, headers: &[], body_bytes: 0, gzip: false };
-    let (named, wire) = match decide(destinations, &asked, limits) {
+    let (places, wire) = match decided(destinations, limits, destination, question) {
         Err(refusal) => return Explained { verdict: Verdict::Refused(refusal), wire: None, addresses: Vec::new(), credential },
-        Ok(allowed) => {
+        Ok(decided) => decided,
+    };
+    let (mut verdict, mut addresses) = (None, Vec::new());
+    for place in &places {
+        let found = match &place.host {
+            HostRule::Literal(address) => Ok(vec![*address]),
+            HostRule::Localhost => Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]),
+            HostRule::Name(name) => resolver.resolve(name).await,
+        };
+        let here = match found {
+            Err(error) => Verdict::Unresolved(error),
+            Ok(found) => {
+                let check = |addresses: &[IpAddr]| place.destination.check_addresses(&place.host, addresses);
+                addresses.extend(found.iter().map(|address| Looked {
+                    address: *address,
+                    class: address::classify(*address).name(),
+                    refused: check(std::slice::from_ref(address)).err().map(|refusal| refusal.text),
+                }));
+                check(&found).map_or_else(Verdict::Refused, |()| Verdict::Allowed)
+            }
+        };
+        if verdict.is_none() || matches!(here, Verdict::Allowed) {
+            verdict = Some(here);
+        }
+    }
+    let verdict = verdict.unwrap_or_else(|| Verdict::Refused(Refusal::denied(7, "the destination leads nowhere")));
+    Explained { verdict, wire: Some(wire), addresses, credential }
+}
+
+/// The rules before the address.
+fn decided<'a>(
+    destinations: &'a BTreeMap<String, Destination>,
+    limits: &Limits,
+    destination: &str,
+    question: Question<'_>,
+) -> Result<(Vec<Place<'a>>, Wire), Refusal> {
+    Ok(match question {
+        Question::Http { method, path } => {
+            let allowed = decide(destinations, &Asked { destination, method, path, headers: &[], body_bytes: 0, gzip: false }, limits)?;
             let target = allowed.destination.without_own_query(&allowed.target);
             let wire = Wire { origin: allowed.destination.origin().into(), method: allowed.method.as_str().into(), target };
-            (allowed.destination, wire)
+            (allowed.destination.places().map(Destination::own_place).collect(), wire)
         }
-    };
-    let found = match named.host() {
-        HostRule::Literal(address) => Ok(vec![*address]),
-        HostRule::Localhost => Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]),
-        HostRule::Name(name) => resolver.resolve(name).await,
-    };
-    let (verdict, addresses) = match found {
-        Err(error) => (Verdict::Unresolved(error), Vec::new()),
-        Ok(found) => {
-            let verdict = named.check_addresses(named.host(), &found).map_or_else(Verdict::Refused, |()| Verdict::Allowed);
-            let look = |address: &IpAddr| Looked {
-                address: *address,
-                class: address::classify(*address).name(),
-                refused: named.check_addresses(named.host(), std::slice::from_ref(address)).err().map(|refusal| refusal.text),
+        Question::Tcp { member } => {
+            let place = decide_stream(destinations, destination, member)?;
+            let host = match &place.host {
+                HostRule::Literal(IpAddr::V6(address)) => format!("[{address}]"),
+                HostRule::Literal(address) => address.to_string(),
+                HostRule::Localhost => "localhost".into(),
+                HostRule::Name(name) => name.clone(),
             };
-            (verdict, found.iter().map(look).collect())
+            let origin = format!("{}://{host}:{}", place.destination.transport().scheme(), place.port);
+            (vec![place], Wire { origin, method: "connect".into(), target: String::new() })
         }
-    };
-    Explained { verdict, wire: Some(wire), addresses, credential }
+        Question::Udp => {
+            let destination = decide_datagram(destinations, destination, 0)?;
+            (vec![destination.own_place()], Wire { origin: destination.origin().into(), method: "datagram".into(), target: String::new() })
+        }
+    })
 }
 
 #[cfg(test)]
@@ -140,7 +184,8 @@ mod tests {
     }
 
     async fn told(url: &str, request: [&str; 3]) -> Explained {
-        explain(&destinations(url), &Limits::default(), &Names, request[1], request[0], request[2]).await
+        let question = Question::Http { method: request[0], path: request[2] };
+        explain(&destinations(url), &Limits::default(), &Names, request[1], question).await
     }
 
     #[tokio::test]
@@ -177,5 +222,33 @@ mod tests {
         assert_eq!(classes, [("public", false), ("private", true), ("cloud metadata", true)]);
         let told = self::told("https://nowhere.test", ["POST", "primary", "/in"]).await;
         assert!(matches!(told.verdict, Verdict::Unresolved(_)));
+    }
+
+    #[tokio::test]
+    async fn streams_and_datagrams_are_told_by_the_same_rules() {
+        let stream =
+            DestinationSettings { url: "tls://good.test:6514".into(), members: vec!["broker-*.good.test:9092".into()], ..DestinationSettings::default() };
+        let datagram = DestinationSettings { url: "udp://10.0.0.7:514".into(), ..DestinationSettings::default() };
+        let all = BTreeMap::from(
+            [("primary", stream), ("log", datagram)].map(|(name, settings)| (name.to_owned(), Destination::new(name, settings).expect("a destination"))),
+        );
+        let ask = async |destination, question| explain(&all, &Limits::default(), &Names, destination, question).await;
+        let told = ask("primary", Question::Tcp { member: "" }).await;
+        assert!(matches!(told.verdict, Verdict::Allowed), "{:?}", told.verdict);
+        assert_eq!(told.wire.expect("told").origin, "tls://good.test:6514");
+        let told = ask("log", Question::Udp).await;
+        assert!(matches!(told.verdict, Verdict::Allowed), "{:?}", told.verdict);
+        assert_eq!((told.addresses[0].class, told.addresses[0].refused.as_ref()), ("private", None), "the operator's own literal");
+        for (destination, question, rule) in [
+            ("primary", Question::Udp, 2),
+            ("log", Question::Tcp { member: "" }, 2),
+            ("primary", Question::Http { method: "POST", path: "/" }, 2),
+            ("primary", Question::Tcp { member: "broker-1.good.test" }, 3),
+            ("primary", Question::Tcp { member: "evil.test:9092" }, 4),
+        ] {
+            let told = ask(destination, question).await;
+            let Verdict::Refused(refusal) = told.verdict else { panic!("{question:?}: {:?}", told.verdict) };
+            assert_eq!(refusal.rule, rule, "{question:?}: {refusal}");
+        }
     }
 }
