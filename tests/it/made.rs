@@ -88,7 +88,6 @@ fn push_leb(bytes: &mut Vec<u8>, mut value: usize) {
 /// `ok(all(accepted(none)))`: every event is taken and goes nowhere.
 pub const ACCEPT: &str = "(i64.store (i32.const 4096) (i64.const 0)) (i64.store (i32.const 4104) (i64.const 0)) (i64.store (i32.const 4112) (i64.const 0)) \
                           (i64.store (i32.const 4120) (i64.const 0)) (global.set $heap (i32.const 65536)) (i32.const 4096)";
-pub const TRAP: &str = "unreachable";
 /// A configuration that is always good.
 pub const GOOD: &str = "(i32.const 128)";
 const UNSUPPORTED: &str = "(i32.store8 (i32.const 4200) (i32.const 1)) (i32.store8 (i32.const 4208) (i32.const 4)) (i32.const 4200)";

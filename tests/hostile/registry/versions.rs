@@ -10,9 +10,11 @@ use bulkhead_tests::wait;
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::made::{ACCEPT, Made, TRAP, built_in, digest, edited, versioned};
+use super::made::{ACCEPT, Made, built_in, digest, edited, versioned};
 use super::story::{PATIENCE, Story, copybook, file, ids, receiver, webhook};
 use super::{CONNECTORS, act, held, logged, refused, shown, taken};
+
+const TRAP: &str = "unreachable";
 
 /// An instance `hook` of the webhook connector, and an archive beside it as its neighbour.
 fn hook(target: &Receiver) -> Story {
