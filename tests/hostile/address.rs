@@ -63,11 +63,11 @@ fn h46_hosts_that_can_be_misread() {
         ("https://[::1", "is no absolute URL: invalid IPv6 address"),
         ("https://[example.com]", "is no absolute URL: invalid IPv6 address"),
         ("https://exa mple.com", "is no absolute URL: invalid international domain name"),
-        ("ftp://example.com", "has the scheme `ftp`; http and https can be used"),
-        ("file:///etc/passwd", "has the scheme `file`; http and https can be used"),
-        ("unix:/run/docker.sock", "has the scheme `unix`; http and https can be used"),
+        ("ftp://example.com", "has the scheme `ftp`; http, https, tcp, tls and udp can be used"),
+        ("file:///etc/passwd", "has the scheme `file`; http, https, tcp, tls and udp can be used"),
+        ("unix:/run/docker.sock", "has the scheme `unix`; http, https, tcp, tls and udp can be used"),
         ("example.com", "is no absolute URL: relative URL without a base"),
-        ("", "is empty"),
+        ("", "is empty; write one URL here, or several under `urls`"),
         ("https://example.com/#x", "has a fragment (`#`), which is never sent"),
     ] {
         assert_eq!(refused(url), want, "{url}");

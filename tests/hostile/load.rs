@@ -124,7 +124,11 @@ async fn h06_what_was_not_granted_is_not_there() {
     let host = Host::default();
     let zero = |n: usize| "(i32.const 0) ".repeat(n);
     for (imports, deliver, want) in [
-        (HTTP, format!("(call $send {}) unreachable", zero(16)), "http (name a destination under `destinations` of the instance)"),
+        (
+            HTTP,
+            format!("(call $send {}) unreachable", zero(16)),
+            "http (name a destination with an http:// or https:// URL under `destinations` of the instance)",
+        ),
         (FILES, format!("(call $append {}) unreachable", zero(8)), "files (name a directory under `files` of the instance)"),
         (STATE, format!("(call $set {}) unreachable", zero(5)), "state (give the host a state store (`data_dir`))"),
     ] {
