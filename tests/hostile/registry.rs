@@ -4,9 +4,6 @@
 #[allow(dead_code, reason = "stories use more of it")]
 #[path = "../it/made.rs"]
 mod made;
-#[allow(dead_code, reason = "stories use more of it")]
-#[path = "../it/story.rs"]
-mod story;
 
 mod bombs;
 mod taking;
@@ -14,10 +11,10 @@ mod versions;
 
 use std::time::{Duration, Instant};
 
+use crate::toolkit::story::{PATIENCE, Story};
 use bulkhead_tests::http::{Client, Response};
 use bulkhead_tests::wait;
 use serde_json::Value;
-use story::{PATIENCE, Story};
 
 const CONNECTORS: &str = "/api/integration/connectors";
 

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::story::{PATIENCE, Story, copybook, file};
 use super::upload_within;
+use crate::toolkit::story::{PATIENCE, Story, copybook, file};
 
 fn leb(mut value: usize) -> Vec<u8> {
     let mut bytes = Vec::new();

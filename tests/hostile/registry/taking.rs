@@ -9,8 +9,8 @@ use bulkhead_tests::wait;
 use serde_json::json;
 
 use super::made::{self, Made, built_in, edited, section, without};
-use super::story::{PATIENCE, Story};
 use super::{CONNECTORS, refused, shown, taken, upload};
+use crate::toolkit::story::{PATIENCE, Story};
 
 #[test]
 fn h01_what_is_no_component_is_named() {

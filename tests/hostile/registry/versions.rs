@@ -11,8 +11,8 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::made::{ACCEPT, Made, built_in, digest, edited, versioned};
-use super::story::{PATIENCE, Story, copybook, file, ids, receiver, webhook};
 use super::{CONNECTORS, act, held, logged, refused, shown, taken};
+use crate::toolkit::story::{PATIENCE, Story, copybook, file, ids, receiver, webhook};
 
 const TRAP: &str = "unreachable";
 
