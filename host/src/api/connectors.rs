@@ -187,13 +187,21 @@ struct Sink {
     until: Instant,
 }
 
+/// Bytes of an upload that are written before they are synced.
+const STEP: u64 = 1 << 20;
+
 impl Sink {
     async fn take(&mut self, piece: &Bytes) -> Result<(), Problem> {
         self.taken += piece.len() as u64;
         if self.taken > self.limit {
             return Err(too_large(self.limit));
         }
-        self.file.write_all(piece).await.map_err(|error| Problem::internal(&error))
+        self.file.write_all(piece).await.map_err(|error| Problem::internal(&error))?;
+        // All at the end would make the journal's next sync wait for all of it.
+        if self.taken / STEP != (self.taken - piece.len() as u64) / STEP {
+            self.file.sync_data().await.map_err(|error| Problem::internal(&error))?;
+        }
+        Ok(())
     }
 
     /// Waits for the next piece, not for ever.

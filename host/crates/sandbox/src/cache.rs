@@ -102,7 +102,7 @@ impl Cache {
         let mac = hmac::sign(&self.key, covered(name, artefact).as_ref());
         let temporary = self.dir.join(format!("{name}.{}.tmp", std::process::id()));
         let mut file = private(&temporary)?;
-        let written = file.write_all(MAGIC).and_then(|()| file.write_all(mac.as_ref())).and_then(|()| file.write_all(artefact));
+        let written = file.write_all(MAGIC).and_then(|()| file.write_all(mac.as_ref())).and_then(|()| write_in_steps(&mut file, artefact));
         if let Err(error) = written.and_then(|()| fs::rename(&temporary, self.path(name))) {
             let _ = fs::remove_file(&temporary);
             return Err(error);
@@ -121,6 +121,19 @@ impl Cache {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+/// Bytes that are written before they are synced.
+const STEP: usize = 1 << 20;
+
+/// Many megabytes that wait for the disk at once would make the next sync of the journal wait for all
+/// of them: file systems order them together.
+fn write_in_steps(file: &mut fs::File, bytes: &[u8]) -> io::Result<()> {
+    for step in bytes.chunks(STEP) {
+        file.write_all(step)?;
+        file.sync_data()?;
+    }
+    Ok(())
 }
 
 /// What the MAC is made over. `ring` hashes two to three times as fast as the portable crate, and

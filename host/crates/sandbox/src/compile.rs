@@ -159,6 +159,8 @@ impl Workers {
             .args(["--memory", &limits.memory.to_string(), "--seconds", &limits.time.as_secs().max(1).to_string()])
             // It needs nothing of the host's, secrets in variables least of all.
             .env_clear()
+            // The engine compiles on as many threads as there are processors; one leaves room for deliveries.
+            .env("RAYON_NUM_THREADS", "1")
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
