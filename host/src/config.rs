@@ -127,12 +127,13 @@ impl Config {
             log,
             upload,
         } = parts;
+        let data_dir = root.path("data_dir").unwrap_or_default();
         let mut config = Self {
-            data_dir: root.path("data_dir").unwrap_or_default(),
+            audit: audit(root.map("audit"), &data_dir),
+            data_dir,
             connectors_dir: root.path("connectors_dir").unwrap_or_default(),
             drain: root.duration("drain").unwrap_or_default(),
             own_events: root.map("own_events").bool("enabled").unwrap_or(false),
-            audit: None,
             api,
             http,
             syslog,
@@ -151,12 +152,10 @@ impl Config {
             warnings: Vec::new(),
             commands: credentials::with_commands(root),
             fingerprints: Vec::new(),
-            policies: Vec::new(),
+            policies: fingerprint::policies(root),
             shown: root.show(),
             source: Arc::new(source),
         };
-        config.audit = audit(root.map("audit"), &config.data_dir);
-        config.policies = fingerprint::policies(root);
         config.fingerprints = fingerprint::fingerprints(root, &config.lanes);
         config.warnings = config.find_warnings();
         config

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use bulkhead_core::{DeliverError, Delivery, EventRef, Failure, Outcome};
+use bulkhead_core::{DeliverError, Delivery, EventRef, Outcome};
 use bulkhead_format::BatchBuilder;
 use bulkhead_tests::receiver::{Kept, Script, Step};
 use serde::Deserialize;
@@ -136,7 +136,7 @@ fn deliver(bench: &Bench, guest: &Guest, case: &Case, config: &str, events: &[Ev
     let batch = builder.fill(connector.projection(), events.iter().copied());
     let heard = bench.runtime.block_on(connector.deliver(&records, batch, 1));
     match (&case.failure, heard) {
-        (Some(want), Err(DeliverError::Failure(failure))) => ensure!(failure_name(&failure) == want, "{failure:?}, wanted {want}"),
+        (Some(want), Err(DeliverError::Failure(failure))) => ensure!(failure.name() == want, "{failure:?}, wanted {want}"),
         (None, Ok(delivery)) => {
             let have: Vec<&str> = match &delivery {
                 Delivery::All(outcome) => vec![outcome_name(outcome); events.len()],
@@ -209,16 +209,5 @@ fn outcome_name(outcome: &Outcome) -> &'static str {
         Outcome::Retry { .. } => "retry",
         Outcome::Rejected { .. } => "rejected",
         Outcome::Pending { .. } => "pending",
-    }
-}
-
-fn failure_name(failure: &Failure) -> &'static str {
-    match failure {
-        Failure::Configuration(_) => "configuration",
-        Failure::Unauthorized(_) => "unauthorized",
-        Failure::Unavailable { .. } => "unavailable",
-        Failure::TooLarge(_) => "too-large",
-        Failure::Unsupported => "unsupported",
-        Failure::Other(_) => "other",
     }
 }

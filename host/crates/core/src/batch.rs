@@ -101,3 +101,17 @@ pub enum Failure {
     #[error("{0}")]
     Other(String),
 }
+
+impl Failure {
+    /// The word of the contract, as receipts and cases write it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Configuration(_) => "configuration",
+            Self::Unauthorized(_) => "unauthorized",
+            Self::Unavailable { .. } => "unavailable",
+            Self::TooLarge(_) => "too-large",
+            Self::Unsupported => "unsupported",
+            Self::Other(_) => "other",
+        }
+    }
+}

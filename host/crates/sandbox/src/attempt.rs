@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bulkhead_core::receipt::{About, CallEnd, Identity, Outcomes, Receipt, ReceiptRoom, ReceiptSink};
-use bulkhead_core::{Clock, DeliverError, Delivery, Failure, GuestFault, Outcome};
+use bulkhead_core::{Clock, DeliverError, Delivery, GuestFault, Outcome};
 
 use crate::bill::Bill;
 use crate::connector::Shared;
@@ -118,7 +118,7 @@ pub(crate) fn answered<T>(attempt: Option<Attempt>, answer: &Result<T, DeliverEr
     let Some(mut attempt) = attempt else { return };
     match answer {
         Ok(value) => (attempt.end, attempt.outcomes) = (CallEnd::Answered, outcomes(value)),
-        Err(DeliverError::Failure(failure)) => attempt.end = CallEnd::Failed(kind(failure)),
+        Err(DeliverError::Failure(failure)) => attempt.end = CallEnd::Failed(failure.name()),
         Err(DeliverError::Fault(fault)) => attempt.end = CallEnd::Fault(fault::label(fault)),
     }
 }
@@ -146,16 +146,5 @@ fn slot<'a>(outcomes: &'a mut Outcomes, outcome: &Outcome) -> &'a mut u32 {
         Outcome::Retry { .. } => &mut outcomes.retry,
         Outcome::Rejected { .. } => &mut outcomes.rejected,
         Outcome::Pending { .. } => &mut outcomes.pending,
-    }
-}
-
-fn kind(failure: &Failure) -> &'static str {
-    match failure {
-        Failure::Configuration(_) => "configuration",
-        Failure::Unauthorized(_) => "unauthorized",
-        Failure::Unavailable { .. } => "unavailable",
-        Failure::TooLarge(_) => "too-large",
-        Failure::Unsupported => "unsupported",
-        Failure::Other(_) => "other",
     }
 }
