@@ -6,19 +6,18 @@
 //! own. Refused: versions before TLS 1.2, which the TLS library does not speak at all.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use bulkhead_tls::{authorities, certified_key, read};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, SupportedProtocolVersion, version};
 use sha2::{Digest as _, Sha256};
 
-/// Largest PEM file that is read.
-const MAX_PEM: u64 = 4 << 20;
+pub use bulkhead_tls::IdentityFault;
 
 /// TLS of a destination as the configuration writes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -164,51 +163,11 @@ impl fmt::Debug for ClientIdentity {
     }
 }
 
-/// Which part of an identity cannot be used. Texts never hold the key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IdentityFault {
-    Certificate(String),
-    Key(String),
-}
-
 impl ClientIdentity {
-    /// From PEM texts: a chain with the host's own certificate first, and its private key (PKCS #8,
-    /// PKCS #1 or SEC 1, not encrypted). A key of another certificate is refused.
+    /// From PEM texts; see [`certified_key`].
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, IdentityFault> {
-        let chain = certificates(chain).map_err(IdentityFault::Certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|_| IdentityFault::Key("has no private key in PEM form that can be read (an encrypted one cannot)".into()))?;
-        match CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider()) {
-            Ok(certified) => Ok(Self(Arc::new(certified))),
-            Err(Error::InconsistentKeys(_)) => Err(IdentityFault::Key("is not the key of the certificate".into())),
-            Err(Error::InvalidCertificate(_)) => Err(IdentityFault::Certificate("has a certificate that is damaged".into())),
-            Err(error) => Err(IdentityFault::Key(format!("cannot be used: {error}"))),
-        }
+        certified_key(chain, key).map(Self)
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    use std::io::Read as _;
-    let failed = |error: std::io::Error| format!("names {}, which cannot be read: {error}", path.display());
-    let mut bytes = Vec::new();
-    std::fs::File::open(path).map_err(failed)?.take(MAX_PEM + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MAX_PEM {
-        return Err(format!("names {}, which is larger than {} MiB", path.display(), MAX_PEM >> 20));
-    }
-    Ok(bytes)
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let list: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|_| "has a damaged PEM section")?;
-    if list.is_empty() { Err("has no certificate in PEM form".into()) } else { Ok(list) }
-}
-
-fn authorities(path: &Path) -> Result<Arc<RootCertStore>, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(&read(path)?)? {
-        roots.add(certificate).map_err(|error| format!("has a certificate that cannot be an authority: {error}"))?;
-    }
-    Ok(Arc::new(roots))
 }
 
 /// The machine's own roots: what the operator added there works, what the distribution withdraws is

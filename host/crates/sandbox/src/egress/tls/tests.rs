@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use bulkhead_core::{BoxFuture, SystemClock};
 use bulkhead_observe::Metrics;
 use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
