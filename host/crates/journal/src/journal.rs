@@ -79,23 +79,57 @@ impl Journal {
     /// the batch is appended and nobody hears of it. After an error of class `Operator`, as after a
     /// crash, the batch may still be there at the next start.
     pub async fn append(&self, batch: AppendBatch, durability: Durability) -> Result<Appended, AppendError> {
+        self.append_patiently(batch, durability, |_| std::future::ready(false)).await
+    }
+
+    /// The same for producers that have nobody to give a batch back to. `again` hears of each refusal
+    /// that passes by itself (a full quota or disk), waits as it likes, and says whether to try again.
+    /// The frame is made once. Cancel safe in the same sense.
+    pub async fn append_patiently<F>(
+        &self,
+        batch: AppendBatch,
+        durability: Durability,
+        mut again: impl FnMut(AppendError) -> F,
+    ) -> Result<Appended, AppendError>
+    where
+        F: Future<Output = bool>,
+    {
         let shared = self.shared();
-        let (bytes, limit) = (batch.frame_length(), shared.largest_frame());
+        let (length, limit) = (batch.frame_length(), shared.largest_frame());
         if batch.is_empty() {
             return Err(AppendError::Empty);
         }
-        if bytes > limit {
-            return Err(AppendError::TooLarge { bytes, limit });
+        if length > limit {
+            return Err(AppendError::TooLarge { bytes: length, limit });
         }
-        if let Some(fault) = shared.fault.get() {
-            return Err(fault.clone());
-        }
-        let cost = shared.queue.reserve(bytes).await?;
         // The checksum is made here: producers are many, the committer is one.
-        let (bytes, header) = batch.seal();
-        let (answer, reply) = oneshot::channel();
-        shared.queue.push(Pending { bytes, header, durability, answer: Some(answer), cost });
-        reply.await.unwrap_or(Err(AppendError::Closed))
+        let (mut bytes, header) = batch.seal();
+        loop {
+            if let Some(fault) = shared.fault.get() {
+                return Err(fault.clone());
+            }
+            let cost = shared.queue.reserve(length).await?;
+            let (answer, reply) = oneshot::channel();
+            shared.queue.push(Pending { bytes, header, durability, answer: Some(answer), cost });
+            let error = match reply.await {
+                Ok(Ok(appended)) => return Ok(appended),
+                Ok(Err((error, back))) => {
+                    bytes = back;
+                    error
+                }
+                Err(_) => return Err(AppendError::Closed),
+            };
+            let passes = matches!(error, AppendError::Full { .. } | AppendError::DiskFull { .. });
+            if !passes || !again(error.clone()).await {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Bytes of stored events that one append may hold, roughly: a batch below this is never `TooLarge`.
+    pub fn largest_append(&self, events: usize) -> usize {
+        let room = self.shared().largest_frame().saturating_sub(crate::layout::FRAME_HEADER as u64 + 4 * events as u64 + 8);
+        usize::try_from(room).unwrap_or(usize::MAX)
     }
 
     /// A reader of everything behind `after`.

@@ -16,7 +16,8 @@ const APPEND_COST: u64 = 1024;
 /// Most bytes of one group, so that its first producer does not wait for all others' writing.
 const GROUP_BYTES: usize = 8 << 20;
 
-pub(crate) type Answer = oneshot::Sender<Result<Appended, AppendError>>;
+/// Refused appends get their frame back, so that it can be tried again without a copy.
+pub(crate) type Answer = oneshot::Sender<Result<Appended, (AppendError, Vec<u8>)>>;
 
 pub(crate) struct Pending {
     pub bytes: Vec<u8>,
@@ -31,7 +32,7 @@ impl Pending {
     pub fn reply(&mut self, reply: Result<Appended, AppendError>) {
         if let Some(answer) = self.answer.take() {
             // A producer that went away needs no answer.
-            let _ = answer.send(reply);
+            let _ = answer.send(reply.map_err(|error| (error, std::mem::take(&mut self.bytes))));
         }
     }
 

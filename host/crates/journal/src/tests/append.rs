@@ -136,6 +136,42 @@ fn the_quota_refuses_and_ends_when_lanes_have_settled() {
 }
 
 #[test]
+fn a_patient_append_goes_on_by_itself_with_the_same_frame() {
+    let sim = SimFs::new(1);
+    let mut rig = Rig::try_open(&sim, settings(4 * SEGMENT)).unwrap();
+    let mut lane = rig.journal.lane("slow", LaneStart::Now).unwrap();
+    rig.journal.lanes_ready();
+    while rig.event("x", 10_000).is_ok() {
+        rig.keeper.turn();
+    }
+    let refused = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let (journal, heard) = (rig.journal.clone(), Arc::clone(&refused));
+    let events = batch(&[padded("patient", 10_000), b"and".to_vec()]);
+    let mut asked = crate::tests::Asked(Box::pin(async move {
+        let again = |error| {
+            assert!(matches!(error, AppendError::Full { .. }), "{error}");
+            heard.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            std::future::ready(true)
+        };
+        journal.append_patiently(events, Durability::Fsync, again).await
+    }));
+    for round in 0..3 {
+        assert!(asked.poll().is_none(), "queued, or queued again");
+        assert_eq!(refused.load(std::sync::atomic::Ordering::Relaxed), round);
+        rig.committer.turn();
+    }
+    assert!(asked.poll().is_none());
+    lane.settle(Seq(1), Seq(12));
+    lane.flush().unwrap();
+    rig.keeper.turn();
+    rig.committer.turn();
+    let appended = asked.poll().expect("there is room").unwrap();
+    let frames = read_all(&rig.journal, appended.first.0 - 1);
+    let frame = frames[0].as_ref().unwrap();
+    assert_eq!((frame.len(), frame.event(0).original(), frame.event(1).original()), (2, &padded("patient", 10_000)[..], &b"and"[..]));
+}
+
+#[test]
 fn a_quota_is_large_enough_for_some_segments_or_refused() {
     let error = settings(3 * SEGMENT).segment_size().unwrap_err();
     assert!(matches!(error, OpenError::TooSmall { least, .. } if least == 4 * SEGMENT), "{error}");
