@@ -8,6 +8,7 @@ mod checked;
 mod credentials;
 mod fault;
 mod fingerprint;
+mod intake;
 mod interpolate;
 mod keys;
 mod nearest;

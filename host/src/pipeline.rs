@@ -172,7 +172,7 @@ impl Host {
         let delivery = Arc::new(Delivery::start(parts, instances, CancellationToken::new())?);
 
         let control = Arc::new(Control {
-            settings: control::Settings { connectors_dir: config.connectors_dir.clone(), upload: config.upload.clone() },
+            settings: control::Settings { connectors_dir: config.connectors_dir.clone(), upload: config.upload.clone(), syslog: config.syslog.clone() },
             delivery: Arc::clone(&delivery),
             journal: journal.clone(),
             routing,
@@ -197,7 +197,7 @@ impl Host {
         for (socket, settings) in syslog {
             let (journal, metrics, clock, stop) = (journal.clone(), metrics.clone(), Arc::clone(&clock), stop_intake.clone());
             match socket {
-                SyslogSocket::Tcp(listener) => serving.spawn(bulkhead_ingest::serve_tcp(listener, settings, journal, metrics, clock, stop)),
+                SyslogSocket::Tcp(listener) => serving.spawn(bulkhead_ingest::serve_streams(listener, settings, journal, metrics, clock, stop)),
                 SyslogSocket::Udp(socket) => serving.spawn(bulkhead_ingest::serve_udp(socket, settings, journal, metrics, clock, stop)),
             };
         }
@@ -436,7 +436,7 @@ async fn bind_syslog(all: &[SyslogSettings]) -> Result<Vec<(SyslogSocket, Syslog
         let addr = settings.addr;
         let failed = |source| StartError::Listen { addr, key: "listen.syslog", source };
         let socket = match settings.proto {
-            Proto::Tcp => SyslogSocket::Tcp(TcpListener::bind(addr).await.map_err(failed)?),
+            Proto::Tcp | Proto::Tls => SyslogSocket::Tcp(TcpListener::bind(addr).await.map_err(failed)?),
             Proto::Udp => SyslogSocket::Udp(UdpSocket::bind(addr).await.map_err(failed)?),
         };
         settings.addr = match &socket {

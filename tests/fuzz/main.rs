@@ -13,7 +13,7 @@ use std::fs;
 use std::path::Path;
 
 use bulkhead_core::{Attr, EventRef, Projection};
-use bulkhead_ingest::{Bounds, Media, Normaliser, Rules, SyslogNormaliser, read_events};
+use bulkhead_ingest::{Bounds, Media, Normaliser, Origin, Rules, SyslogNormaliser, read_events};
 use bulkhead_journal::AppendBatch;
 use bulkhead_sandbox::egress::{HostRule, decide_stream, path};
 use bulkhead_sandbox::{Destination, DestinationSettings};
@@ -68,7 +68,7 @@ fn intake_bodies() {
 fn syslog_messages() {
     run("syslog", |message| {
         let mut out = Vec::new();
-        assert!(SyslogNormaliser::new(bulkhead_core::Tenant::default()).event(message, None, 1, &mut out), "everything is a message");
+        assert!(SyslogNormaliser::new(bulkhead_core::Tenant::default()).event(message, &Origin::Nowhere, 1, &mut out), "everything is a message");
         let event = EventRef::new(&out).expect("what was stored is an event");
         assert_eq!(event.original(), message, "the bytes stay");
         let data = event.attr(Attr::Data).expect("data");

@@ -21,5 +21,6 @@ mod route;
 mod story;
 mod streams;
 mod syslog;
+mod syslog_tls;
 mod upkeep;
 mod upload;

@@ -7,17 +7,24 @@ use serde_json::Value;
 
 use crate::story::{Story, file};
 
+pub const ARCHIVE: &str = "default_route: [{instance: archive, format: jsonl}]\n";
+
 fn story(listener: &str) -> (Story, SocketAddr) {
     let listen = format!(r#"{{api: "127.0.0.1:0", http: "127.0.0.1:0", syslog: [{listener}]}}"#);
-    let story = Story::listening(&listen, &format!("instances:\n{}default_route: [{{instance: archive, format: jsonl}}]\n", file("archive")));
-    let listening = std::fs::read(story.host.spec.data_dir.join("listening.json")).expect("listening.json");
-    let listening: Value = serde_json::from_slice(&listening).expect("JSON");
-    let addr = listening["syslog"][0].as_str().expect("a syslog address").parse().expect("an address");
+    let story = Story::listening(&listen, &format!("instances:\n{}{ARCHIVE}", file("archive")));
+    let addr = addr(&story);
     (story, addr)
 }
 
+/// Where the first syslog listener listens.
+pub fn addr(story: &Story) -> SocketAddr {
+    let listening = std::fs::read(story.host.spec.data_dir.join("listening.json")).expect("listening.json");
+    let listening: Value = serde_json::from_slice(&listening).expect("JSON");
+    listening["syslog"][0].as_str().expect("a syslog address").parse().expect("an address")
+}
+
 #[track_caller]
-fn arrived(story: &Story, count: u64, listener: &str) -> Vec<Value> {
+pub fn arrived(story: &Story, count: u64, listener: &str) -> Vec<Value> {
     story.when("the messages are accepted", |scrape| scrape.sum("bulkhead_events_accepted_total", &[("listener", listener)]) >= count as f64);
     story.settled();
     story.records("archive.ndjson")

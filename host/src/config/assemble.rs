@@ -8,7 +8,7 @@ use bulkhead_core::Tenant;
 use bulkhead_deliver::{
     BacklogSettings, BatchSettings, BreakerSettings, DeliverySettings, Jitter, OnBacklogFull, Ordering, RateSettings, RetryPolicy, Strategy,
 };
-use bulkhead_ingest::{Framing, HttpIntakeSettings, IntakeRate, IntakeToken, Proto, Rules, ShapeRule, SyslogSettings};
+use bulkhead_ingest::{HttpIntakeSettings, IntakeRate, IntakeToken, Rules, ShapeRule, SyslogSettings};
 use bulkhead_journal::{Durability, JournalSettings};
 use bulkhead_observe::{LogFormat, LogSettings};
 use bulkhead_registry::PublicKey;
@@ -22,6 +22,7 @@ use crate::components::Signing;
 use super::checked::{Checked, Fields, Item};
 use super::credentials::{self, Credentials};
 use super::fault::{FaultKind, Faults, Span};
+use super::intake;
 use super::nearest;
 use super::routing::{self, Lanes, number};
 use super::settings::{ApiListener, FormatterConfig, Instance, Lane, UploadSettings};
@@ -46,7 +47,7 @@ pub(super) struct Assembled {
 
 pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Assembled {
     let (api, http) = listeners(root.map("listen"), faults);
-    let syslog = syslog(root.map("listen"), faults);
+    let syslog = intake::syslog(root.map("listen"), faults);
     let credentials = credentials::all(root, faults);
     let (rates, filters): (Vec<_>, Vec<_>) =
         routing::filters(root.list("filters")).into_iter().partition(|filter| matches!(filter, FilterSettings::RateLimiting(_)));
@@ -103,51 +104,14 @@ fn listeners(listen: &Fields, faults: &mut Faults) -> (ApiListener, HttpIntakeSe
             Some("give each listener a port of its own".into()),
         );
     }
-    (ApiListener { addr: addr(api), tokens: secrets(api.list("tokens")) }, intake(http))
-}
-
-fn syslog(listen: &Fields, faults: &mut Faults) -> Vec<SyslogSettings> {
-    let mut all = Vec::new();
-    for (at, fields) in listen.list("syslog").iter().enumerate().filter_map(|(at, value)| Some((at, value.as_map()?))) {
-        let Some(addr) = fields.address("addr") else { continue };
-        let key = format!("listen.syslog[{at}]");
-        let proto = fields.text("proto").and_then(|name| Proto::from_name(&name)).unwrap_or(Proto::Tcp);
-        let mut allow = Vec::new();
-        for network in fields.list("allow") {
-            match network.as_text().map(str::parse) {
-                Some(Ok(network)) => allow.push(network),
-                // Left out silently it would let in nobody, or everybody.
-                _ => faults.push(
-                    FaultKind::WrongType,
-                    network.span,
-                    format!("{key}.allow"),
-                    "not a network",
-                    Some("write one such as 10.1.0.0/16, for a single address 10.1.2.3/32".into()),
-                ),
-            }
-        }
-        if !addr.ip().is_loopback() && fields.list("allow").is_empty() {
-            let hint = Some("name the senders' networks, for example `allow: [10.1.0.0/16]`".to_owned());
-            faults.push(FaultKind::Conflict, fields.span("addr"), format!("{key}.addr"), "an address beyond this machine needs `allow`", hint);
-        }
-        all.push(SyslogSettings {
-            framing: fields.text("framing").and_then(|name| Framing::from_name(&name)).unwrap_or_default(),
-            allow,
-            tenant: fields.text("tenant").and_then(|name| Tenant::new(&name)).unwrap_or_default(),
-            max_message: fields.size("max_message").and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX),
-            max_connections: fields.count("max_connections").and_then(|count| usize::try_from(count).ok()).unwrap_or(1),
-            idle: fields.duration("idle").unwrap_or_default(),
-            ..SyslogSettings::new(proto, addr)
-        });
-    }
-    all
+    (ApiListener { addr: addr(api), tokens: secrets(api.list("tokens")) }, http_intake(http))
 }
 
 fn addr(fields: &Fields) -> SocketAddr {
     fields.address("addr").unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
 }
 
-fn intake(fields: &Fields) -> HttpIntakeSettings {
+fn http_intake(fields: &Fields) -> HttpIntakeSettings {
     let shape = fields.text("shape").and_then(|name| ShapeRule::ALL.into_iter().find(|shape| shape.name() == name)).unwrap_or_default();
     let tenant = fields.text("tenant").and_then(|name| Tenant::new(&name)).unwrap_or_default();
     HttpIntakeSettings {

@@ -174,19 +174,29 @@ static LISTEN: Section = Section {
 static SYSLOG: Section = Section {
     name: "syslog_listener",
     keys: &[
-        key("proto", Choice(&["tcp", "udp"]), Default("tcp"), "Transport. UDP loses what comes faster than it is stored; use TCP where loss matters."),
+        key(
+            "proto",
+            Choice(&["tcp", "tls", "udp"]),
+            Default("tcp"),
+            "Transport. UDP loses what comes faster than it is stored; use TCP or TLS where loss matters.",
+        ),
         key("addr", Address, Required, "Address and port, 127.0.0.1:514 for example; port 0 takes a free one."),
         key(
             "framing",
             Choice(&["auto", "octet_counting", "newline"]),
             Default("auto"),
-            "How messages on a TCP stream are told apart (RFC 6587); auto looks at each message's first byte.",
+            "How messages on a stream are told apart (RFC 6587); auto looks at each message's first byte.",
         ),
-        key("allow", List { of: &Cidr, min: 0, max: 256 }, Default("[]"), "Networks that may send; needed for an address beyond this machine."),
+        key("cert", Path, Optional, "PEM file with the certificate of a tls listener, its chain behind it; read again at SIGHUP."),
+        key("key", Path, Optional, "PEM file with its key, not encrypted."),
+        key("client_ca", Path, Optional, "PEM file with the authorities that senders' certificates must be from (tls); without it none is asked for."),
+        key("min_version", Choice(&["1.2", "1.3"]), Optional, "Oldest version of TLS that is spoken (tls); 1.2 where absent."),
+        key("handshake_timeout", Duration { min: 100, max: 5 * 60 * SECOND }, Default("10s"), "Longest time for a TLS handshake."),
+        key("allow", List { of: &Cidr, min: 0, max: 256 }, Default("[]"), "Networks that may send; an address beyond this machine needs them, or client_ca."),
         key("tenant", Tenant, Default("default"), "Whose events come in here."),
         key("max_message", Size { min: 480, max: 8 * MIB }, Default("64KiB"), "Longest message."),
-        key("max_connections", Count { min: 1, max: 100_000 }, Default("1000"), "TCP connections at the same time; more wait."),
-        key("idle", Duration { min: SECOND, max: DAY }, Default("1h"), "A TCP connection on which nothing comes for this long is closed."),
+        key("max_connections", Count { min: 1, max: 100_000 }, Default("1000"), "Connections at the same time (tcp, tls); more wait."),
+        key("idle", Duration { min: SECOND, max: DAY }, Default("1h"), "A connection on which nothing comes for this long is closed (tcp, tls)."),
     ],
 };
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bulkhead_core::Clock;
 use bulkhead_deliver::{Delivery, RoutingTable};
+use bulkhead_ingest::SyslogSettings;
 use bulkhead_journal::Journal;
 use bulkhead_observe::Metrics;
 use bulkhead_registry::Registry;
@@ -22,6 +23,8 @@ use crate::unverified::Unverified;
 pub struct Settings {
     pub connectors_dir: PathBuf,
     pub upload: UploadSettings,
+    /// The listeners as they were started; their TLS is renewed at reloads.
+    pub syslog: Vec<SyslogSettings>,
 }
 
 /// Handles of the rooms that a change touches, and what is in force.

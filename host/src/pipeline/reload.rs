@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use bulkhead_deliver::StartError;
+use serde_json::Value;
 
 use super::{Control, Current, Purpose, RouterError, guests};
 use crate::config::{Config, Fault};
@@ -12,6 +13,18 @@ use crate::own_events::Lifecycle;
 
 /// Parts of the configuration that only a restart changes.
 const FIXED: [&str; 9] = ["data_dir", "listen", "journal", "dead_letters", "delivery", "audit", "telemetry", "connectors_dir", "upload"];
+
+/// What a listener's TLS is made of; it can be exchanged.
+const RENEWABLE: [&str; 4] = ["cert", "key", "client_ca", "min_version"];
+
+/// A part without what a reload can change in it.
+fn fixed(shown: &Value, key: &str) -> Value {
+    let mut part = shown[key].clone();
+    for listener in part.get_mut("syslog").and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut) {
+        RENEWABLE.into_iter().for_each(|key| drop(listener.remove(key)));
+    }
+    part
+}
 
 /// Why the old configuration stays in force.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +65,8 @@ impl Control {
         let router = next.rules.router()?;
         self.check_lanes(&current, &next)?;
 
-        let mut done = Reloaded { restart: FIXED.into_iter().filter(|key| current.shown[key] != next.shown[key]).collect(), ..Reloaded::default() };
+        let mut done =
+            Reloaded { restart: FIXED.into_iter().filter(|key| fixed(&current.shown, key) != fixed(&next.shown, key)).collect(), ..Reloaded::default() };
         // Rules first: a lane that goes gets no more events while it ends.
         self.routing.replace(router, next.rules.places());
         if let Err(error) = self.exchange(&current, &next, &mut done).await {
@@ -67,10 +81,22 @@ impl Control {
                 backlog => tracing::error!(%lane, ?backlog, "lane without a route keeps its events; the next start asks what to do"),
             }
         }
+        self.renew_listeners(&config);
         self.put(next);
         let names = |names: &[Arc<str>]| names.iter().map(|name| name.to_string()).collect();
         self.own_events.lifecycle(&Lifecycle::Reloaded { added: names(&done.added), changed: names(&done.changed), removed: names(&done.removed) });
         Ok(done)
+    }
+
+    /// Certificates of listeners that are still the same; connections that stand are not touched.
+    fn renew_listeners(&self, config: &Config) {
+        for (running, next) in self.settings.syslog.iter().zip(&config.syslog).filter(|(running, next)| running.addr == next.addr) {
+            if let (Some(running_tls), Some(next)) = (&running.tls, &next.tls)
+                && running_tls.renew(next)
+            {
+                tracing::info!(addr = %running.addr, "TLS of the syslog listener renewed");
+            }
+        }
     }
 
     /// Lanes that would go must have delivered everything.

@@ -230,7 +230,7 @@ fn listeners_beyond_this_machine_need_tokens() {
     check_words("listen: {syslog: [{addr: 0.0.0.0:514, allow: [10.0.0.0/8, 10.0.0.0/40]}]}", "not a network", "10.1.0.0/16");
     check_words("listen: {syslog: [{addr: 127.0.0.1:514, allow: [example.org]}]}", "not a network", "");
     check_words("listen: {syslog: [{proto: tcp}]}", "`addr` is missing", "");
-    check_words("listen: {syslog: [{addr: 127.0.0.1:514, proto: tls}]}", "`tls` is not possible", "");
+    check_words("listen: {syslog: [{addr: 127.0.0.1:514, proto: tls}]}", "`tls` needs `cert` and `key`", "server.pem");
     good("listen: {api: 127.0.0.1:0, http: 127.0.0.1:0}");
     check_words("listen: {http: {tokens: [\"a b c d e\"]}}", "not a bearer token", "no spaces");
     good("listen: {http: {addr: 0.0.0.0:8781, tokens: [\"${TOKEN}\"]}}");

@@ -1,12 +1,12 @@
 //! From a syslog message to a stored event. The bytes stay as they came; the parsed header and content
 //! become `data`.
 
-use std::net::IpAddr;
-
-use bulkhead_core::{Attr, EventBuilder, Kind, Severity, Shape, Tenant, json};
+use bulkhead_core::projection::write_rfc3339;
+use bulkhead_core::{Attr, EventBuilder, Kind, Severity, Shape, Tenant};
 
 use super::message::{Message, Version, elements, facility_name};
 use crate::ids::IdMaker;
+use crate::origin::{Origin, comma, member, quoted};
 
 /// Turns messages into their stored form. One serves many, keeping its buffers.
 #[derive(Debug)]
@@ -23,11 +23,11 @@ impl SyslogNormaliser {
     }
 
     /// Appends the stored form; false where the message is too large to be an event, and nothing was written.
-    pub fn event(&mut self, raw: &[u8], peer: Option<IpAddr>, received: u64, out: &mut Vec<u8>) -> bool {
+    pub fn event(&mut self, raw: &[u8], origin: &Origin<'_>, received: u64, out: &mut Vec<u8>) -> bool {
         let text = String::from_utf8_lossy(raw);
         let message = Message::parse(&text);
         self.data.clear();
-        write_data(&message, peer, matches!(text, std::borrow::Cow::Owned(_)), &mut self.data);
+        write_data(&message, origin, matches!(text, std::borrow::Cow::Owned(_)), &mut self.data);
         let severity = message.severity.and_then(|code| Severity::from_syslog(code.into()));
         let builder = &mut self.builder;
         builder.start();
@@ -38,14 +38,16 @@ impl SyslogNormaliser {
             (Some(time), _) if crate::timestamp::is_rfc3339(time.as_bytes()) => builder.text(Attr::Time, time),
             // Without a year and a zone the sender's clock says too little; it stays in `data`.
             _ => {
-                builder.text(Attr::Time, &rfc3339(received));
+                let mut time = Vec::with_capacity(32);
+                write_rfc3339(received, &mut time);
+                builder.raw(Attr::Time, Kind::String, &time);
                 builder.text(Attr::TimeSource, "receipt");
             }
         }
         if let Some(severity) = severity {
             builder.text(Attr::Severity, severity.name());
         }
-        match (message.hostname, peer) {
+        match (message.hostname, origin.peer()) {
             (Some(host), _) => builder.text(Attr::Host, host),
             (None, Some(peer)) => builder.text(Attr::Host, &peer.to_string()),
             (None, None) => {}
@@ -76,24 +78,11 @@ fn source(message: &Message<'_>) -> String {
     }
 }
 
-fn rfc3339(unix_nanos: u64) -> String {
-    time::OffsetDateTime::from_unix_timestamp_nanos(unix_nanos.into())
-        .ok()
-        .and_then(|time| time.format(&time::format_description::well_known::Rfc3339).ok())
-        .unwrap_or_default()
-}
-
-fn write_data(message: &Message<'_>, peer: Option<IpAddr>, replaced: bool, out: &mut Vec<u8>) {
+fn write_data(message: &Message<'_>, origin: &Origin<'_>, replaced: bool, out: &mut Vec<u8>) {
     out.push(b'{');
-    let mut string = |key: &str, value: &str| {
-        comma(out);
-        quoted(key, out);
-        out.push(b':');
-        quoted(value, out);
-    };
-    string("version", message.version.name());
+    member("version", message.version.name(), out);
     if let Some(facility) = message.facility.and_then(facility_name) {
-        string("facility", facility);
+        member("facility", facility, out);
     }
     let pairs = [
         ("timestamp", message.timestamp),
@@ -105,12 +94,10 @@ fn write_data(message: &Message<'_>, peer: Option<IpAddr>, replaced: bool, out: 
     ];
     for (key, value) in pairs {
         if let Some(value) = value {
-            string(key, value);
+            member(key, value, out);
         }
     }
-    if let Some(peer) = peer {
-        string("peer", &peer.to_string());
-    }
+    origin.write(out);
     if let Some(code) = message.severity {
         comma(out);
         out.extend_from_slice(format!("\"severity_code\":{code}").as_bytes());
@@ -169,19 +156,6 @@ fn write_structured(text: &str, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// A comma unless this is the first member.
-fn comma(out: &mut Vec<u8>) {
-    if !matches!(out.last(), Some(b'{' | b'[')) {
-        out.push(b',');
-    }
-}
-
-fn quoted(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    json::write_escaped(text, out);
-    out.push(b'"');
-}
-
 #[cfg(test)]
 mod tests {
     use bulkhead_core::EventRef;
@@ -190,7 +164,7 @@ mod tests {
 
     fn event(raw: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        assert!(SyslogNormaliser::new(Tenant::default()).event(raw, Some([192, 0, 2, 7].into()), 1_700_000_000_000_000_000, &mut out));
+        assert!(SyslogNormaliser::new(Tenant::default()).event(raw, &Origin::Peer { addr: [192, 0, 2, 7].into(), name: Some("fw.example") }, 1_700_000_000_000_000_000, &mut out));
         out
     }
 
@@ -220,11 +194,11 @@ mod tests {
     #[test]
     fn text_without_a_header_and_broken_bytes_are_events_too() {
         assert_eq!(data(b"link down")["message"], "link down");
-        assert_eq!(data(b"link down")["peer"], "192.0.2.7");
+        assert_eq!((&data(b"link down")["peer"], &data(b"link down")["peer_name"]), (&"192.0.2.7".into(), &"fw.example".into()));
         assert_eq!(data(b"<13>caf\xe9\x01")["invalid_utf8"], true);
         let stored = event(b"<13>Oct  1 22:14:15 h su: x");
         let event = EventRef::new(&stored).expect("stored event");
         assert_eq!(event.attr(Attr::TimeSource).and_then(|value| value.plain()), Some("receipt"));
-        assert_eq!(event.attr(Attr::Time).and_then(|value| value.plain()), Some("2023-11-14T22:13:20Z"));
+        assert_eq!(event.attr(Attr::Time).and_then(|value| value.plain()), Some("2023-11-14T22:13:20.000000000Z"));
     }
 }

@@ -3,6 +3,8 @@
 //! Octet counting: `MSG-LEN SP MSG`. Newline: the message ends at LF, a CR before it is dropped. `Auto`
 //! looks at the first byte of each message: a digit 1–9 means octet counting, anything else newline.
 
+use crate::lines::{self, Cut};
+
 /// How messages are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Framing {
@@ -36,6 +38,8 @@ pub enum FramingError {
     Length,
     #[error("a message of {length} bytes is longer than the limit of {limit}")]
     TooLong { length: usize, limit: usize },
+    #[error("a line is longer than the limit of {limit} bytes")]
+    Line { limit: usize },
 }
 
 /// Digits of a length at most; more could only announce what no limit allows.
@@ -92,7 +96,7 @@ impl Deframer {
         let counted = self.framing == Framing::OctetCounting || (self.framing == Framing::Auto && rest.first().is_some_and(|b| (b'1'..=b'9').contains(b)));
         self.taken = self.buffer.len();
         // Half of a counted message is not a message.
-        if counted || rest.is_empty() || rest.len() > self.limit { None } else { Some(without_cr(&self.buffer[self.buffer.len() - rest.len()..])) }
+        if counted || rest.is_empty() || rest.len() > self.limit { None } else { Some(lines::without_cr(&self.buffer[self.buffer.len() - rest.len()..])) }
     }
 
     fn counted(&mut self) -> Result<Option<(usize, usize)>, FramingError> {
@@ -119,25 +123,20 @@ impl Deframer {
     }
 
     fn line(&mut self) -> Result<Option<(usize, usize)>, FramingError> {
-        let from = self.searched.max(self.taken);
-        let Some(at) = self.buffer[from..].iter().position(|b| *b == b'\n' || *b == 0) else {
-            self.searched = self.buffer.len();
-            let length = self.buffer.len() - self.taken;
-            return if length > self.limit { Err(FramingError::TooLong { length, limit: self.limit }) } else { Ok(None) };
-        };
-        let (start, end) = (self.taken, from + at);
-        self.taken = end + 1;
-        self.searched = self.taken;
-        let length = end - start;
-        if length > self.limit {
-            return Err(FramingError::TooLong { length, limit: self.limit });
+        let (start, rest) = (self.taken, &self.buffer[self.taken..]);
+        match lines::cut(rest, self.searched.saturating_sub(start), self.limit, true) {
+            Cut::Line { length, taken } => {
+                self.taken += taken;
+                self.searched = self.taken;
+                Ok(Some((start, start + length)))
+            }
+            Cut::Open => {
+                self.searched = self.buffer.len();
+                Ok(None)
+            }
+            Cut::Long => Err(FramingError::Line { limit: self.limit }),
         }
-        Ok(Some((start, start + without_cr(&self.buffer[start..end]).len())))
     }
-}
-
-fn without_cr(line: &[u8]) -> &[u8] {
-    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 #[cfg(test)]

@@ -56,5 +56,5 @@ fn what_cannot_be_framed_ends_the_stream() {
     check(Framing::Auto, b"1234567890 x", Err(FramingError::Length));
     check(Framing::Auto, b"3x<1>", Err(FramingError::Length));
     check(Framing::Auto, b"33 <1>", Err(FramingError::TooLong { length: 33, limit: 32 }));
-    check(Framing::Newline, &[b'a'; 70], Err(FramingError::TooLong { length: 33, limit: 32 }));
+    check(Framing::Newline, &[b'a'; 70], Err(FramingError::Line { limit: 32 }));
 }
