@@ -411,3 +411,38 @@ fn signatures_are_verified_by_others() {
         assert!(output.status.success() && said.contains("verified 2 "), "{credential}\n{said}");
     }
 }
+
+/// A refresh token that the server gave in the place of the configured one lives in memory: after a restart
+/// the configured one is asked with again. A server that has taken it out of service is heard, and the events
+/// wait.
+#[test]
+fn a_replaced_refresh_token_ends_with_the_process() {
+    let given = |number: u32| {
+        let body = json!({"access_token": format!("hunter2-token-{number}"), "token_type": "Bearer", "expires_in": 1, "refresh_token": format!("hunter2-refresh-{number}")});
+        (200, body.to_string())
+    };
+    let refused = (400, json!({"error": "invalid_grant"}).to_string());
+    let server = tokens(Options { refusals: [vec![given(1), given(2)], vec![refused; 100]].concat(), ..options() });
+    let receiver = receiver("");
+    let story = Story::start(&format!(
+        "instances:\n{}credentials:\n  c: {{type: oauth2, token_url: \"{}\", grant: refresh_token, client_id: bulkhead, client_secret: hunter2-client, refresh_token: hunter2-configured}}\n{TO_HOOK}",
+        hook("hook", &receiver.url(), ""),
+        server.url()
+    ));
+    let mut sent = 0;
+    wait::until("the token is asked for again", PATIENCE, || {
+        story.accept("application/x-ndjson", &copybook(&format!("e{sent}"), 1));
+        sent += 1;
+        Ok((server.asked().len() >= 2).then_some(()))
+    })
+    .expect("asked");
+    let with = |number: usize| server.asked()[number].form.split('&').find_map(|pair| pair.strip_prefix("refresh_token=")).map(str::to_owned);
+    assert_eq!((with(0).as_deref(), with(1).as_deref()), (Some("hunter2-configured"), Some("hunter2-refresh-1")));
+    let story = story.crash();
+    story.accept("application/x-ndjson", &copybook("after", 1));
+    let configured = || (0..server.asked().len()).filter_map(with).filter(|token| token == "hunter2-configured").count();
+    wait::until("the configured one is tried again", PATIENCE, || Ok((configured() >= 2).then_some(()))).expect("tried");
+    wait::until("the refusal is in the log", PATIENCE, || Ok(story.host.log().contains("invalid_grant").then_some(()))).expect("said");
+    assert!(!receiver.kept().iter().any(|kept| !ids(&kept.body, "after", 1).is_empty()), "the event waits");
+    assert!(!seen(&story).contains("hunter2"), "{}", story.host.log());
+}

@@ -45,12 +45,16 @@ pub(crate) struct Attempt {
 impl Attempt {
     /// Waits for a place in the queue of receipts. `None` where no receipts are kept. Cancel safe.
     pub async fn begin(shared: &Shared, bill: &Arc<Bill>, call: &'static str) -> Option<Self> {
-        let receipts = shared.receipts.as_ref()?;
+        Some(Self::on(shared.receipts.as_ref()?, &shared.factory.clock, bill, call).await)
+    }
+
+    /// The same for what the host does for an instance without calling into it.
+    pub async fn on(receipts: &Receipts, clock: &Arc<dyn Clock>, bill: &Arc<Bill>, call: &'static str) -> Self {
         let room = receipts.sink.room().await;
-        let clock = Arc::clone(&shared.factory.clock);
+        let clock = Arc::clone(clock);
         // What the call before left behind is not this one's.
         bill.open();
-        Some(Self {
+        Self {
             room: Some(room),
             identity: Arc::clone(&receipts.identity),
             bill: Arc::clone(bill),
@@ -63,7 +67,12 @@ impl Attempt {
             outcomes: Outcomes::default(),
             end: CallEnd::Dropped,
             always: false,
-        })
+        }
+    }
+
+    /// How it ended.
+    pub fn ended(mut self, end: CallEnd) {
+        self.end = end;
     }
 
     /// A call that hands events over, or asks about them.

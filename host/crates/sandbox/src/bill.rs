@@ -17,6 +17,8 @@ use bulkhead_core::receipt::{Exchange, MAX_EXCHANGES};
 use bulkhead_observe::GuestCosts;
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::egress::Dialled;
+
 /// The bill of the store's call: opened when it begins, booked when it ends, readable until the next.
 /// Only one thread at a time works on a call, so nothing here waits.
 #[derive(Debug)]
@@ -233,11 +235,14 @@ pub struct Recording<'a> {
     begun: Instant,
     done: bool,
     pub exchange: Exchange,
+    /// Whom the bytes may have gone to, as long as no answer says so.
+    pub dialled: Option<Arc<Dialled>>,
 }
 
 impl<'a> Recording<'a> {
     pub fn new(bill: &'a Bill, protocol: &'static str, destination: &str) -> Self {
-        Self { bill, begun: Instant::now(), done: false, exchange: Exchange { protocol, destination: destination.into(), ..Exchange::default() } }
+        let exchange = Exchange { protocol, destination: destination.into(), ..Exchange::default() };
+        Self { bill, begun: Instant::now(), done: false, exchange, dialled: None }
     }
 
     pub fn bill(&self) -> &'a Bill {
@@ -258,6 +263,7 @@ impl Drop for Recording<'_> {
             return;
         }
         self.exchange.took = self.begun.elapsed();
+        self.exchange.address = self.exchange.address.or_else(|| self.dialled.as_ref()?.connected());
         self.bill.record(std::mem::take(&mut self.exchange));
     }
 }

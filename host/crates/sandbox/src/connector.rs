@@ -15,7 +15,7 @@ use crate::bar::Bar;
 use crate::bill::Bill;
 use crate::bindings::{delivering, types};
 use crate::component::Linked;
-use crate::convert::{self, MAX_ID};
+use crate::convert::{self, MAX_ID, Projections};
 use crate::egress::redact::Redactor;
 use crate::limits::Limit;
 use crate::store::{Calls, Factory, Guest};
@@ -31,9 +31,10 @@ pub(crate) struct Shared {
     pub linked: Arc<Linked>,
     pub calls: Calls,
     pub config: String,
+    pub projections: Projections,
     pub redactor: Arc<Redactor>,
     /// Where receipts go; none for formatters.
-    pub receipts: Option<Receipts>,
+    pub receipts: Option<Arc<Receipts>>,
 }
 
 impl Shared {
@@ -88,8 +89,8 @@ impl Instance {
         let configured = attempt::kept(attempt, factory.end(&mut store, &begun, &shared.calls, "configure", configured))?;
         drop(begun);
         let configured = configured.map_err(|text| OpenError::Refused(convert::reason(&text, &shared.redactor)))?;
-        let projection = Arc::new(convert::projection(&configured.fields)?);
         let limits = convert::batch_limits(&configured);
+        let projection = shared.projections.of(configured.fields)?;
         Ok(Self { store, exports, projection, limits, alive: true, about: None, bill, shared })
     }
 

@@ -15,8 +15,11 @@ use bulkhead_observe::Metrics;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::attempt::Receipts;
 use crate::egress::redact::{Issued, MIN_SECRET, Redactor};
+use crate::egress::window::Windows;
 use crate::egress::{Refusal, Resolve};
+use crate::limits::Watch;
 
 mod basic;
 mod command;
@@ -72,6 +75,8 @@ enum Kind {
 
 /// A request on its last steps before the wire.
 pub(crate) struct Outgoing<'a> {
+    /// The name that the operator gave it.
+    pub destination: &'a str,
     pub method: &'a Method,
     /// Scheme and authority.
     pub origin: &'a str,
@@ -91,6 +96,10 @@ pub(crate) struct Means {
     pub resolver: Arc<dyn Resolve>,
     pub metrics: Metrics,
     pub clock: Arc<dyn Clock>,
+    /// Of the instance that asks: what it costs to have a credential is the instance's.
+    pub windows: Arc<Windows>,
+    pub watch: Arc<Watch>,
+    pub receipts: Option<Arc<Receipts>>,
 }
 
 /// Why a credential could not be put into a request. Texts go to the guest and hold no secret.

@@ -30,6 +30,7 @@ pub use base::{HostRule, Transport};
 pub use destination::{Destination, DestinationError, DestinationSettings, Place};
 pub use headers::host_owned;
 pub use refusal::{Refusal, RefusalKind};
+pub(crate) use resolve::Dialled;
 pub use resolve::{Resolve, SystemResolver};
 
 /// A request as the guest asks for it.

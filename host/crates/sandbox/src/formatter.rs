@@ -51,7 +51,7 @@ impl Instance {
         let configured = factory.end(&mut store, &begun, &shared.calls, "configure", configured)?;
         drop(begun);
         let configured = configured.map_err(|text| OpenError::Refused(convert::reason(&text, &shared.redactor)))?;
-        let projection = Arc::new(convert::projection(&configured.fields)?);
+        let projection = shared.projections.of(configured.fields)?;
         let format = convert::record_format(configured.format)?;
         Ok(Self { store, exports, projection, format, alive: true, shared })
     }

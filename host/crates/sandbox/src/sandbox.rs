@@ -17,6 +17,7 @@ use crate::cache::Cache;
 use crate::capabilities::Capabilities;
 use crate::compile::Compiler;
 use crate::component::{Component, Linked, LoadError};
+use crate::convert::Projections;
 use crate::egress::client::Egress;
 use crate::egress::places::Places;
 use crate::egress::redact::Redactor;
@@ -211,6 +212,11 @@ impl Sandbox {
         let redactor = Arc::new(credentials.fold(Redactor::default(), |redactor, credential| credential.guard(redactor)));
         let shared_instance: Arc<str> = instance.as_str().into();
         let destinations: BTreeMap<String, Destination> = destinations.into_iter().map(|destination| (destination.name().to_owned(), destination)).collect();
+        let receipts = receipts.map(|Receipting { sink, policy, configuration }| {
+            let (instance, connector) = (Arc::clone(&shared_instance), component.name().into());
+            let digest = component.inspection().digest_hex().into();
+            Arc::new(Receipts { sink, identity: Arc::new(Identity { tenant: tenant.clone(), instance, connector, digest, policy, configuration }) })
+        });
         let egress = Egress::new(
             &instance,
             destinations,
@@ -219,12 +225,8 @@ impl Sandbox {
             Arc::clone(&watch),
             self.0.places.clone(),
             self.0.metrics.clone(),
-        );
-        let receipts = receipts.map(|Receipting { sink, policy, configuration }| {
-            let (instance, connector) = (Arc::clone(&shared_instance), component.name().into());
-            let digest = component.inspection().digest_hex().into();
-            Receipts { sink, identity: Arc::new(Identity { tenant: tenant.clone(), instance, connector, digest, policy, configuration }) }
-        });
+        )
+        .on_record(receipts.clone());
         let capabilities = Capabilities {
             instance: Arc::clone(&shared_instance),
             egress,
@@ -265,7 +267,7 @@ impl Sandbox {
         watch: Arc<Watch>,
         linked: Arc<Linked>,
         capabilities: Option<Arc<Capabilities>>,
-        receipts: Option<Receipts>,
+        receipts: Option<Arc<Receipts>>,
         calls: &[&'static str],
     ) -> Arc<connector::Shared> {
         let inner = &self.0;
@@ -275,7 +277,16 @@ impl Sandbox {
         let log = Arc::new(InstanceLog::new(instance, component.name(), sink, Arc::clone(&redactor), Arc::clone(&clock), cut, Arc::clone(&watch)));
         let calls = Calls::new(&metrics, calls);
         let factory = Factory { ticking: inner.ticking.clone(), limits: Arc::clone(watch.limits()), watch, log, metrics, capabilities, clock };
-        Arc::new(connector::Shared { bar: Arc::clone(component.bar()), factory, linked, calls, config, redactor, receipts })
+        Arc::new(connector::Shared {
+            bar: Arc::clone(component.bar()),
+            factory,
+            linked,
+            calls,
+            config,
+            projections: Projections::default(),
+            redactor,
+            receipts,
+        })
     }
 
     fn link(&self, component: &Component, wanted: Kind, instance: &str, grants: GrantSet) -> Result<Arc<Linked>, SetupError> {

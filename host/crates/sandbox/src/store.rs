@@ -24,6 +24,10 @@ use crate::limiter::Limiter;
 use crate::limits::{Limit, Limits, Watch};
 use crate::wasi::{self, Times};
 
+/// Fuel that is used before the engine writes down that it was: of a guest that is stopped in the middle as
+/// much may go unbilled. Each step gives the thread back once.
+const FUEL_STEP: u64 = 5_000_000;
+
 /// What a store holds beside the guest.
 pub struct Guest {
     wasi: WasiCtx,
@@ -177,6 +181,7 @@ impl Factory {
         };
         let mut store = Store::new(&self.ticking.engine, guest);
         store.limiter(|guest| &mut guest.limiter);
+        store.fuel_async_yield_interval(Some(FUEL_STEP)).map_err(|error| fault::of(&error, None, &self.limits))?;
         store.set_hostcall_fuel(self.limits.size(Limit::HostcallData));
         store.set_max_component_handles(self.limits.size(Limit::Handles));
         store.call_hook(|mut store, hook| {

@@ -64,6 +64,34 @@ fn tampered_and_foreign_files_never_reach_the_engine() {
     assert!(cache.load(&engine, &DIGEST).is_some(), "replaced");
 }
 
+/// Signed by this host and under the right name, and of another engine: what the name should have kept apart
+/// the engine does.
+#[test]
+fn an_artefact_of_another_engine_is_refused_although_it_is_ours() {
+    let (dir, engine) = (tempfile::tempdir().expect("a directory"), engine());
+    let cache = Cache::open(dir.path()).expect("opens");
+    let good = artefact(&engine);
+    // Another major version: it stands in the file with its length before it.
+    let major = wasmtime_environ::VERSION.split('.').next().expect("a number");
+    let mark = [&[0, u8::try_from(major.len()).expect("short")], major.as_bytes()].concat();
+    let places: Vec<usize> = good.windows(mark.len()).enumerate().filter(|(_, window)| *window == mark).map(|(at, _)| at).collect();
+    let [at] = places[..] else { panic!("{} places with the version", places.len()) };
+    let mut older = good.clone();
+    older[at + mark.len() - 1] ^= 1;
+    // Other settings of the same version: fuel is not counted.
+    let mut config = wasmtime::Config::new();
+    config.consume_fuel(false);
+    let unmetered = artefact(&Engine::new(&config).expect("an engine"));
+    for other in [older, unmetered] {
+        cache.store(&DIGEST, &other);
+        assert!(cache.read(&cache.path(&name(&DIGEST)), &name(&DIGEST)).is_ok_and(|file| file.is_some()), "its checksum is ours");
+        assert!(cache.load(&engine, &DIGEST).is_none());
+        assert!(!cache.path(&name(&DIGEST)).exists(), "it is compiled again");
+    }
+    cache.store(&DIGEST, &good);
+    assert!(cache.load(&engine, &DIGEST).is_some());
+}
+
 #[test]
 #[cfg(unix)]
 fn a_key_that_others_can_read_is_replaced() {

@@ -13,14 +13,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use bulkhead_core::receipt::CallEnd;
 use bulkhead_core::{BoxFuture, Clock};
 use http::header::AUTHORIZATION;
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::kept::{Failure, Fetched, Held, Kept};
 use super::value::Value;
 use super::{Credential, Means, Outgoing, secret_header};
+use crate::attempt::Attempt;
+use crate::bill::Bill;
 use crate::egress::client::{Egress, Request, Response, SendError};
 use crate::egress::places::Places;
 use crate::egress::redact::Issued;
@@ -150,7 +153,7 @@ impl OAuth2 {
 
     /// Cancel safe.
     pub(super) async fn apply(&self, request: &mut Outgoing<'_>, means: &Means) -> Result<Used, Failure> {
-        let held = self.kept.get(&means.clock, || Inner::fetch(&self.inner, means)).await?;
+        let held = self.kept.get(&means.clock, || Inner::fetch(&self.inner, request.destination, means)).await?;
         let token = held.value.expose_secret();
         self.issued.learn(&[token.as_bytes()]);
         request.headers.insert(AUTHORIZATION, secret_header(&format!("Bearer {token}")).map_err(Failure::lasting)?);
@@ -158,8 +161,8 @@ impl OAuth2 {
     }
 
     /// The token as it is now, for a stream. Cancel safe.
-    pub(super) async fn in_stream(&self, means: &Means) -> Result<Vec<u8>, Failure> {
-        let held = self.kept.get(&means.clock, || Inner::fetch(&self.inner, means)).await?;
+    pub(super) async fn in_stream(&self, destination: &str, means: &Means) -> Result<Vec<u8>, Failure> {
+        let held = self.kept.get(&means.clock, || Inner::fetch(&self.inner, destination, means)).await?;
         let token = held.value.expose_secret().as_bytes();
         self.issued.learn(&[token]);
         Ok(token.to_vec())
@@ -176,13 +179,41 @@ impl OAuth2 {
 }
 
 impl Inner {
-    fn fetch(inner: &Arc<Self>, means: &Means) -> BoxFuture<'static, Result<Fetched<SecretString>, Failure>> {
-        let (inner, means) = (Arc::clone(inner), means.clone());
-        Box::pin(async move { inner.token(&means).await })
+    fn fetch(inner: &Arc<Self>, destination: &str, means: &Means) -> BoxFuture<'static, Result<Fetched<SecretString>, Failure>> {
+        let (inner, destination, means) = (Arc::clone(inner), destination.to_owned(), means.clone());
+        Box::pin(async move { inner.accounted(&destination, &means).await })
     }
 
-    async fn token(&self, means: &Means) -> Result<Fetched<SecretString>, Failure> {
+    /// Asks for a token on the account of the instance that needs it first: within the bytes that its
+    /// destination may have in a minute, on its bill, with a receipt of its own.
+    async fn accounted(&self, destination: &str, means: &Means) -> Result<Fetched<SecretString>, Failure> {
         let body = self.form(&means.clock).await?;
+        means.windows.send(destination, body.len() as u64, means.clock.monotonic(), &means.watch).map_err(Failure::passing)?;
+        let bill = Arc::new(Bill::default());
+        bill.open();
+        let attempt = match &means.receipts {
+            // Those who wait for the token hold places, too: all of them might.
+            Some(receipts) => Some(
+                timeout(PATIENCE, Attempt::on(receipts, &means.clock, &bill, "token"))
+                    .await
+                    .map_err(|_| Failure::passing(format!("credential `{}`: no place for the receipt of a token request", self.name)))?,
+            ),
+            None => None,
+        };
+        let result = self.token(&bill, body, means).await;
+        means.windows.receive(destination, bill.sum().received, means.clock.monotonic(), &means.watch);
+        bill.book(means.watch.costs());
+        if let Some(attempt) = attempt {
+            attempt.ended(match &result {
+                Ok(_) => CallEnd::Answered,
+                Err(failure) if failure.lasting => CallEnd::Failed("unauthorized"),
+                Err(_) => CallEnd::Failed("unavailable"),
+            });
+        }
+        result
+    }
+
+    async fn token(&self, bill: &Bill, body: Vec<u8>, means: &Means) -> Result<Fetched<SecretString>, Failure> {
         let request = Request {
             destination: ENDPOINT.into(),
             method: "POST".into(),
@@ -191,7 +222,7 @@ impl Inner {
             ..Request::default()
         };
         let egress = self.egress.get_or_init(|| self.way_out(means));
-        let response = egress.send(request, Instant::now() + PATIENCE).await.map_err(|error| self.not_answered(&error))?;
+        let response = egress.send_on(bill, request, Instant::now() + PATIENCE).await.map_err(|error| self.not_answered(&error))?;
         self.read(response)
     }
 
@@ -206,7 +237,7 @@ impl Inner {
         let watch = Watch::new(Arc::new(limits), means.metrics.guest(&name, ENDPOINT), Arc::clone(&means.clock));
         // A place of its own: guests' requests hold theirs while they wait for this one.
         let places = Places::new(1);
-        Egress::new(&name, destinations, Arc::clone(&means.resolver), Arc::default(), Arc::new(watch), places, means.metrics.clone())
+        Egress::new(&name, destinations, Arc::clone(&means.resolver), Arc::default(), Arc::new(watch), places, means.metrics.clone()).known_as(&name)
     }
 
     async fn form(&self, clock: &Arc<dyn Clock>) -> Result<Vec<u8>, Failure> {

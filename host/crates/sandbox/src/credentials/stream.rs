@@ -14,9 +14,9 @@ pub(crate) struct StreamSecret {
 impl Credential {
     /// A header's or query's value without what stands around it, a password, a token, the current key
     /// of a signature, an OAuth2 access token; known to the redactor. Cancel safe.
-    pub(crate) async fn in_stream(&self, means: &Means) -> Result<StreamSecret, ApplyError> {
+    pub(crate) async fn in_stream(&self, destination: &str, means: &Means) -> Result<StreamSecret, ApplyError> {
         if let Kind::OAuth2(oauth2) = &self.kind {
-            return Ok(StreamSecret { user: None, value: oauth2.in_stream(means).await?.into() });
+            return Ok(StreamSecret { user: None, value: oauth2.in_stream(destination, means).await?.into() });
         }
         let secrets = self.secrets(means).await?;
         let secret = secrets.first().map_or("", |secret| secret.expose_secret());

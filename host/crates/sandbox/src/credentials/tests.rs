@@ -10,13 +10,16 @@ fn secret(text: &str) -> SecretString {
 }
 
 pub(super) fn means() -> Means {
-    Means { resolver: Arc::new(SystemResolver), metrics: Metrics::new(), clock: Arc::new(SystemClock::default()) }
+    let (metrics, clock): (_, Arc<dyn Clock>) = (Metrics::new(), Arc::new(SystemClock::default()));
+    let watch = Watch::new(Arc::default(), metrics.guest("siem", "hec"), Arc::clone(&clock));
+    Means { resolver: Arc::new(SystemResolver), metrics, clock, windows: Arc::default(), watch: Arc::new(watch), receipts: None }
 }
 
 /// A request as it would go out, or the words of the refusal.
 async fn applied(credential: &Credential, target: &str, body: &[u8], id: &str, now: u64) -> Result<(HeaderMap, String), String> {
     let (mut headers, mut target) = (HeaderMap::new(), target.to_owned());
     let mut outgoing = Outgoing {
+        destination: "primary",
         method: &Method::POST,
         origin: "https://example.com",
         headers: &mut headers,

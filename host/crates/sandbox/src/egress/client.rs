@@ -23,10 +23,11 @@ use url::{Position, Url};
 use super::datagram::Flow;
 use super::places::Places;
 use super::redact::Redactor;
-use super::resolve::{Checked, NotAllowed};
+use super::resolve::{Checked, Dialled, NotAllowed};
 use super::tls::{self, Tls};
 use super::window::Windows;
 use super::{Allowed, Asked, Destination, Refusal, RefusalKind, Resolve, decide, decide_at, matching, retry_after};
+use crate::attempt::Receipts;
 use crate::bill::{Bill, Recording, thread_time};
 use crate::credentials::{Means, Outgoing};
 use crate::host::log::Rate;
@@ -100,16 +101,22 @@ impl SendError {
 
 /// The clients of one destination, one for each of its places, or what its streams need.
 struct Clients {
-    of: Vec<OnceLock<Result<reqwest::Client, String>>>,
+    of: Vec<Way>,
     stream_tls: OnceLock<Result<Arc<ClientConfig>, String>>,
     flow: tokio::sync::Mutex<Option<Flow>>,
     /// Place that was reached last.
     good: AtomicUsize,
 }
 
+/// The client of one place, and whom it may have dialled.
+struct Way {
+    client: OnceLock<Result<reqwest::Client, String>>,
+    dialled: Arc<Dialled>,
+}
+
 impl Clients {
     fn new(destination: &Destination) -> Self {
-        let of = destination.places().map(|_| OnceLock::new()).collect();
+        let of = destination.places().map(|place| Way { client: OnceLock::new(), dialled: Arc::new(Dialled::new(&place.own_place())) }).collect();
         Self { of, stream_tls: OnceLock::new(), flow: tokio::sync::Mutex::default(), good: AtomicUsize::new(0) }
     }
 }
@@ -124,7 +131,8 @@ pub struct Egress {
     connections: Arc<Semaphore>,
     /// Places over all instances.
     places: Places,
-    windows: Windows,
+    /// What the host itself asks for goes by this name on receipts.
+    own_name: Option<String>,
     rate: Mutex<Rate>,
     /// The rate that is only counted, where it is.
     counted_rate: Option<Mutex<Rate>>,
@@ -154,17 +162,17 @@ impl Egress {
         let (limits, clock) = (Arc::clone(watch.limits()), Arc::clone(watch.clock()));
         let clients = destinations.iter().map(|(name, destination)| (name.clone(), Clients::new(destination))).collect();
         let connections = Arc::new(Semaphore::new(limits.size(Limit::TcpConnections).min(Semaphore::MAX_PERMITS)));
-        let windows = Windows::new(destinations.keys());
+        let windows = Arc::new(Windows::new(destinations.keys()));
         let permits = Semaphore::new(limits.size(Limit::HttpConcurrent).min(Semaphore::MAX_PERMITS));
         Self {
             instance: instance.into(),
             destinations,
             clients,
-            means: Means { resolver, metrics, clock },
+            means: Means { resolver, metrics, clock, windows, watch: Arc::clone(&watch), receipts: None },
             permits,
             connections,
             places,
-            windows,
+            own_name: None,
             rate: Mutex::new(Rate::new(limits.enforced(Limit::HttpRate))),
             counted_rate: limits.counts(Limit::HttpRate).then(|| Mutex::new(Rate::new(limits.get(Limit::HttpRate)))),
             redactor,
@@ -172,6 +180,18 @@ impl Egress {
             watch,
             said: Mutex::new(Rate::new(REFUSALS_A_SECOND)),
         }
+    }
+
+    /// Puts what the host asks for on its own account on record: requests for tokens.
+    pub(crate) fn on_record(mut self, receipts: Option<Arc<Receipts>>) -> Self {
+        self.means.receipts = receipts;
+        self
+    }
+
+    /// Its exchanges go by this name on receipts, whatever the destination.
+    pub(crate) fn known_as(mut self, name: &str) -> Self {
+        self.own_name = Some(name.into());
+        self
     }
 
     pub fn destinations(&self) -> &BTreeMap<String, Destination> {
@@ -242,11 +262,11 @@ impl Egress {
     /// Bytes that are about to go to a destination, against what may within a minute. The error is the
     /// text for the guest.
     pub(super) fn pass_out(&self, destination: &str, bytes: usize) -> Result<(), String> {
-        self.windows.send(destination, bytes as u64, self.means.clock.monotonic(), &self.watch)
+        self.means.windows.send(destination, bytes as u64, self.means.clock.monotonic(), &self.watch)
     }
 
     pub(super) fn came_in(&self, destination: &str, bytes: usize) {
-        self.windows.receive(destination, bytes as u64, self.means.clock.monotonic(), &self.watch);
+        self.means.windows.receive(destination, bytes as u64, self.means.clock.monotonic(), &self.watch);
     }
 
     /// Counts the limit that was reached, and says in the log what was refused, not too often.
@@ -277,7 +297,7 @@ impl Egress {
     /// The same for a call that is billed.
     pub async fn send_on(&self, bill: &Bill, request: Request, deadline: Instant) -> Result<Response, SendError> {
         let named = self.known(&request.destination);
-        let mut recording = Recording::new(bill, "http", named);
+        let mut recording = Recording::new(bill, "http", self.own_name.as_deref().unwrap_or(named));
         let result = self.send_counted(&mut recording, request, deadline).await;
         self.ended(recording, named, result)
     }
@@ -363,10 +383,8 @@ impl Egress {
         let first = clients.good.load(Ordering::Relaxed);
         let mut unreached = SendError::Connect("the destination has no place".into());
         for at in (0..places.len()).map(|step| (first + step) % places.len()) {
-            let (place, client) = places[at];
-            let client =
-                client.get_or_init(|| build(place, &self.means.resolver, &self.limits)).as_ref().map_err(|problem| SendError::Connect(problem.clone()))?;
-            match self.exchange(recording, decide_at(place, asked, &self.limits)?, client, body.clone(), message_id).await {
+            let (place, way) = places[at];
+            match self.exchange(recording, decide_at(place, asked, &self.limits)?, way, body.clone(), message_id).await {
                 Err(error @ SendError::Connect(_)) => unreached = error,
                 other => {
                     if other.is_ok() {
@@ -379,15 +397,10 @@ impl Egress {
         Err(unreached)
     }
 
-    async fn exchange(
-        &self,
-        recording: &mut Recording<'_>,
-        allowed: Allowed<'_>,
-        client: &reqwest::Client,
-        body: Bytes,
-        message_id: &str,
-    ) -> Result<Response, SendError> {
+    async fn exchange(&self, recording: &mut Recording<'_>, allowed: Allowed<'_>, way: &Way, body: Bytes, message_id: &str) -> Result<Response, SendError> {
         let Allowed { destination, method, mut target, mut headers, gzip } = allowed;
+        let client = way.client.get_or_init(|| build(destination, &self.means.resolver, &way.dialled, &self.limits));
+        let client = client.as_ref().map_err(|problem| SendError::Connect(problem.clone()))?;
         if gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
@@ -395,8 +408,16 @@ impl Egress {
         let plain_target = target.len();
         let mut used = None;
         if let Some(credential) = destination.credential() {
-            let mut outgoing =
-                Outgoing { method: &method, origin: destination.origin(), headers: &mut headers, target: &mut target, body: &body, message_id, now };
+            let mut outgoing = Outgoing {
+                destination: destination.name(),
+                method: &method,
+                origin: destination.origin(),
+                headers: &mut headers,
+                target: &mut target,
+                body: &body,
+                message_id,
+                now,
+            };
             used = credential.apply(&mut outgoing, &self.means).await?;
         }
         let url = Url::parse(&format!("{}{target}", destination.origin())).map_err(|error| Refusal::invalid(3, format!("the path makes no URL: {error}")))?;
@@ -408,7 +429,7 @@ impl Egress {
         let sent = body.len() as u64;
         let field_bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         let bytes = (target.len() + field_bytes + body.len()) as u64;
-        self.windows.send(destination.name(), bytes, self.means.clock.monotonic(), &self.watch).map_err(SendError::Busy)?;
+        self.means.windows.send(destination.name(), bytes, self.means.clock.monotonic(), &self.watch).map_err(SendError::Busy)?;
         let bodiless = body.is_empty() && matches!(method, Method::GET | Method::HEAD);
         let mut request = reqwest::Request::new(method, url);
         *request.headers_mut() = headers;
@@ -424,10 +445,16 @@ impl Egress {
         made.path = self.recorded(destination.below(target.get(..plain_target).unwrap_or_default()));
         // Whoever breaks off in the middle may have seen all of it: only what surely was not sent is free.
         made.sent = sent;
+        made.address = None;
+        recording.dialled = Some(Arc::clone(&way.dialled));
         let response = client.execute(request).await.map_err(|error| {
             let failed = failed(&error);
             if matches!(failed, SendError::Connect(_) | SendError::Refused(_)) {
                 made.sent = 0;
+                recording.dialled = None;
+            }
+            if matches!(failed, SendError::Connect(_)) {
+                made.address = way.dialled.unreached();
             }
             failed
         })?;
@@ -442,7 +469,7 @@ impl Egress {
 
     async fn read(&self, made: &mut Exchange, destination: &str, mut response: reqwest::Response, now: Duration) -> Result<Response, SendError> {
         let size: usize = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        self.windows.receive(destination, size as u64, self.means.clock.monotonic(), &self.watch);
+        self.means.windows.receive(destination, size as u64, self.means.clock.monotonic(), &self.watch);
         self.watch.check(Limit::HttpHeaderBytes, size as u64).map_err(|text| SendError::Limit(format!("the answer's header: {text}")))?;
         self.watch.note(Limit::HttpHeaderFields, response.headers().len() as u64);
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|field| retry_after::parse(field.as_bytes(), now));
@@ -454,7 +481,7 @@ impl Egress {
         let mut body = Vec::with_capacity(expected.min(64 << 10));
         while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
             made.received += chunk.len() as u64;
-            self.windows.receive(destination, chunk.len() as u64, self.means.clock.monotonic(), &self.watch);
+            self.means.windows.receive(destination, chunk.len() as u64, self.means.clock.monotonic(), &self.watch);
             let room = read_most - body.len();
             body.extend_from_slice(&chunk[..chunk.len().min(room)]);
             if body.len() == read_most {
@@ -491,8 +518,8 @@ impl Egress {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the egress room: the client is built without proxies, redirects and retries")]
-fn build(destination: &Destination, resolver: &Arc<dyn Resolve>, limits: &Limits) -> Result<reqwest::Client, String> {
-    let checked = Checked { destination: Arc::new(destination.clone()), resolver: Arc::clone(resolver) };
+fn build(destination: &Destination, resolver: &Arc<dyn Resolve>, dialled: &Arc<Dialled>, limits: &Limits) -> Result<reqwest::Client, String> {
+    let checked = Checked { destination: Arc::new(destination.clone()), resolver: Arc::clone(resolver), dialled: Arc::clone(dialled) };
     let tls = if destination.https() { destination.tls().config(&[b"h2", b"http/1.1"])? } else { Tls::none()? };
     reqwest::Client::builder()
         .tls_info(true)

@@ -33,13 +33,15 @@ fn bound_to(stream: &Stream, name: &str) -> Result<Arc<Credential>, Refusal> {
 impl Guest {
     /// The secret for a connection, by `until` at the latest: a command may have to be run for it.
     async fn secret(&mut self, connection: &Resource<Stream>, name: &str, until: Instant) -> wasmtime::Result<Result<StreamSecret, wit::Error>> {
-        let credential = match bound_to(self.table().get(connection)?, name) {
+        let stream = self.table().get(connection)?;
+        let (destination, bound) = (stream.destination().to_owned(), bound_to(stream, name));
+        let credential = match bound {
             Ok(credential) => credential,
             Err(refusal) => return Ok(Err(denied(refusal))),
         };
         let Some(capabilities) = self.capabilities.clone() else { return Ok(Err(wit::Error::Denied("nothing is granted".into()))) };
         let since = self.meter.wait();
-        let secret = timeout_at(until, credential.in_stream(capabilities.egress.means())).await;
+        let secret = timeout_at(until, credential.in_stream(&destination, capabilities.egress.means())).await;
         self.meter.waited(since);
         Ok(match secret {
             Ok(Ok(secret)) => Ok(secret),

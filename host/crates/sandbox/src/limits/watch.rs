@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bulkhead_core::Clock;
-use bulkhead_observe::GuestMetrics;
+use bulkhead_observe::{GuestCosts, GuestMetrics};
 
 use super::{Limit, Limits, TABLE, written};
 
@@ -29,6 +29,11 @@ impl Watch {
 
     pub fn limits(&self) -> &Arc<Limits> {
         &self.limits
+    }
+
+    /// What the guest is billed.
+    pub fn costs(&self) -> &GuestCosts {
+        &self.metrics.costs
     }
 
     pub fn clock(&self) -> &Arc<dyn Clock> {

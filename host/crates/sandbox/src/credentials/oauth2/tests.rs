@@ -4,9 +4,12 @@ use http::{HeaderMap, Method};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
+use bulkhead_core::receipt::{ExchangeEnd, Identity, Receipt, ReceiptRoom, ReceiptSink};
+
 use super::super::ApplyError;
 use super::super::tests::means;
 use super::*;
+use crate::attempt::Receipts;
 use crate::egress::redact::Redactor;
 
 /// A token endpoint: requests it saw, and what it answers to the nth.
@@ -78,6 +81,7 @@ async fn applied(credential: &Credential, means: &Means) -> Result<(String, Opti
     let mut headers = HeaderMap::new();
     let mut target = "/".to_owned();
     let mut outgoing = Outgoing {
+        destination: "primary",
         method: &Method::POST,
         origin: "https://example.com",
         headers: &mut headers,
@@ -251,4 +255,56 @@ async fn what_does_not_go_together_is_refused() {
         &|settings| settings.client_secret = Some(secret("short")),
         "the secret has 5 bytes; with fewer than 6 it could not be taken out of answers and logs without destroying them",
     );
+}
+
+/// Keeps receipts.
+#[derive(Clone, Default)]
+struct Drawer(Arc<Mutex<Vec<Receipt>>>);
+
+impl ReceiptSink for Drawer {
+    fn room(&self) -> BoxFuture<'_, Box<dyn ReceiptRoom>> {
+        Box::pin(std::future::ready(Box::new(self.clone()) as Box<dyn ReceiptRoom>))
+    }
+}
+
+impl ReceiptRoom for Drawer {
+    fn put(self: Box<Self>, receipt: Receipt) {
+        self.0.lock().expect("lock").push(receipt);
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_on_the_account_of_the_instance_that_asks() {
+    let asking = |server: &Server, bytes: u64| {
+        let credential = Credential::oauth2("graph", settings(server)).expect("valid");
+        let (sink, mut limits) = (Drawer::default(), Limits::default());
+        limits.set(Limit::BytesOut, bytes).expect("within");
+        let means = means();
+        let watch = Arc::new(Watch::new(Arc::new(limits), means.metrics.guest("siem", "hec"), Arc::clone(&means.clock)));
+        let identity = Arc::new(Identity { instance: "siem".into(), ..Identity::default() });
+        let windows = Arc::new(crate::egress::window::Windows::new([&"primary".to_owned()].into_iter()));
+        let receipts = Some(Arc::new(Receipts { sink: Arc::new(sink.clone()), identity }));
+        (credential, Means { watch, windows, receipts, ..means }, sink)
+    };
+    let server = server(tokens(3600)).await;
+    let (credential, means, sink) = asking(&server, 100);
+    assert!(applied(&credential, &means).await.is_ok());
+    let form = server.seen.lock().expect("lock")[0].split_once("\r\n\r\n").expect("a body").1.len() as u64;
+    let receipts = std::mem::take(&mut *sink.0.lock().expect("lock"));
+    let [receipt] = &receipts[..] else { panic!("{receipts:?}") };
+    assert_eq!((receipt.call, &*receipt.identity.instance, receipt.end, receipt.sent), ("token", "siem", CallEnd::Answered, form));
+    let [exchange] = &receipt.exchanges[..] else { panic!("{receipt:?}") };
+    assert_eq!((exchange.destination.as_str(), exchange.method.as_str(), exchange.end), ("credentials.graph", "POST", ExchangeEnd::Status(200)));
+    assert_eq!(exchange.address.map(|address| format!("http://{address}/oauth2/token")), Some(server.url.clone()));
+    assert!(!format!("{receipt:?}").contains("hunter2"), "{receipt:?}");
+    let costs = means.watch.costs();
+    assert_eq!((costs.bytes_out.get(), costs.bytes_in.get()), (receipt.sent, receipt.received));
+    let rest = means.windows.send("primary", 100 - form + 1, means.clock.monotonic(), &means.watch);
+    assert!(rest.is_err_and(|text| text.starts_with("destination `primary`: bytes_out of 100 bytes reached: 101 bytes asked for")));
+
+    let (credential, means, sink) = asking(&server, form - 1);
+    let refused = applied(&credential, &means).await.map(|(header, _)| header);
+    let Err(ApplyError::Unavailable(text)) = refused else { panic!("{refused:?}") };
+    assert!(text.starts_with(&format!("destination `primary`: bytes_out of {} bytes reached: {form} bytes asked for", form - 1)), "{text}");
+    assert_eq!((server.count.load(Ordering::SeqCst), sink.0.lock().expect("lock").len()), (1, 0), "nothing was asked for");
 }

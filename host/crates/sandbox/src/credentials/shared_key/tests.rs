@@ -15,6 +15,7 @@ fn signed(key: &SharedKey, secret: &str, method: Method, target: &str, fields: &
     let mut headers: HeaderMap = fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
     let mut target = target.to_owned();
     let mut outgoing = Outgoing {
+        destination: "primary",
         method: &method,
         origin: "https://myaccount.blob.core.windows.net",
         headers: &mut headers,
@@ -70,6 +71,7 @@ fn the_documented_string_to_sign() {
     headers.insert("x-ms-date", HeaderValue::from_static("Fri, 26 Jun 2015 23:39:12 GMT"));
     let mut target = "/mycontainer?restype=container&timeout=20&comp=metadata&Include=b&include=a".to_owned();
     let outgoing = Outgoing {
+        destination: "primary",
         method: &Method::GET,
         origin: "https://myaccount.blob.core.windows.net",
         headers: &mut headers,

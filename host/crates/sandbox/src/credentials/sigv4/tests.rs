@@ -33,6 +33,7 @@ fn signed(case: &Case<'_>) -> HeaderMap {
     }
     let mut target = case.target.to_owned();
     let mut outgoing = Outgoing {
+        destination: "primary",
         method: &case.method,
         origin: case.origin,
         headers: &mut headers,

@@ -209,6 +209,8 @@ async fn calls_that_end_badly_are_on_record() {
     let receipts = sink.taken();
     assert_eq!((receipts[0].end, receipts[0].exchanges[0].end), (CallEnd::Failed("other"), ExchangeEnd::Error("timeout")));
     assert_eq!(receipts[0].sent, 5, "the receiver may have seen it");
+    let dialled = |receipt: &Receipt| receipt.exchanges[0].address.map(|address| format!("http://{address}"));
+    assert_eq!(dialled(&receipts[0]).as_ref(), Some(&silent.url), "no answer, and no doubt who it was");
 
     {
         let (text, events) = (records(b"hello"), batch(b""));
@@ -223,6 +225,7 @@ async fn calls_that_end_badly_are_on_record() {
     drop(connector);
     let receipts = sink.taken();
     assert_eq!((receipts[0].end, receipts[0].exchanges[0].end, receipts[0].sent), (CallEnd::Dropped, ExchangeEnd::CutOff, 5));
+    assert_eq!(dialled(&receipts[0]).as_ref(), Some(&silent.url));
 
     let trap = Connector { imports: HTTP, deliver: "unreachable", ..Connector::default() };
     let source = host.connector(trap, grants(&silent.url, &sink, &[])).expect("sets up");
@@ -231,6 +234,19 @@ async fn calls_that_end_badly_are_on_record() {
     connector.deliver(&records(b"hello"), &batch(b""), 1).await.expect_err("dead");
     let receipts = sink.taken();
     assert_eq!(receipts.iter().map(|receipt| receipt.end).collect::<Vec<_>>(), [CallEnd::Fault("trap")], "a dead one is not called");
+}
+
+/// The engine writes fuel down at the end of a call, and in steps: what the clock stops has used some.
+#[tokio::test]
+async fn a_guest_that_the_clock_stops_is_billed_its_fuel() {
+    let (host, sink) = (host(), Arc::new(Sink::default()));
+    let spinner = Connector { imports: HTTP, deliver: "(loop $spin (br $spin)) unreachable", ..Connector::default() };
+    let source = host.connector(spinner, grants("http://127.0.0.1:9", &sink, &[("cpu", "200ms")])).expect("sets up");
+    let mut connector = source.open(&format()).await.unwrap_or_else(|error| panic!("{error}"));
+    connector.deliver(&records(b"hello"), &batch(b""), 1).await.expect_err("stopped");
+    let receipts = sink.taken();
+    assert_eq!(receipts[0].end, CallEnd::Fault("cpu"));
+    assert!(receipts[0].fuel >= 5_000_000 && receipts[0].fuel < 1_000_000_000, "{}", receipts[0].fuel);
 }
 
 /// A connector that sends while it is configured cannot do so unseen.
