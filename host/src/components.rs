@@ -1,12 +1,17 @@
 //! Where components come from: uploads in the registry, then the operator's `connectors_dir`, then what is
 //! built into a release (`target/guests` in development). Only what is referenced is ever read.
 
+mod described;
+
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bulkhead_registry::{Digest, Index, PublicKey, Registry, RegistryError, Signature, SignatureError};
 use bulkhead_sandbox::Limit;
+
+pub use described::{Catalogue, Described};
+use described::{Key, Stamp};
 
 include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 
@@ -80,7 +85,6 @@ pub struct Found {
     pub name: String,
     pub bytes: Cow<'static, [u8]>,
     pub digest: Digest,
-    pub origin: Origin,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,29 +155,53 @@ impl Components {
         Ok(found)
     }
 
-    /// An upload's bytes, whatever its state, to describe it by.
-    pub fn bytes(&self, digest: &Digest) -> Option<Vec<u8>> {
+    /// What an upload is, whatever its state.
+    pub fn described_upload(&self, digest: &Digest, catalogue: &Catalogue) -> Option<Arc<Described>> {
         let (registry, _) = self.uploads.as_ref()?;
-        registry.read(digest, Limit::ComponentSize.row().ceiling).ok()
+        let read = || registry.read(digest, Limit::ComponentSize.row().ceiling).ok();
+        catalogue.get(Key::Upload(*digest), || read().map(|bytes| Described::of(&bytes)))
+    }
+
+    /// What the component is that a name has without the registry, and where it comes from.
+    pub fn described_file(&self, name: &str, catalogue: &Catalogue) -> Option<(Origin, Arc<Described>)> {
+        if !plain(name) {
+            return None;
+        }
+        for (path, origin) in self.paths(name) {
+            match std::fs::metadata(&path) {
+                Ok(metadata) => {
+                    let key = Key::File(path.clone(), Stamp::from(&metadata));
+                    let described = catalogue.get(key, || std::fs::read(&path).ok().map(|bytes| Described::of(&bytes)))?;
+                    return Some((origin, described));
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(_) => return None,
+            }
+        }
+        let (name, bytes) = EMBEDDED.iter().find(|(known, _)| *known == name)?;
+        Some((Origin::BuiltIn, catalogue.get(Key::Embedded(name), || Some(Described::of(bytes)))?))
+    }
+
+    /// Where a name's file may lie, in order.
+    fn paths(&self, name: &str) -> impl Iterator<Item = (PathBuf, Origin)> {
+        let file = format!("{name}.wasm");
+        let folders = [(&self.own, Origin::Directory), (&self.built, Origin::BuiltIn)];
+        folders.into_iter().filter_map(move |(folder, origin)| Some((folder.as_ref()?.join(&file), origin)))
     }
 
     /// The component that a name has without the registry.
     pub fn file(&self, name: &str) -> Result<Found, ComponentError> {
-        // A name is one path segment, so that it cannot lead out of the folders.
-        let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) && !name.starts_with('.');
-        let found = |bytes: Cow<'static, [u8]>, origin| Found { name: name.to_owned(), digest: Digest::of(&bytes), bytes, origin };
-        if plain {
-            for (folder, origin) in [(&self.own, Origin::Directory), (&self.built, Origin::BuiltIn)] {
-                let Some(folder) = folder else { continue };
-                let path = folder.join(format!("{name}.wasm"));
+        let found = |bytes: Cow<'static, [u8]>| Found { name: name.to_owned(), digest: Digest::of(&bytes), bytes };
+        if plain(name) {
+            for (path, _) in self.paths(name) {
                 match std::fs::read(&path) {
-                    Ok(bytes) => return Ok(found(Cow::Owned(bytes), origin)),
+                    Ok(bytes) => return Ok(found(Cow::Owned(bytes))),
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                     Err(source) => return Err(ComponentError::Read { path, source }),
                 }
             }
             if let Some((_, bytes)) = EMBEDDED.iter().find(|(known, _)| *known == name) {
-                return Ok(found(Cow::Borrowed(bytes), Origin::BuiltIn));
+                return Ok(found(Cow::Borrowed(bytes)));
             }
         }
         Err(ComponentError::Unknown { name: name.to_owned(), known: self.names() })
@@ -198,7 +226,7 @@ impl Components {
             let signature = version.signature.as_ref().ok_or(SignatureError::Missing).map_err(unsigned)?;
             Signature::parse(signature.as_bytes()).and_then(|signature| signature.verify(&bytes, &self.signing.keys).map(drop)).map_err(unsigned)?;
         }
-        Ok(Found { name: name.into(), bytes: Cow::Owned(bytes), digest: *digest, origin: Origin::Upload })
+        Ok(Found { name: name.into(), bytes: Cow::Owned(bytes), digest: *digest })
     }
 
     fn check_revoked(&self, name: &str, digest: &Digest) -> Result<(), ComponentError> {
@@ -235,6 +263,11 @@ impl Components {
         names.dedup();
         names
     }
+}
+
+/// A name is one path segment, so that it cannot lead out of the folders.
+fn plain(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) && !name.starts_with('.')
 }
 
 /// `target/guests` of the checkout that built this binary; `BULKHEAD_GUESTS` names another.

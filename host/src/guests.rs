@@ -114,6 +114,14 @@ impl Loaded {
     }
 }
 
+/// Opens a connector to see whether it takes its configuration, and closes it: it may have begun something
+/// that it has to end. What goes wrong then is in the metrics and no reason to refuse.
+async fn tried(source: &dyn ConnectorSource, format: &RecordFormat) -> Result<(), OpenError> {
+    let mut opened = source.open(format).await?;
+    let _ = opened.close().await;
+    Ok(())
+}
+
 impl Builder<'_> {
     async fn instance(&mut self, at: usize, instance: &Instance) -> Option<Built> {
         let key = format!("instances.{}", instance.name);
@@ -182,7 +190,7 @@ impl Builder<'_> {
                 let message = format!("`{}` does not take the format `{}`; it takes {}", instance.connector, lane.id.format, accepts.join(", "));
                 self.fault(lane.span, lane.key.clone(), message, Some(format!("name one of {} here", accepts.join(", "))));
             }
-            if let Err(error) = source.open(&format).await {
+            if let Err(error) = tried(&*source, &format).await {
                 self.refused(instance.config.spans.get("").copied().unwrap_or(instance.span), &format!("{key}.config"), &error);
                 return None;
             }
@@ -191,7 +199,7 @@ impl Builder<'_> {
         if lanes.is_empty() {
             // No lane will open it, so that its configuration would go unchecked.
             let format = RecordFormat { name: "json".into(), content_type: "application/json".into() };
-            if let Err(error) = source.open(&format).await {
+            if let Err(error) = tried(&*source, &format).await {
                 self.refused(instance.span, &format!("{key}.config"), &error);
             }
         }

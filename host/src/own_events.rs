@@ -22,7 +22,7 @@ use bulkhead_journal::{AppendBatch, Durability, Journal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-pub use describe::{Described, Lifecycle};
+pub use describe::{Described, Lifecycle, RollbackCause, RolledBack};
 use summary::Summary;
 
 /// Own events that wait for the journal.
@@ -62,7 +62,7 @@ impl OwnEvents {
         }
     }
 
-    /// What happens to the host itself.
+    /// What happens to the host itself and to what it runs.
     pub fn lifecycle(&self, what: &Lifecycle) {
         self.raise(|| Some(Described::lifecycle(what)));
     }

@@ -28,7 +28,7 @@ pub use control::Control;
 pub use reload::ReloadError;
 
 use crate::api::{self, Api};
-use crate::components::Components;
+use crate::components::{Catalogue, Components};
 use crate::config::{Config, Fault};
 use crate::guests::{self, Built, Purpose};
 use crate::own_events::{Lifecycle, OwnEvents};
@@ -179,6 +179,7 @@ impl Host {
             sandbox,
             state,
             registry,
+            catalogue: Catalogue::default(),
             receipts: receipts.clone(),
             own_events: own_events.clone(),
             metrics: metrics.clone(),

@@ -1,10 +1,12 @@
 //! Bulkhead's own events: routed like any other, told once, never caused by their own delivery.
 
+use bulkhead_tests::http::Client;
 use bulkhead_tests::receiver::Script;
 use bulkhead_tests::wait;
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::made::{digest, versioned};
 use crate::story::{PATIENCE, Story, copybook, file, hec, receiver};
 
 const OWN_TO_NEWS: &str = "routes:\n  - {id: news, when: {source: bulkhead}, to: [{instance: news, format: cloudevents}]}\n";
@@ -100,4 +102,23 @@ fn reloads_are_told_and_so_are_refused_ones() {
     assert!(told(&story, "reload_failed")["data"]["reason"].as_str().is_some_and(|reason| reason.contains("faults")));
     write(head.replace("out, access", "out/, access"));
     assert_eq!(told(&story, "reloaded")["data"]["changed"], serde_json::json!(["news"]));
+}
+
+#[test]
+fn a_rollback_is_told_with_what_it_went_from_and_to() {
+    const CONNECTORS: &str = "/api/integration/connectors";
+    let config = format!("own_events: {{enabled: true}}\ninstances:\n{}{OWN_TO_NEWS}", file("news"));
+    let story = Story::start(&config);
+    let post = |path: &str, body: &[u8]| {
+        let answer = Client::new(story.host.api).send("POST", &format!("{CONNECTORS}{path}"), &[("Content-Type", "application/wasm")], body).expect("answers");
+        assert!(answer.status / 100 == 2, "{}", answer.text());
+    };
+    let fresh = versioned("file", "7.1.0");
+    post("", &fresh);
+    post("/file/rollback", b"");
+    let told = told(&story, "component.rolled_back");
+    assert_eq!((told["subject"].as_str(), told["severity"].as_str()), (Some("file"), Some("medium")), "{told}");
+    let want = serde_json::json!({"cause": "manual", "by": told["data"]["by"], "from": digest(&fresh), "to": null, "instances": ["news"]});
+    assert_eq!(told["data"], want);
+    assert!(told["data"]["by"].as_str().is_some_and(|by| !by.is_empty()), "{told}");
 }

@@ -184,9 +184,20 @@ fn instances_pin_versions_and_digests() {
 #[test]
 fn components_are_listed_and_described() {
     let target = receiver("");
-    let story = hook(&target, "");
+    let story = hook(&target, "connectors_dir: ./connectors\n");
     push(&story, &Made { name: "made", version: "0.3.0", ..Made::default() }.build(), &[]);
     let get = |path: &str| story.host.get(&format!("/api/integration/connectors{path}")).expect("answers");
+    // A file that is replaced is another component at the next look.
+    let own = |version: &str| {
+        let path = put(&story, "fresh.wasm", &Made { name: "mine", version, ..Made::default() }.build());
+        std::fs::create_dir_all(story.path("connectors")).expect("a folder");
+        std::fs::rename(path, story.path("connectors/mine.wasm")).expect("moved");
+        well(&story, &["connector", "show", "mine"])
+    };
+    for version in ["0.1.0", "0.1.1"] {
+        let mine = own(version);
+        assert_eq!((mine["version"].as_str(), mine["origin"].as_str()), (Some(version), Some("directory")), "{mine}");
+    }
     let list = get("?limit=2&offset=1").json().expect("JSON");
     assert_eq!((list["meta"]["count"].as_u64(), list["meta"]["offset"].as_u64()), (Some(2), Some(1)));
     assert!(list["links"]["next"].is_string() && list["links"]["prev"].is_string() && list["meta"]["total"].as_u64() > Some(6), "{list}");
@@ -260,6 +271,28 @@ fn only_signed_uploads_are_taken_where_that_is_asked() {
     story.accept("application/x-ndjson", &copybook("e", 3));
     story.settled();
     assert_eq!(arrivals(&target, 3), [1; 3]);
+    // A key that is taken out opens nothing at the next start, although it did when the upload came.
+    let stranger = keys.path().join("stranger.public.pem");
+    openssl(keys.path(), &["pkey", "-in", "stranger.pem", "-pubout", "-out", "stranger.public.pem"]);
+    let mut story = story;
+    story.host.terminate(PATIENCE).expect("stops");
+    let config = std::fs::read_to_string(&story.host.spec.config).expect("a configuration");
+    let other = config.replace(&keys.path().join("public.pem").display().to_string(), &stranger.display().to_string());
+    assert_ne!(other, config);
+    std::fs::write(&story.host.spec.config, &other).expect("written");
+    let config_path = story.host.spec.config.to_str().expect("UTF-8").to_owned();
+    for verb in ["validate", "serve"] {
+        // Where the host runs: `data_dir` is relative.
+        let output = Command::new(binary()).current_dir(story.dir.path()).args([verb, "--config", &config_path]).output().expect("runs");
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        let said =
+            format!("component `webhook` {} is not used: the signature does not fit the component under any of the 1 keys in `upload.keys`", digest(&second));
+        assert!(output.status.code() == Some(78) && words.contains(&said), "{verb}: {:?} {words}", output.status);
+    }
+    std::fs::write(&story.host.spec.config, config).expect("written");
+    let story = story.crash();
+    story.accept("application/x-ndjson", &copybook("f", 2));
+    story.settled();
     // A private key, no key, or a file that is none is said when the configuration is read.
     for (keys, said) in [
         (format!("[\"{}\"]", keys.path().join("key.pem").display()), "this is a private key"),
@@ -285,4 +318,90 @@ fn a_component_without_a_manifest_is_named_by_the_push() {
     assert!(code == 78 && words.contains("the component has no manifest, so it has no name and version"), "{code}: {words}");
     let taken = well(&story, &["push", path, "--name", "bare", "--version", "0.1"]);
     assert_eq!((taken["name"].as_str(), taken["version"].as_str(), taken["state"].as_str()), (Some("bare"), Some("0.1"), Some("active")));
+}
+
+/// Bytes, versions and names have an end, and each says which and what to do.
+#[test]
+fn the_registry_is_full_in_three_ways() {
+    let bytes = |name: &str, version: &str| Made { name, version, ..Made::default() }.build();
+    let mut story = Story::start("connectors_dir: ./connectors\nupload: {disk: 1MiB}\n");
+    let first = bytes("made", "1.0.0");
+    push(&story, &first, &[]);
+    let full = |story: &Story, bytes: &[u8], detail: &str| {
+        let answer = Client::new(story.host.api).send("POST", "/api/integration/connectors", &[("Content-Type", "application/wasm")], bytes).expect("answers");
+        let problem = answer.json().expect("a problem document");
+        assert_eq!((answer.status, problem["code"].as_str(), problem["detail"].as_str()), (507, Some("registry_full"), Some(detail)));
+        let path = put(story, "full.wasm", bytes);
+        let (code, _, words) = ask(story, &["push", path.to_str().expect("UTF-8")]);
+        assert!(code == 1 && words.contains(detail), "{code}: {words}");
+    };
+    // A section that nobody reads makes it large.
+    let mut large = bytes("made", "1.1.0");
+    let padding = vec![b'x'; 1 << 20];
+    let mut custom = vec![7];
+    custom.extend(b"padding");
+    custom.extend(&padding);
+    large.push(0);
+    let mut size = custom.len();
+    while size >= 0x80 {
+        large.push((size & 0x7f) as u8 | 0x80);
+        size >>= 7;
+    }
+    large.push(size as u8);
+    large.extend(custom);
+    full(
+        &story,
+        &large,
+        &format!(
+            "the registry holds {} bytes and the upload has {}, more than `upload.disk` (1048576 bytes); remove versions that are not used, or raise it",
+            first.len(),
+            large.len()
+        ),
+    );
+    // As many versions, then as many names, as it keeps.
+    story.host.terminate(PATIENCE).expect("stops");
+    let path = story.path("data/registry/index.json");
+    let index: Value = serde_json::from_slice(&std::fs::read(&path).expect("an index")).expect("JSON");
+    let mut many = index.clone();
+    let version = index["names"]["made"]["versions"][0].clone();
+    for at in 1..64 {
+        let mut copy = version.clone();
+        (copy["version"], copy["digest"]) = (format!("0.0.{at}").into(), format!("sha256:{at:064x}").into());
+        many["names"]["made"]["versions"].as_array_mut().expect("a list").push(copy);
+    }
+    std::fs::write(&path, many.to_string()).expect("written");
+    let mut story = story.crash();
+    full(&story, &bytes("made", "1.2.0"), "the registry has 64 versions of `made`, the most it keeps; remove one that is not used");
+    story.host.terminate(PATIENCE).expect("stops");
+    let mut many = index;
+    for at in 1..1_024 {
+        let mut copy = many["names"]["made"].clone();
+        (copy["versions"], copy["active"]) = (Value::Array(Vec::new()), Value::Null);
+        many["names"][format!("name{at}")] = copy;
+    }
+    std::fs::write(&path, many.to_string()).expect("written");
+    let story = story.crash();
+    full(&story, &bytes("more", "1.0.0"), "the registry has 1024 names, the most it keeps; remove one that is not used");
+    // Room is made by removing; what runs is not in the way.
+    push(&story, &bytes("made", "1.2.0"), &[]);
+    well(&story, &["connector", "remove", "made", &digest(&first)]);
+}
+
+/// Bytes that do not come: the place is free again after `upload.idle`, and nothing is kept.
+#[test]
+fn slow_uploads_end() {
+    use std::io::Write as _;
+    let story = Story::start("upload: {idle: 1s}\n");
+    let bytes = Made::default().build();
+    let mut slow = std::net::TcpStream::connect(story.host.api).expect("connects");
+    slow.set_read_timeout(Some(PATIENCE)).expect("set");
+    write!(slow, "POST /api/integration/connectors HTTP/1.1\r\nHost: x\r\nContent-Type: application/wasm\r\nContent-Length: {}\r\n\r\n", bytes.len())
+        .expect("writes");
+    slow.write_all(&bytes[..100]).expect("writes");
+    let answer = bulkhead_tests::http::Connection::new(slow).response("POST").expect("answers");
+    let problem = answer.json().expect("a problem document");
+    let detail = "the upload did not come in time; nothing of it is kept";
+    assert_eq!((answer.status, problem["code"].as_str(), problem["detail"].as_str()), (408, Some("too_slow"), Some(detail)));
+    assert_eq!(std::fs::read_dir(story.path("data/registry/incoming")).expect("a folder").count(), 0);
+    push(&story, &bytes, &[]);
 }

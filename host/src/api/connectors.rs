@@ -22,16 +22,15 @@ use tokio::time::{Instant, timeout_at};
 use super::Api;
 use super::auth::Actor;
 use super::problem::{Chain, Problem};
-use crate::components::{ComponentError, Components, Found, Origin, Wanted};
-use crate::pipeline::uploads::{ChangeError, Parcel, by_digest, inspected};
+use crate::components::{Catalogue, ComponentError, Components, Found, Origin, Wanted};
+use crate::pipeline::uploads::{ChangeError, Parcel, by_digest};
 
 /// Header with a detached signature in base64.
 const SIGNATURE: &str = "x-bulkhead-signature";
 /// Longest signature that is read.
 const MAX_SIGNATURE: usize = 256;
-/// Longest time for the bytes of one upload, and between two pieces of it.
+/// Longest time for the bytes of one upload.
 const TIME: Duration = Duration::from_secs(300);
-const IDLE: Duration = Duration::from_secs(20);
 
 /// Which page of a list.
 #[derive(Debug, Deserialize)]
@@ -50,8 +49,8 @@ pub async fn list(State(api): State<Api>, Query(page): Query<Page>) -> Result<Js
         let index = api.control.registry.index();
         let components = api.control.components(index.clone());
         let users = api.control.users();
-        let names = components.names();
-        let data: Vec<Value> = names.iter().skip(offset).take(limit).map(|name| summary(&components, &index, name, &by_digest(&users))).collect();
+        let (names, by_user) = (components.names(), by_digest(&users));
+        let data: Vec<Value> = names.iter().skip(offset).take(limit).map(|name| summary(&components, &api.control.catalogue, &index, name, &by_user)).collect();
         let link = |offset: usize| format!("/api/integration/connectors?limit={limit}&offset={offset}");
         Ok(Json(json!({
             "meta": {"total": names.len(), "count": data.len(), "limit": limit, "offset": offset},
@@ -78,7 +77,7 @@ pub async fn show(State(api): State<Api>, Path(id): Path<String>) -> Result<Json
         if !components.names().contains(&name) {
             return Err(unknown(&id));
         }
-        Ok(Json(json!({"data": summary(&components, &index, &name, &by_digest(&users)), "links": {"self": format!("/api/integration/connectors/{name}")}})))
+        Ok(Json(json!({"data": summary(&components, &api.control.catalogue, &index, &name, &by_digest(&users)), "links": {"self": format!("/api/integration/connectors/{name}")}})))
     })
     .await
 }
@@ -156,7 +155,7 @@ pub async fn upload(State(api): State<Api>, Extension(actor): Extension<Actor>, 
     let registry = Arc::clone(&api.control.registry);
     let incoming = blocking(move || registry.incoming().map_err(|error| Problem::internal(&error))).await?;
     let file = incoming.file().map_err(|error| Problem::internal(&error))?;
-    let mut sink = Sink { file: tokio::fs::File::from_std(file), taken: 0, limit, until: Instant::now() + TIME };
+    let mut sink = Sink { file: tokio::fs::File::from_std(file), taken: 0, limit, until: Instant::now() + TIME, idle: api.control.settings.upload.idle };
     let header = request.headers().get(SIGNATURE).map(|value| value.as_bytes().to_vec());
     let signature = if parts { read_parts(request, &mut sink).await?.or(header) } else { read_raw(request, &mut sink).await.map(|()| header)? };
     sink.file.flush().await.map_err(|error| Problem::internal(&error))?;
@@ -185,6 +184,8 @@ struct Sink {
     taken: u64,
     limit: u64,
     until: Instant,
+    /// Longest pause between two pieces.
+    idle: Duration,
 }
 
 /// Bytes of an upload that are written before they are synced.
@@ -206,7 +207,7 @@ impl Sink {
 
     /// Waits for the next piece, not for ever.
     async fn within<T>(&self, next: impl Future<Output = T>) -> Result<T, Problem> {
-        let until = self.until.min(Instant::now() + IDLE);
+        let until = self.until.min(Instant::now() + self.idle);
         timeout_at(until, next)
             .await
             .map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "too_slow", "the upload did not come in time; nothing of it is kept"))
@@ -411,23 +412,24 @@ fn refused(error: ChangeError) -> Problem {
 type Users<'a> = BTreeMap<Digest, Vec<&'a str>>;
 
 /// One component with all its versions.
-fn summary(components: &Components, index: &Index, name: &str, users: &Users<'_>) -> Value {
+fn summary(components: &Components, catalogue: &Catalogue, index: &Index, name: &str, users: &Users<'_>) -> Value {
     let named = index.named(name);
     let active = named.and_then(|named: &Named| named.version(&named.active?));
-    let bare = components.file(name).ok();
-    let origin = if active.is_some() { Some(Origin::Upload) } else { bare.as_ref().map(|bare| bare.origin) };
+    let bare = components.described_file(name, catalogue);
+    let origin = if active.is_some() { Some(Origin::Upload) } else { bare.as_ref().map(|(origin, _)| *origin) };
     // The one that runs, else the newest upload: something to describe the name by.
     let newest = named.and_then(|named| named.versions.last());
     let described = match (active.or(if bare.is_none() { newest } else { None }), &bare) {
-        (Some(version), _) => components.bytes(&version.digest).and_then(|bytes| Inspection::read(&bytes, Limit::ComponentSize.row().ceiling).ok()),
-        (None, Some(bare)) => inspected(bare),
+        (Some(version), _) => components.described_upload(&version.digest, catalogue),
+        (None, Some((_, bare))) => Some(Arc::clone(bare)),
         (None, None) => None,
     };
-    let manifest = described.as_ref().and_then(|inspection| inspection.manifest.as_ref());
-    let digest = active.map(|version| version.digest).or(bare.as_ref().map(|bare| bare.digest));
+    let described = described.as_ref().and_then(|described| described.inspection.as_ref());
+    let manifest = described.and_then(|inspection| inspection.manifest.as_ref());
+    let digest = active.map(|version| version.digest).or(bare.as_ref().map(|(_, bare)| bare.digest));
     let versions = named.map(|named| named.versions.as_slice()).unwrap_or_default();
     json!({
-        "id": name, "name": name, "kind": described.as_ref().map(|inspection| inspection.kind.name()),
+        "id": name, "name": name, "kind": described.map(|inspection| inspection.kind.name()),
         "version": active.map(|version| version.version.as_str()).or(manifest.map(|manifest| manifest.version.as_str())),
         "digest": digest.map(|digest| digest.to_string()),
         "state": digest.map(|digest| if index.revocation(&digest).is_some() { "revoked" } else { "active" }),
@@ -435,7 +437,7 @@ fn summary(components: &Components, index: &Index, name: &str, users: &Users<'_>
         "system_type": manifest.and_then(|manifest| manifest.system.as_ref()), "vendor": manifest.and_then(|manifest| manifest.vendor.as_ref()),
         "documentation_url": manifest.and_then(|manifest| manifest.docs.as_ref()),
         "capabilities": manifest.map(|manifest| &manifest.operations), "accepts": manifest.map(|manifest| &manifest.accepts),
-        "asks": described.as_ref().map(crate::pipeline::uploads::asked),
+        "asks": described.map(crate::pipeline::uploads::asked),
         "used_by": digest.and_then(|digest| users.get(&digest)).cloned().unwrap_or_default(),
         "versions": versions.iter().map(|version| version_of(index, name, version, users)).collect::<Vec<_>>(),
     })

@@ -331,7 +331,13 @@ fn upload(fields: &Fields, faults: &mut Faults) -> UploadSettings {
         let hint = Some("name a key that signs, or nothing could be uploaded".to_owned());
         faults.push(FaultKind::Conflict, fields.span("require_signed"), "upload.require_signed", "signatures are required, and `keys` names no key", hint);
     }
-    UploadSettings { compile, signing, disk: fields.size("disk").unwrap_or_default(), trial: fields.duration("trial").unwrap_or_default() }
+    UploadSettings {
+        compile,
+        signing,
+        disk: fields.size("disk").unwrap_or_default(),
+        idle: fields.duration("idle").unwrap_or_default(),
+        trial: fields.duration("trial").unwrap_or_default(),
+    }
 }
 
 /// A key as written, or from the PEM file of that name.

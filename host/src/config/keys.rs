@@ -645,6 +645,7 @@ static UPLOAD: Section = Section {
             "Public ed25519 keys that signatures are checked with: PEM files, or ed25519: and the key in base64.",
         ),
         key("disk", Size { min: MIB, max: 1024 * TIB }, Default("2GiB"), "Most bytes of all uploaded components."),
+        key("idle", Duration { min: SECOND, max: 300 * SECOND }, Default("20s"), "Longest pause within the bytes of an upload; after it the answer is 408."),
         key("trial", Duration { min: SECOND, max: DAY }, Default("5m"), "For how long after its activation a version is taken back by itself where it breaks."),
         key("compile_time", Duration { min: SECOND, max: HOUR }, Default("60s"), "Longest time that compiling one component may take."),
         key("compile_memory", Size { min: 256 * MIB, max: 64 * 1024 * MIB }, Default("2GiB"), "Most memory that compiling one component may take."),

@@ -29,6 +29,8 @@ pub struct UploadSettings {
     pub signing: Signing,
     /// Most bytes of all uploads.
     pub disk: u64,
+    /// Longest pause within the bytes of an upload.
+    pub idle: Duration,
     /// How long a version is on trial after its activation.
     pub trial: Duration,
 }

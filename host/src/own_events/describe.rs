@@ -10,7 +10,7 @@ use uuid::Uuid;
 /// The last own event of a run.
 pub const STOPPED: &str = "stopped";
 
-/// What happens to the host itself.
+/// What happens to the host itself and to what it runs.
 #[derive(Debug, Clone)]
 pub enum Lifecycle {
     Started {
@@ -29,6 +29,27 @@ pub enum Lifecycle {
     ReloadFailed {
         reason: String,
     },
+    RolledBack(RolledBack),
+}
+
+/// A name stands for what it stood for before.
+#[derive(Debug, Clone)]
+pub struct RolledBack {
+    pub component: String,
+    /// Digests; none for the component that has the name without the registry.
+    pub from: Option<String>,
+    pub to: Option<String>,
+    /// Instances that run something else now.
+    pub instances: Vec<String>,
+    pub cause: RollbackCause,
+}
+
+#[derive(Debug, Clone)]
+pub enum RollbackCause {
+    /// The actor.
+    Manual(String),
+    /// What it broke on, and where.
+    Automatic { instance: String, reason: String },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +77,7 @@ pub struct Described {
     /// Behind `bulkhead.`.
     pub kind: &'static str,
     pub level: Level,
-    /// Instance or lane; empty for the host.
+    /// Instance, lane or component; empty for the host.
     pub subject: String,
     pub data: Value,
     /// How many dead letters it stands for, where letters of one subject and cause are summed up.
@@ -79,6 +100,22 @@ impl Described {
                 Self::new("reloaded", Level::Info, "", json!({"added": added, "changed": changed, "removed": removed}))
             }
             Lifecycle::ReloadFailed { reason } => Self::new("reload_failed", Level::High, "", json!({"reason": reason})),
+            Lifecycle::RolledBack(RolledBack { component, from, to, instances, cause }) => {
+                let mut data = json!({"from": from, "to": to, "instances": instances});
+                let level = match cause {
+                    RollbackCause::Manual(by) => {
+                        data["cause"] = "manual".into();
+                        data["by"] = by.as_str().into();
+                        Level::Medium
+                    }
+                    RollbackCause::Automatic { instance, reason } => {
+                        data["cause"] = "automatic".into();
+                        data["broke"] = json!({"instance": instance, "reason": reason});
+                        Level::High
+                    }
+                };
+                Self::new("component.rolled_back", level, component, data)
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use bulkhead_sandbox::{Sandbox, StateStore};
 
 use super::Current;
 use super::uploads::Trials;
+use crate::components::Catalogue;
 use crate::config::UploadSettings;
 use crate::own_events::OwnEvents;
 use crate::receipts::HostReceipts;
@@ -29,13 +30,15 @@ pub struct Settings {
 
 /// Handles of the rooms that a change touches, and what is in force.
 pub struct Control {
-    pub(super) settings: Settings,
+    pub settings: Settings,
     pub(super) delivery: Arc<Delivery>,
     pub(super) journal: Journal,
     pub(super) routing: Arc<RoutingTable>,
     pub(super) sandbox: Sandbox,
     pub(super) state: Arc<dyn StateStore>,
     pub registry: Arc<Registry>,
+    /// What is known of components, for lists.
+    pub catalogue: Catalogue,
     pub(super) receipts: Option<Arc<HostReceipts>>,
     pub(super) own_events: OwnEvents,
     pub(super) metrics: Metrics,

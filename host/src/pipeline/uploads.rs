@@ -14,8 +14,9 @@ use bulkhead_sandbox::{InspectError, Inspection, Kind, Limit, LoadError};
 use bulkhead_store::Cause;
 
 use super::{Control, Purpose, guests};
-use crate::components::{Components, FORMATTER_PREFIX, Found};
+use crate::components::{Components, FORMATTER_PREFIX};
 use crate::config::Fault;
+use crate::own_events::{Lifecycle, RollbackCause, RolledBack};
 
 /// Events that a version on trial may break on before it is taken back.
 const TRIAL_FAULTS: u64 = 5;
@@ -181,8 +182,8 @@ impl Control {
             Kind::Connector if name.starts_with(FORMATTER_PREFIX) => return Err(RegistryError::Name(name).into()),
             Kind::Connector => name,
         };
-        let bare = self.components(self.registry.index()).file(&name).ok();
-        let base = bare.and_then(|found| Inspection::read(&found.bytes, Limit::ComponentSize.row().ceiling).ok()).map(|bare| asked(&bare)).unwrap_or_default();
+        let bare = self.components(self.registry.index()).described_file(&name, &self.catalogue);
+        let base = bare.and_then(|(_, bare)| bare.inspection.as_ref().map(asked)).unwrap_or_default();
         Ok(NewVersion {
             kind: inspection.kind.name().into(),
             version,
@@ -214,10 +215,22 @@ impl Control {
     /// registry.
     pub async fn roll_back(self: &Arc<Self>, name: &str, by: &str) -> Result<(Option<Digest>, Vec<Arc<str>>), ChangeError> {
         let bare = self.components(self.registry.index()).file(name).is_ok();
-        let back = self.change(name, None, |index| index.roll_back(name, bare, None)).await?;
+        let mut from = None;
+        let edit = |index: &mut Index| {
+            from = index.named(name).and_then(|named| named.active);
+            index.roll_back(name, bare, None)
+        };
+        let back = self.change(name, None, edit).await?;
         self.metrics.rollback(name, "manual").inc();
         tracing::warn!(component = name, to = back.0.map(|digest| digest.to_string()), by, "component rolled back");
+        self.tell_rollback(name, from, &back, RollbackCause::Manual(by.into()));
         Ok(back)
+    }
+
+    fn tell_rollback(&self, name: &str, from: Option<Digest>, (to, swapped): &(Option<Digest>, Vec<Arc<str>>), cause: RollbackCause) {
+        let text = |digest: Option<Digest>| digest.map(|digest| digest.to_string());
+        let instances = swapped.iter().map(|instance| instance.to_string()).collect();
+        self.own_events.lifecycle(&Lifecycle::RolledBack(RolledBack { component: name.into(), from: text(from), to: text(*to), instances, cause }));
     }
 
     /// From the next call on, nothing runs these bytes.
@@ -352,8 +365,11 @@ impl Control {
         let bare = self.components(self.registry.index()).file(name).is_ok();
         let fault = Failed { at_ms: self.unix_ms(), reason: format!("instance `{instance}`: {reason}") };
         match self.change(name, None, |index| index.roll_back(name, bare, Some(fault))).await {
-            Ok((back, swapped)) => {
+            Ok(back) => {
                 self.metrics.rollback(name, "automatic").inc();
+                let cause = RollbackCause::Automatic { instance: instance.into(), reason: reason.clone() };
+                self.tell_rollback(name, Some(digest), &back, cause);
+                let (back, swapped) = back;
                 let to = back.map_or_else(|| "the component that was there before the uploads".to_owned(), |digest| digest.to_string());
                 tracing::error!(component = name, from = %digest, to, instance, reason, instances = swapped.len(), "component rolled back: it broke on its first events");
             }
@@ -391,9 +407,4 @@ pub fn by_digest(users: &[(String, Digest, Arc<str>)]) -> BTreeMap<Digest, Vec<&
         all.entry(*digest).or_default().push(instance);
     }
     all
-}
-
-/// A component's inspection; what lies in the registry was read before.
-pub fn inspected(found: &Found) -> Option<Inspection> {
-    Inspection::read(&found.bytes, Limit::ComponentSize.row().ceiling).ok()
 }
