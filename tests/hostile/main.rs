@@ -13,6 +13,7 @@ mod limits;
 mod load;
 mod memory;
 mod model;
+mod over_tls;
 mod receivers;
 mod registry;
 mod secrets;

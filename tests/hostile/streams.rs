@@ -2,7 +2,7 @@
 //! are not who they should be.
 
 #[path = "../it/pki.rs"]
-mod pki;
+pub mod pki;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -96,7 +96,13 @@ fn h70_a_version_that_refuses_the_configuration_is_not_activated() {
 #[test]
 fn h71_a_version_that_traps_at_once_is_taken_back_and_loses_nothing() {
     let target = receiver("");
-    let story = hook(&target);
+    let story = Story::start(&format!(
+        "own_events: {{enabled: true}}\ninstances:\n{}{}{}routes:\n  - {{id: news, when: {{source: bulkhead}}, to: [{{instance: news, format: cloudevents}}]}}\n\
+         default_route: [{{instance: hook, format: jsonl}}, {{instance: archive, format: jsonl}}]\n",
+        webhook("hook", &target, "    concurrency: 1\n"),
+        file("archive"),
+        file("news"),
+    ));
     taken(&story, "", &versioned("webhook", "1.0.0"));
     story.accept("application/x-ndjson", &copybook("first", 3));
     story.settled();
@@ -116,6 +122,13 @@ fn h71_a_version_that_traps_at_once_is_taken_back_and_loses_nothing() {
     assert_eq!((failed["version"].as_str(), failed["state"].as_str()), (Some("2.0.0"), Some("retired")));
     let reason = failed["fault"]["reason"].as_str().unwrap_or_default();
     assert!(reason.starts_with("instance `hook`: connector: the guest trapped: wasm trap: wasm `unreachable` instruction executed"), "{reason}");
+    let told = wait::until("an own event", PATIENCE, || {
+        Ok(story.records("news.ndjson").into_iter().find(|record| record["type"] == "bulkhead.component.rolled_back"))
+    });
+    let told = told.unwrap_or_else(|error| panic!("{error:#}"));
+    assert_eq!((told["subject"].as_str(), told["severity"].as_str(), told["data"]["cause"].as_str()), (Some("webhook"), Some("high"), Some("automatic")));
+    assert_eq!((told["data"]["from"].as_str(), &told["data"]["instances"]), (Some(digest(&bad).as_str()), &json!(["hook"])), "{told}");
+    assert!(told["data"]["broke"]["instance"] == "hook" && reason.ends_with(told["data"]["broke"]["reason"].as_str().expect("a reason")), "{told}");
     // The neighbour saw nothing of it.
     assert_eq!(story.lines("archive.ndjson").len(), 23);
 }
