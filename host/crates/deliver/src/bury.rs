@@ -63,7 +63,8 @@ async fn write(context: &Context, instance: &Instance, lane: &LaneShared, job: &
                 () = tokio::time::sleep(FULL_RETRY) => {}
             }
         } else {
-            tracing::error!(lane = %lane.id, error = &error as &dyn std::error::Error, "dead letters not written, trying again");
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(lane = %lane.id, %error, cause, "dead letters not written, trying again");
             tokio::time::sleep(ERROR_RETRY).await;
         }
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Row, SqlitePool};
+use sqlx::{ConnectOptions, Connection, Row, SqlitePool};
 
 use crate::connector_state::ConnectorState;
 use crate::dead_letters::{DeadLetterSettings, DeadLetters};
@@ -41,8 +41,16 @@ impl Store {
             .busy_timeout(BUSY)
             .foreign_keys(true)
             .disable_statement_logging();
-        let write =
-            SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None).connect_with(options.clone()).await.map_err(open_error)?;
+        let write = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            // On a full disk SQLite ends a transaction by itself; the pool's own ROLLBACK then fails, and the
+            // connection would count as inside that transaction, refusing every other, for ever.
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+            .connect_with(options.clone())
+            .await
+            .map_err(open_error)?;
         let read = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.pragma("query_only", "1"));
         let store = Self { write, read };
         store.migrate(&path).await?;

@@ -158,3 +158,19 @@ fn causes_have_unique_names() {
         assert_eq!(Cause::from_name(cause.name()), Some(*cause));
     }
 }
+
+/// SQLite ends a transaction by itself when the disk is full; the next one must work all the same.
+#[tokio::test]
+async fn a_full_disk_is_over_when_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let letters = open(dir.path(), DeadLetterSettings::default()).await;
+    add(&letters, "siem", 1, Cause::Rejected, 100).await.unwrap();
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&letters.shared.store.write).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"))).execute(&letters.shared.store.write).await.unwrap();
+    let (lane, tenant, event) = (LaneId::new("siem", "cef"), Tenant::default(), vec![7; 1 << 20]);
+    let error = letters.add_many(&[letter(&lane, &tenant, "big", &event, (2, Cause::Rejected, 100))]).await.unwrap_err();
+    assert!(error.is_full(), "{error}");
+    // The bound goes with the connection.
+    letters.add_many(&[letter(&lane, &tenant, "big", &event, (2, Cause::Rejected, 100))]).await.unwrap();
+    assert_eq!(seqs(&letters, DeadLetterFilter::default()).await, [1, 2]);
+}
