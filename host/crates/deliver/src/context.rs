@@ -1,8 +1,8 @@
 //! What every lane and worker of the process shares.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bulkhead_core::Clock;
@@ -11,6 +11,8 @@ use bulkhead_observe::Metrics;
 use bulkhead_store::DeadLetters;
 use tokio::sync::Semaphore;
 
+use crate::judge::millis;
+use crate::jumps::{Corrections, Jumps};
 use crate::notice::NoticeSink;
 use crate::routing::RoutingTable;
 use crate::settings::DeliverySettings;
@@ -32,12 +34,16 @@ pub(crate) struct Context {
     /// Places for batches over all instances.
     pub all: Arc<Semaphore>,
     draws: AtomicU64,
+    jumps: Mutex<Jumps>,
 }
 
 impl Context {
     pub fn new(parts: DeliveryParts) -> Arc<Self> {
         let all = Arc::new(Semaphore::new(parts.settings.max_concurrent.max(1) as usize));
-        Arc::new(Self { parts, all, draws: AtomicU64::new(RandomState::new().hash_one(0u8)) })
+        let context = Self { parts, all, draws: AtomicU64::new(RandomState::new().hash_one(0u8)), jumps: Mutex::default() };
+        // The first look: from here on jumps show.
+        context.corrections();
+        Arc::new(context)
     }
 
     pub fn now(&self) -> Duration {
@@ -54,6 +60,13 @@ impl Context {
 
     pub fn unix_ms(&self) -> i64 {
         i64::try_from(self.parts.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX)
+    }
+
+    /// How receipts read on today's wall clock. Every age is judged by it, so that each look at an age is a
+    /// look at the clocks too.
+    pub fn corrections(&self) -> Corrections {
+        let head = self.parts.journal.head();
+        self.jumps.lock().unwrap_or_else(PoisonError::into_inner).look(self.unix_ms(), millis(self.now()), head)
     }
 
     /// Uniform in `[0, 1)`; spreads retries, guards nothing. Source: Steele, Lea, Flood, "Fast splittable

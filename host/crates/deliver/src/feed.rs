@@ -17,6 +17,7 @@ use bulkhead_route::{FilterChain, LaneIndex, Verdict};
 
 use crate::batch::{BatchSettings, Batcher, Ready};
 use crate::job::Job;
+use crate::jumps::Expiry;
 use crate::ordering::{Keys, Ordering};
 use crate::routing::{FrameRoutes, RoutingTable};
 
@@ -143,10 +144,9 @@ impl Feed {
         self.limits.max_bytes = self.limits.max_bytes.min(max_bytes.max(1));
     }
 
-    /// Reads on until the batch is full or nothing more is in memory; does not wait. `expire_before` is the
-    /// time of receipt, in ns since 1970, before which events have waited too long. The error is to be
+    /// Reads on until the batch is full or nothing more is in memory; does not wait. The error is to be
     /// told by waiting for the next frame.
-    pub fn fill(&mut self, now: Duration, expire_before: u64) -> Result<(), ReadError> {
+    pub fn fill(&mut self, now: Duration, expiry: &Expiry) -> Result<(), ReadError> {
         self.delayed = self.delayed.filter(|until| *until > now);
         self.unpark(now);
         while self.wants_more() {
@@ -158,7 +158,7 @@ impl Feed {
                     Poll::Pending => break,
                 }
             }
-            self.skim(now, expire_before);
+            self.skim(now, expiry);
         }
         if self.open.is_empty()
             && let Some(range) = self.trail.take()
@@ -194,9 +194,9 @@ impl Feed {
         self.open.len()
     }
 
-    /// How many of the batch's first events were received before that time.
-    pub fn count_older(&self, before: u64) -> usize {
-        self.open.events(0..self.open.len()).take_while(|event| event.received() < before).count()
+    /// How many of the batch's first events have waited too long.
+    pub fn count_older(&self, expiry: &Expiry) -> usize {
+        self.open.count_older(expiry)
     }
 
     /// The next event to be read from the journal, or the first of the frame in hand.
@@ -262,10 +262,10 @@ impl Feed {
     }
 
     /// Goes through the frame in hand until its end or the batch's.
-    fn skim(&mut self, now: Duration, expire_before: u64) {
+    fn skim(&mut self, now: Duration, expiry: &Expiry) {
         let Some(mut current) = self.current.take() else { return };
         let frame = &current.frame;
-        let plain = self.known.is_empty() && self.filters.is_empty() && self.keys.is_none() && expire_before == 0;
+        let plain = self.known.is_empty() && self.filters.is_empty() && self.keys.is_none() && expiry.is_never();
         while current.next < frame.len() {
             let (index, seq) = (current.next, frame.seq(current.next).0);
             if !plain && self.known.passes_over(seq) {
@@ -284,7 +284,7 @@ impl Feed {
             }
             if !plain {
                 let event = frame.event(index);
-                if event.received() < expire_before {
+                if expiry.is_past(Seq(seq), event.received()) {
                     let lead = self.lead(seq);
                     self.out.expired.push(frame, index, lead, None);
                     current.next += 1;

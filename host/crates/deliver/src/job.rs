@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bulkhead_core::{EventRef, Seq};
 use bulkhead_journal::Frame;
 
+use crate::jumps::Expiry;
 use crate::schedule::Tries;
 
 /// One event of a job.
@@ -76,6 +77,11 @@ impl Job {
 
     pub fn events(&self, range: Range<usize>) -> impl ExactSizeIterator<Item = EventRef<'_>> {
         self.items[range].iter().map(|item| self.frames[item.frame as usize].event(item.index as usize))
+    }
+
+    /// How many of the first events have waited too long.
+    pub fn count_older(&self, expiry: &Expiry) -> usize {
+        self.events(0..self.len()).enumerate().take_while(|(i, event)| expiry.is_past(self.seq(*i), event.received())).count()
     }
 
     /// Frame by frame: the receipt of its first event here and how many follow from it. A frame is one

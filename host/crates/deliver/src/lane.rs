@@ -277,7 +277,7 @@ impl<'a> Driver<'a> {
         self.feed.limit(self.shared.max_events.load(Atomic::Relaxed), u64::from(self.shared.max_bytes.load(Atomic::Relaxed)));
         self.read_again_at = self.read_again_at.filter(|at| *at > now);
         if self.read_again_at.is_none()
-            && let Err(error) = self.feed.fill(now, self.expire_before())
+            && let Err(error) = self.feed.fill(now, &self.expiry())
             && !self.read_failed(&error, now)
         {
             return false;
@@ -387,7 +387,7 @@ impl<'a> Driver<'a> {
     }
 
     fn show(&mut self) {
-        let view = View { cursor: self.log.cursor(), backlog: self.log.backlog(), oldest_ms: self.oldest.received_ms, ..self.counts() };
+        let view = View { cursor: self.log.cursor(), backlog: self.log.backlog(), oldest_ms: self.oldest.receipt_ms, ..self.counts() };
         self.shared.show(view);
     }
 

@@ -19,6 +19,7 @@ mod hold;
 mod instance;
 mod job;
 mod judge;
+mod jumps;
 mod lane;
 mod notice;
 mod ordering;

@@ -9,6 +9,8 @@ use std::time::Duration;
 use bulkhead_core::Seq;
 use bulkhead_store::Attempt;
 
+use crate::jumps::Expiry;
+
 /// Attempts listed in a dead letter: the first ones and the latest.
 const KEPT_FIRST: usize = 4;
 const KEPT_LAST: usize = 12;
@@ -156,10 +158,10 @@ impl Schedule {
         all
     }
 
-    /// Takes at most `most` that were received before `until_ms`; those of unknown receipt stay.
-    pub fn take_older(&mut self, until_ms: i64, most: usize) -> Vec<Waiting> {
+    /// Takes at most `most` that have waited too long; those of unknown receipt stay.
+    pub fn take_older(&mut self, expiry: &Expiry, most: usize) -> Vec<Waiting> {
         let mut taken = Vec::new();
-        let old = |waiting: &Waiting| waiting.received_ms != 0 && waiting.received_ms < until_ms;
+        let old = |waiting: &Waiting| waiting.received_ms != 0 && expiry.corrections.receipt(waiting.seq, waiting.received_ms) < expiry.before_ms;
         if self.heap.iter().any(old) {
             let (mut gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.heap).into_vec().into_iter().partition(old);
             self.heap = kept.into();

@@ -13,7 +13,8 @@ use bulkhead_store::Cause;
 use super::Driver;
 use super::dispatch::Doomed;
 use crate::job::Job;
-use crate::judge::Judge;
+use crate::judge::{Judge, millis};
+use crate::jumps::{Corrections, Expiry};
 use crate::settings::OnBacklogFull;
 
 /// Events on their way to the dead letters at a time, beside those being written.
@@ -25,17 +26,24 @@ const TAKE: usize = 1000;
 pub(super) struct Oldest {
     reader: Reader,
     known: Option<Seq>,
-    /// Milliseconds since 1970; 0 where nothing is unsettled.
-    pub received_ms: i64,
+    /// Milliseconds since 1970, as stamped; 0 where nothing is unsettled.
+    received_ms: i64,
+    /// The same on today's clock.
+    pub receipt_ms: i64,
 }
 
 impl Oldest {
     pub fn new(reader: Reader) -> Self {
-        Self { reader, known: None, received_ms: 0 }
+        Self { reader, known: None, received_ms: 0, receipt_ms: 0 }
+    }
+
+    fn look(&mut self, cursor: Seq, backlog: u64, corrections: &Corrections) {
+        self.find(cursor, backlog);
+        self.receipt_ms = corrections.receipt(self.known.unwrap_or(cursor.next()), self.received_ms);
     }
 
     /// Where it has to read the disk, the answer is the one before until the next look.
-    fn look(&mut self, cursor: Seq, backlog: u64) {
+    fn find(&mut self, cursor: Seq, backlog: u64) {
         if backlog == 0 {
             (self.known, self.received_ms) = (None, 0);
             return;
@@ -64,10 +72,11 @@ impl Driver<'_> {
     /// Looks at depth and age, and finds what is too old or too much.
     pub(super) fn tick(&mut self, now: Duration) {
         let backlog = self.log.backlog();
-        self.oldest.look(self.log.cursor(), backlog);
+        let corrections = self.context.corrections();
+        self.oldest.look(self.log.cursor(), backlog, &corrections);
         self.metrics.depth.set(backlog.cast_signed());
         let unix_ms = self.context.unix_ms();
-        let age_ms = if self.oldest.received_ms == 0 { 0 } else { (unix_ms - self.oldest.received_ms).max(0) };
+        let age_ms = if self.oldest.receipt_ms == 0 { 0 } else { (unix_ms - self.oldest.receipt_ms).max(0) };
         self.metrics.oldest.set(age_ms / 1000);
         self.show();
 
@@ -76,12 +85,12 @@ impl Driver<'_> {
             return;
         }
         if let Some(max_age) = settings.max_age {
-            let until_ms = unix_ms.saturating_sub(crate::judge::millis(max_age));
-            if self.oldest.received_ms != 0 && self.oldest.received_ms < until_ms && self.doomed.is_empty() {
-                for waiting in self.schedule.take_older(until_ms, TAKE) {
+            let expiry = Expiry { before_ms: unix_ms.saturating_sub(millis(max_age)), corrections };
+            if self.oldest.receipt_ms != 0 && self.oldest.receipt_ms < expiry.before_ms && self.doomed.is_empty() {
+                for waiting in self.schedule.take_older(&expiry, TAKE) {
                     self.doomed.push_back(Doomed { waiting, cause: Cause::BacklogAge, reason: reason(Cause::BacklogAge).into() });
                 }
-                self.bury_older(u64::try_from(until_ms).unwrap_or(0) * 1_000_000, now);
+                self.bury_older(&expiry, now);
             }
         }
         if let Some(max_bytes) = settings.max_bytes {
@@ -94,14 +103,14 @@ impl Driver<'_> {
         }
     }
 
-    /// Time of receipt, ns since 1970, before which events that are read go to the dead letters at once.
-    pub(super) fn expire_before(&self) -> u64 {
+    /// Events that are read and past it go to the dead letters at once.
+    pub(super) fn expiry(&self) -> Expiry {
         let settings = &self.instance.settings.backlog;
         match settings.max_age {
             Some(max_age) if settings.on_full == OnBacklogFull::DeadLetter => {
-                self.context.parts.clock.unix_nanos().saturating_sub(u64::try_from(max_age.as_nanos()).unwrap_or(u64::MAX))
+                Expiry { before_ms: self.context.unix_ms().saturating_sub(millis(max_age)), corrections: self.context.corrections() }
             }
-            _ => 0,
+            _ => Expiry::default(),
         }
     }
 
@@ -131,11 +140,11 @@ impl Driver<'_> {
         }
     }
 
-    /// What is in hand and older than that.
-    fn bury_older(&mut self, before: u64, now: Duration) {
+    /// What is in hand and has waited too long.
+    fn bury_older(&mut self, expiry: &Expiry, now: Duration) {
         for _ in 0..self.returned.len() {
             let Some(mut job) = self.returned.pop_front() else { break };
-            let old = job.events(0..job.len()).take_while(|event| event.received() < before).count();
+            let old = job.count_older(expiry);
             if old > 0 {
                 let oldest = job.split_to(old);
                 self.bury_unsent(oldest, Cause::BacklogAge);
@@ -144,7 +153,7 @@ impl Driver<'_> {
                 self.returned.push_back(job);
             }
         }
-        let old = self.feed.count_older(before);
+        let old = self.feed.count_older(expiry);
         if old > 0 {
             let job = self.feed.take(old, now);
             self.bury_unsent(job, Cause::BacklogAge);

@@ -33,8 +33,9 @@ fn the_earliest_due_first_and_a_batch_in_the_order_of_the_journal() {
 #[test]
 fn takes_what_is_too_old_whatever_its_due_time() {
     let mut schedule = schedule(&[(1, 99, 500), (2, 1, 2_000), (3, 50, 600), (4, 1, 0)]);
-    assert_eq!(seqs(&schedule.take_older(1_000, 1)), [1]);
-    assert_eq!(seqs(&schedule.take_older(1_000, 9)), [3]);
+    let until = Expiry { before_ms: 1_000, ..Expiry::default() };
+    assert_eq!(seqs(&schedule.take_older(&until, 1)), [1]);
+    assert_eq!(seqs(&schedule.take_older(&until, 9)), [3]);
     assert_eq!(schedule.len(), 2);
 }
 

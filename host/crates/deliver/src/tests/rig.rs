@@ -2,7 +2,7 @@
 //! event's id, connectors that ask a script. Time stands still unless a test moves it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering as Atomic};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering as Atomic};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,11 +27,19 @@ const START_NANOS: u64 = 1_800_000_000_000_000_000;
 #[derive(Clone)]
 pub struct TestClock {
     start: tokio::time::Instant,
+    /// How far somebody has set the wall clock, in nanoseconds.
+    set: Arc<AtomicI64>,
+}
+
+impl TestClock {
+    pub fn jump(&self, seconds: i64) {
+        self.set.fetch_add(seconds * 1_000_000_000, Atomic::Relaxed);
+    }
 }
 
 impl Clock for TestClock {
     fn unix_nanos(&self) -> u64 {
-        START_NANOS + self.start.elapsed().as_nanos() as u64
+        (START_NANOS + self.start.elapsed().as_nanos() as u64).saturating_add_signed(self.set.load(Atomic::Relaxed))
     }
 
     fn monotonic(&self) -> Duration {
@@ -61,7 +69,7 @@ impl Rig {
     pub async fn with(letter_settings: DeadLetterSettings) -> Self {
         let (still, wait) = std::sync::mpsc::channel::<()>();
         tokio::task::spawn_blocking(move || wait.recv());
-        let clock = TestClock { start: tokio::time::Instant::now() };
+        let clock = TestClock { start: tokio::time::Instant::now(), set: Arc::default() };
         let dir = tempfile::tempdir().unwrap();
         let (journal, store, letters) = open(dir.path(), &clock, letter_settings).await;
         Self {

@@ -191,6 +191,34 @@ async fn events_past_the_backlogs_age_do_not_pin_the_journal() {
     until("only the young are left", || backlog(&rig) == 10).await;
 }
 
+/// Set by days, forward or back, the wall clock makes nothing too old, and nothing young for ever.
+#[tokio::test(start_paused = true)]
+async fn a_jump_of_the_clock_changes_no_age() {
+    for jump in [3 * 86_400, -3 * 86_400] {
+        let rig = Rig::new().await;
+        let receiver = Receiver::new(&rig, |_| Reply::unavailable(None));
+        let backlog_settings = BacklogSettings { max_age: Some(seconds(3_600)), ..BacklogSettings::default() };
+        let delivery = rig.start(vec![receiver.instance("siem", |settings| {
+            (settings.backlog, settings.batch.max_events) = (backlog_settings, 10);
+        })]);
+        rig.append(ids(0..100)).await;
+        until("the breaker opens", || delivery.status()[0].breaker == BreakerState::Open).await;
+        pass(seconds(60)).await;
+        rig.clock.jump(jump);
+        pass(seconds(60)).await;
+        rig.append(ids(100..110)).await;
+        for _ in 0..57 {
+            pass(seconds(60)).await;
+        }
+        assert_eq!((rig.letters.totals().letters, backlog(&rig)), (0, 110), "an hour is not over, jump {jump}");
+        for _ in 0..60 {
+            pass(seconds(2)).await;
+        }
+        until("the old are buried", || rig.letters.totals().letters == 100).await;
+        assert_eq!(backlog(&rig), 10, "jump {jump}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_backlog_beyond_its_bytes_sheds_the_oldest() {
     let rig = Rig::new().await;
