@@ -65,6 +65,7 @@ fn start(dir: &Path, config: &str) -> Host {
         log: dir.join("host.log"),
         env: Vec::new(),
         dir: dir.to_owned(),
+        through: Vec::new(),
     };
     Host::start(spec).expect("starts")
 }

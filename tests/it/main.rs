@@ -3,6 +3,7 @@
 mod audit;
 mod bad_input;
 mod cli;
+mod clock;
 mod crash;
 mod credentials;
 mod deliver;
@@ -18,6 +19,7 @@ mod own_events;
 mod pki;
 mod reload;
 mod route;
+mod scale;
 mod story;
 mod streams;
 mod syslog;

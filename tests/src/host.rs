@@ -28,6 +28,8 @@ pub struct Spec {
     pub env: Vec<(String, String)>,
     /// Working directory, which relative paths in the configuration start from.
     pub dir: PathBuf,
+    /// A program and its arguments that become the host by `exec`, such as [`Disk::enter`](crate::disk::Disk::enter).
+    pub through: Vec<String>,
 }
 
 /// A running host; killed when dropped.
@@ -59,18 +61,8 @@ impl Host {
     pub fn start(spec: Spec) -> Result<Self> {
         let listening = spec.data_dir.join("listening.json");
         let _ = fs::remove_file(&listening);
-        let log = File::options().create(true).append(true).open(&spec.log).with_context(|| format!("cannot write {}", spec.log.display()))?;
         let begin = Instant::now();
-        let child = Command::new(&spec.binary)
-            .args(["serve", "--config"])
-            .arg(&spec.config)
-            .current_dir(&spec.dir)
-            .envs(spec.env.iter().map(|(key, value)| (key, value)))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("cannot start {}", spec.binary.display()))?;
+        let child = spawn(&spec)?;
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut host = Self { child, spec, api: unknown, intake: unknown, ready_in: Duration::ZERO };
         (host.api, host.intake) = wait::until_every(Duration::from_millis(2), "the host listens", START, || {
@@ -86,6 +78,16 @@ impl Host {
         .with_context(|| format!("log of the host:\n{}", host.log_tail()))?;
         host.ready_in = begin.elapsed();
         Ok(host)
+    }
+
+    /// Starts a process on this data and kills it `after` that, wherever its start has come to.
+    pub fn stumble(spec: &Spec, after: Duration) -> Result<()> {
+        let mut child = spawn(spec)?;
+        // The moment of the crash is the point here, not a wait for something.
+        std::thread::sleep(after);
+        child.kill()?;
+        child.wait()?;
+        Ok(())
     }
 
     pub fn pid(&self) -> u32 {
@@ -176,6 +178,28 @@ impl Host {
         let lines: Vec<&str> = log.lines().rev().take(30).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
+}
+
+fn spawn(spec: &Spec) -> Result<Child> {
+    let log = File::options().create(true).append(true).open(&spec.log).with_context(|| format!("cannot write {}", spec.log.display()))?;
+    let mut command = match spec.through.split_first() {
+        None => Command::new(&spec.binary),
+        Some((program, arguments)) => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(&spec.binary);
+            command
+        }
+    };
+    command
+        .args(["serve", "--config"])
+        .arg(&spec.config)
+        .current_dir(&spec.dir)
+        .envs(spec.env.iter().map(|(key, value)| (key, value)))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .with_context(|| format!("cannot start {}", spec.binary.display()))
 }
 
 impl Drop for Host {

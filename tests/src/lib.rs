@@ -5,6 +5,7 @@
 pub mod args;
 pub mod cases;
 pub mod crash;
+pub mod disk;
 pub mod generator;
 pub mod histogram;
 pub mod host;
@@ -14,7 +15,9 @@ pub mod process;
 pub mod prom;
 pub mod receiver;
 pub mod skip;
+pub mod soak;
 pub mod template;
 pub mod tokens;
 pub mod tool;
 pub mod wait;
+pub mod wall_clock;

@@ -245,7 +245,7 @@ fn answer(connection: &mut Connection, head: &Head, step: Step, shared: &Shared,
     let reply = reply(head, body, &step, &shared.options);
     note(shared, head, body, &work.markers, &reply);
     match step {
-        Step::Reset => {
+        Step::Reset | Step::Lose => {
             rustix::net::sockopt::set_socket_linger(&connection.stream, Some(Duration::ZERO))?;
             Ok(false)
         }
@@ -304,6 +304,7 @@ fn reply(head: &Head, body: &[u8], step: &Step, options: &Options) -> Reply {
             Reply { headers: retry_after.iter().map(|value| ("Retry-After".to_owned(), value.clone())).collect(), ..Reply::new(*status, body) }
         }
         Step::Invalid(index) => Reply::hec(hec::Fault { code: 6, status: 400, text: "Invalid data format", index: Some(*index) }),
+        Step::Lose => Reply { taken: Taken::All, ..Reply::new(0, "") },
         Step::Accept | Step::Delay(_) if hec => collect(head, body, options),
         Step::Accept | Step::Delay(_) if head.path.ends_with("/_bulk") => {
             let lines = memchr::memchr_iter(b'\n', body).count();
@@ -356,6 +357,9 @@ fn note(shared: &Shared, head: &Head, body: &[u8], markers: &[Marker], reply: &R
         stats.bytes += body.len() as u64;
         stats.events.take(taken, now, shared.options.max_events);
         stats.events.refused += (markers.len() - taken.len()) as u64;
+        if reply.status == 0 {
+            stats.events.unanswered += taken.len() as u64;
+        }
     }
     if reply.taken == Taken::All
         && let Some((file, written)) = lock(&shared.save).as_mut()

@@ -13,6 +13,7 @@ mod demo;
 mod guests;
 mod hostile;
 mod samples;
+mod soak;
 mod stages;
 mod test;
 
@@ -26,9 +27,11 @@ cargo xtask COMMAND
   bench [OPTIONS]    the figures of the release binary over loopback sockets
                      --quick  a few seconds, release profile   --rows P1,P3  some rows   --repeats N
   crash [OPTIONS]    kill -9 under load: --rounds N --kills N --rate N --seed N --no-faults
+  soak [OPTIONS]     a million events of backlog, 1,000 producers, 10,000 lanes, with figures; a failing disk
+                     --only backlog,producers,lanes,disk   --size N with one of them
   samples            write examples/events/ again (always the same)
 
-demo, bench, crash and hostile take --no-build: what is built already is run as it is.
+demo, bench, crash, soak and hostile take --no-build: what is built already is run as it is.
 ";
 
 fn main() -> ExitCode {
@@ -52,6 +55,7 @@ fn run(args: &[String]) -> Result<()> {
         "bench" => bench::run(&root, rest),
         "hostile" => hostile::run_all(&root, rest, None),
         "crash" => crash::run(&root, rest),
+        "soak" => soak::run(&root, rest),
         "samples" => samples::run(&root),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

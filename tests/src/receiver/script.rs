@@ -4,6 +4,7 @@
 //! 503                    that status, with the error body its protocol has
 //! 429:retry-after=2      with a Retry-After header (seconds or a date)
 //! reset                  the request is read, the connection reset
+//! lose                   the events are taken, but the connection is reset instead of an answer
 //! garbage                an answer that is not HTTP
 //! hang=30s               no answer for so long, then the connection closes
 //! delay=100ms            the normal answer, late
@@ -35,6 +36,8 @@ pub enum Step {
         body: String,
     },
     Reset,
+    /// Taken, but the sender never hears of it: it has to send again, and that is a duplicate.
+    Lose,
     Garbage,
     Hang(Duration),
     Delay(Duration),
@@ -66,6 +69,15 @@ pub struct Script {
 impl Script {
     pub fn new(steps: impl IntoIterator<Item = Step>) -> Self {
         Self { steps: steps.into_iter().take(MAX_STEPS).collect(), rest: None }
+    }
+
+    /// These steps over and over, as often as a script may have steps.
+    pub fn cycle(text: &str) -> Result<Self> {
+        let mut script = Self::parse(text)?;
+        ensure!(!script.steps.is_empty() && script.rest.is_none(), "`{text}` is nothing to repeat");
+        let once: Vec<Step> = script.steps.iter().cloned().collect();
+        script.steps = once.iter().cycle().take(MAX_STEPS / once.len() * once.len()).cloned().collect();
+        Ok(script)
     }
 
     /// The same for every request.
@@ -115,11 +127,12 @@ fn step(word: &str) -> Result<Step> {
     match word.split_once('=') {
         None if word == "ok" => Ok(Step::Accept),
         None if word == "reset" => Ok(Step::Reset),
+        None if word == "lose" => Ok(Step::Lose),
         None if word == "garbage" => Ok(Step::Garbage),
         Some(("hang", wait)) => Ok(Step::Hang(duration(wait)?)),
         Some(("delay", wait)) => Ok(Step::Delay(duration(wait)?)),
         Some(("invalid", index)) => Ok(Step::Invalid(index.parse().with_context(|| word.to_owned())?)),
-        _ => bail!("`{word}` is no step; known: a status, ok, reset, garbage, hang=, delay=, invalid="),
+        _ => bail!("`{word}` is no step; known: a status, ok, reset, lose, garbage, hang=, delay=, invalid="),
     }
 }
 
@@ -156,6 +169,8 @@ mod tests {
         ];
         assert_eq!(played, want);
         assert_eq!(Script::default().step(), Step::Accept);
+        let mut again = Script::cycle("503;ok").expect("parses");
+        assert_eq!((again.left(), again.step(), again.step(), again.step()), (MAX_STEPS, Step::status(503), Step::Accept, Step::status(503)));
     }
 
     #[test]

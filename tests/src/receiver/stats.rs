@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::histogram::Histogram;
 use crate::marker::Marker;
 
-const MAX_RUNS: usize = 32;
+/// Each is a bit an event.
+const MAX_RUNS: usize = 1 << 16;
 
 #[derive(Debug, Default)]
 pub struct Stats {
@@ -22,6 +23,8 @@ pub struct Events {
     pub duplicates: u64,
     /// In requests that were not taken.
     pub refused: u64,
+    /// Taken in requests that got no answer on purpose: each may come once more.
+    pub unanswered: u64,
     pub first_sent: Option<u64>,
     pub first_taken: Option<u64>,
     pub last_taken: Option<u64>,
@@ -72,6 +75,11 @@ impl Events {
         self.seen.get(&run).and_then(|words| words.get((number / 64) as usize)).is_some_and(|word| word & (1 << (number % 64)) != 0)
     }
 
+    /// How many events of a run were taken, each once.
+    pub fn count(&self, run: u32) -> u64 {
+        self.seen.get(&run).map_or(0, |words| words.iter().map(|word| u64::from(word.count_ones())).sum())
+    }
+
     /// The numbers of a run that were taken, as `first-last` lines.
     pub fn ranges(&self, run: u32) -> String {
         let mut out = String::new();
@@ -120,6 +128,7 @@ mod tests {
         events.take(&[marker(1), Marker { run: 2, ..marker(1) }], 4_000, 1_000);
         assert_eq!((events.taken, events.duplicates, events.unique()), (7, 1, 6));
         assert_eq!(events.ranges(1), "0-2\n64-64\n200-200\n");
+        assert_eq!((events.count(1), events.count(2), events.count(3)), (5, 1, 0));
         assert!(events.has(2, 1) && !events.has(2, 0) && !events.has(3, 0));
         assert_eq!((events.first_sent, events.last_taken), (Some(1_000), Some(4_000)));
     }

@@ -44,6 +44,18 @@ fn plays_faults() {
 }
 
 #[test]
+fn takes_events_and_loses_the_answer() {
+    let (receiver, mut client) = receiver("lose;503", Options::default());
+    let body = envelopes(0..4);
+    let mut post = || client.send("POST", "/services/collector/event", &[], body.as_bytes());
+    assert!(post().is_err());
+    assert_eq!(receiver.stats(|stats| (stats.events.count(1), stats.events.unanswered)), (4, 4));
+    assert_eq!(post().expect("answers").status, 503);
+    assert_eq!(post().expect("answers").status, 200);
+    assert_eq!(receiver.stats(|stats| (stats.events.count(1), stats.events.duplicates, stats.events.unanswered)), (4, 4, 4));
+}
+
+#[test]
 fn is_strict_where_asked() {
     let (_receiver, mut client) = receiver("", Options { token: Some("t0ken".to_owned()), strict: true, ..Options::default() });
     let mut post = |headers: &[(&str, &str)], body: &str| client.send("POST", "/services/collector/event", headers, body.as_bytes()).expect("answers").status;
