@@ -64,8 +64,9 @@ attributes! {
     Data = 31, "data";
     /// Payload of a CloudEvent that is not JSON, base64 (RFC 4648 §4).
     DataBase64 = 32, "data_base64";
-    /// The one lane that a replayed event goes to, as `instance/format`; absent for all others. The
-    /// greatest code, so that its presence is seen at the end of the table.
+    /// The one lane that a replayed event goes to, as `instance/format`, with `#` and the number of the dead
+    /// letter that it was; absent for all others. The greatest code, so that its presence is seen at the
+    /// end of the table.
     Lane = 33, "lane";
 }
 

@@ -85,6 +85,27 @@ pub enum Delivery {
     Each(Vec<Outcome>),
 }
 
+/// A request to an inbound webhook, verified by the host.
+#[derive(Clone, Default)]
+pub struct Inbound {
+    pub method: String,
+    /// Path and query below the webhook's own address.
+    pub path: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub body: Vec<u8>,
+}
+
+/// The answer to one, checked: status, header fields that are not the host's, body; and events to take in,
+/// each of which should be a JSON object.
+#[derive(Clone, Default)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub body: Vec<u8>,
+    pub events: RecordBatch,
+}
+
 /// A call that failed as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {

@@ -19,12 +19,15 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::attr::{Attr, Kind, Severity, Shape};
+use crate::ids::LaneId;
 
 /// Largest event in bytes, so that offsets fit 24 bits.
 pub const MAX_EVENT_BYTES: usize = (1 << 24) - 1;
 const HEADER: usize = 16;
 const ENTRY: usize = 8;
 const VERSION: u8 = 1;
+/// Stands between a lane and a dead letter; no name of a lane has it.
+const LETTER: char = '#';
 
 /// A value inside an event: its kind and its bytes (see [`Kind`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +151,16 @@ impl<'a> EventRef<'a> {
     /// The one lane that a replayed event goes to.
     #[inline]
     pub fn lane(&self) -> Option<&'a str> {
+        self.bound().map(|bound| bound.split_once(LETTER).map_or(bound, |(lane, _)| lane))
+    }
+
+    /// The dead letter that a replayed event was, where it was one.
+    pub fn letter(&self) -> Option<i64> {
+        self.bound()?.split_once(LETTER)?.1.parse().ok()
+    }
+
+    #[inline]
+    fn bound(&self) -> Option<&'a str> {
         let last = self.table.len().checked_sub(ENTRY)?;
         if self.table[last + 3] == Attr::Lane as u8 { self.attr(Attr::Lane).and_then(|value| value.plain()) } else { None }
     }
@@ -208,6 +221,13 @@ impl EventBuilder {
         self.entries.iter().any(|entry| entry.attr == attr)
     }
 
+    /// What an attribute was set to so far; `original` is what [`finish`](Self::finish) will be handed.
+    pub fn value<'v>(&'v self, attr: Attr, original: &'v [u8]) -> Option<(Kind, &'v [u8])> {
+        let entry = self.entries.iter().find(|entry| entry.attr == attr)?;
+        let bytes = if entry.in_extra { &self.extra } else { original };
+        Some((entry.kind, bytes.get(entry.start..entry.start + entry.length)?))
+    }
+
     /// Says that an attribute lies in the original. A later value of the same attribute replaces it.
     pub fn span(&mut self, attr: Attr, kind: Kind, range: Range<usize>) {
         self.put(Entry { attr, kind, start: range.start, length: range.len(), in_extra: false });
@@ -219,6 +239,14 @@ impl EventBuilder {
         let escaped = crate::json::write_escaped(text, &mut self.extra);
         let kind = if escaped { Kind::EscapedString } else { Kind::String };
         self.put(Entry { attr, kind, start, length: self.extra.len() - start, in_extra: true });
+    }
+
+    /// Binds the event to one lane, past all rules: it is read again, or it was this dead letter.
+    pub fn bind(&mut self, lane: &LaneId, letter: Option<i64>) {
+        match letter {
+            Some(letter) => self.text(Attr::Lane, &format!("{lane}{LETTER}{letter}")),
+            None => self.text(Attr::Lane, &lane.to_string()),
+        }
     }
 
     /// Sets an attribute to JSON text that is not in the original (an array, an object, a number; a

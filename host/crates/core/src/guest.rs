@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::batch::{Delivery, EventBatch, Failure, Formatted, Outcome, RecordBatch, RecordFormat};
+use crate::batch::{Delivery, EventBatch, Failure, Formatted, Inbound, Outcome, RecordBatch, RecordFormat, Reply};
 use crate::projection::Projection;
 use crate::receipt::About;
 
@@ -94,11 +94,41 @@ pub trait Connector: Send {
     fn settle<'a>(&'a mut self, tokens: &'a [String]) -> BoxFuture<'a, Result<Vec<Outcome>, DeliverError>>;
     /// Whether the receiver can be reached and lets us in; words for people.
     fn check(&mut self) -> BoxFuture<'_, Result<String, DeliverError>>;
+    /// Answers a request of an inbound webhook; the reply is checked, but for the events in it.
+    fn receive<'a>(&'a mut self, _request: &'a Inbound) -> BoxFuture<'a, Result<Reply, DeliverError>> {
+        Box::pin(async { Err(Failure::Unsupported.into()) })
+    }
     /// Heartbeats and idle connections, between deliveries; how long until it wants to be called again,
     /// if at all.
     fn maintain(&mut self) -> BoxFuture<'_, Result<Option<Duration>, DeliverError>>;
     /// The last call before it goes, bounded by a short deadline of its own. A fault changes nothing.
     fn close(&mut self) -> BoxFuture<'_, Result<(), GuestFault>>;
+}
+
+/// Why a request has no answer of a connector.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ReceiveError {
+    #[error("the instance does not run right now")]
+    Gone,
+    /// By hand, or because its guests break.
+    #[error("the instance is held: {0}")]
+    Held(&'static str),
+    #[error("all guests of the instance are at work; raise `concurrency` of the instance for more")]
+    Busy,
+    #[error("{0}")]
+    Deadline(String),
+    #[error(transparent)]
+    Open(OpenError),
+    #[error(transparent)]
+    Failed(Failure),
+    #[error(transparent)]
+    Fault(GuestFault),
+}
+
+/// Hands requests of inbound webhooks to the instances that answer them.
+pub trait Receiver: Send + Sync {
+    /// Not cancel safe: dropping the future kills the guest at work.
+    fn receive<'a>(&'a self, instance: &'a str, request: &'a Inbound) -> BoxFuture<'a, Result<Reply, ReceiveError>>;
 }
 
 /// Opens fresh formatters of one configuration; cheap enough to call after every fault.

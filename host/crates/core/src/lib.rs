@@ -3,6 +3,7 @@
 
 pub mod attr;
 pub mod batch;
+pub mod bucket;
 pub mod clock;
 pub mod event;
 pub mod guest;
@@ -12,10 +13,13 @@ pub mod projection;
 pub mod receipt;
 
 pub use attr::{Attr, Kind, Severity, Shape};
-pub use batch::{Delivery, EventBatch, Failure, Formatted, Outcome, RecordBatch, RecordFormat, Refusal};
+pub use batch::{Delivery, EventBatch, Failure, Formatted, Inbound, Outcome, RecordBatch, RecordFormat, Refusal, Reply};
+pub use bucket::{RateSettings, TokenBucket};
 pub use clock::{Clock, SystemClock};
 pub use event::{CorruptEvent, EventBuilder, EventRef, MAX_EVENT_BYTES, Value};
-pub use guest::{BatchLimits, BoxFuture, Connector, ConnectorSource, DeliverError, Formatter, FormatterSource, GuestFault, OpenError, advice};
+pub use guest::{
+    BatchLimits, BoxFuture, Connector, ConnectorSource, DeliverError, Formatter, FormatterSource, GuestFault, OpenError, ReceiveError, Receiver, advice,
+};
 pub use ids::{LaneId, Seq, Tenant};
 pub use projection::Projection;
 

@@ -168,7 +168,8 @@ fn original(event: &EventRef<'_>) -> (Kind, Range<usize>) {
     }
 }
 
-fn tokens(field: &str) -> Result<Vec<String>, ProjectionError> {
+/// The tokens of an RFC 6901 pointer that is not empty.
+pub fn tokens(field: &str) -> Result<Vec<String>, ProjectionError> {
     let malformed = |problem| Err(ProjectionError::Malformed { field: field.to_owned(), problem });
     let Some(rest) = field.strip_prefix('/') else {
         return malformed(if field.is_empty() { "the whole event is not offered, ask for /original or for attributes" } else { "it must begin with /" });

@@ -33,6 +33,8 @@ pub struct About {
     /// Places in the journal of the first and the last event handed over.
     pub first: Seq,
     pub last: Seq,
+    /// How many of the events were replayed: dead letters, or read again.
+    pub replayed: u32,
 }
 
 /// One call into a connector.

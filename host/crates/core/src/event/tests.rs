@@ -1,4 +1,5 @@
 use super::*;
+use crate::ids::LaneId;
 
 fn stored(original: &[u8], fill: impl FnOnce(&mut EventBuilder)) -> Vec<u8> {
     let mut builder = EventBuilder::new();
@@ -62,17 +63,18 @@ fn a_copy_with_one_more_attribute_keeps_everything_else() {
     assert_eq!(event.lane(), None);
     let mut builder = EventBuilder::new();
     builder.start_from(&event);
-    builder.text(Attr::Lane, "siem/cef");
+    builder.bind(&LaneId::new("siem", "cef"), Some(17));
     let mut out = Vec::new();
     builder.finish(event.shape(), event.severity(), 43, event.original(), &mut out).expect("fits");
     let copy = EventRef::new(&out).expect("well formed");
-    assert_eq!((copy.lane(), copy.received(), copy.original()), (Some("siem/cef"), 43, &original[..]));
+    assert_eq!((copy.lane(), copy.letter(), copy.received(), copy.original()), (Some("siem/cef"), Some(17), 43, &original[..]));
     for (attr, ..) in event.attrs() {
         assert_eq!(copy.attr(attr), event.attr(attr), "{attr:?}");
     }
     builder.start_from(&copy);
-    builder.text(Attr::Lane, "siem/json");
+    builder.bind(&LaneId::new("siem", "json"), None);
     let mut again = Vec::new();
     builder.finish(copy.shape(), copy.severity(), 44, copy.original(), &mut again).expect("fits");
-    assert_eq!(EventRef::new(&again).expect("well formed").lane(), Some("siem/json"), "replayed twice: the last lane counts");
+    let again = EventRef::new(&again).expect("well formed");
+    assert_eq!((again.lane(), again.letter()), (Some("siem/json"), None), "replayed twice: the last lane counts");
 }
