@@ -9,7 +9,7 @@
 //!
 //! `hash` is SHA-256 over the bytes of the line before `,"hash":`; `prev` is the hash of record `n - 1`,
 //! zeros for record 1. The first line of a file is a record of kind `begin` that names format and file.
-//! Other kinds: `start` and `stop` of the host; `torn`, an unfinished line that a crash left and that was
+//! Other kinds: `act`, what people or a rule of theirs did to events (a replay, a purge); `start` and `stop` of the host; `torn`, an unfinished line that a crash left and that was
 //! cut; `damaged`, a line that could not be read when the host started and was left as it is; `lost`,
 //! receipts that could not be written; `dropped`, the oldest file, removed to keep to `audit.max_bytes`:
 //! it holds where that file ended, which is what the oldest file that is left must continue from.

@@ -27,6 +27,9 @@ pub fn receipt(receipt: &Receipt) -> Map<String, Value> {
     if let Some(about) = &receipt.about {
         events["first"] = about.first.0.into();
         events["last"] = about.last.0.into();
+        if about.replayed > 0 {
+            events["replayed"] = about.replayed.into();
+        }
     }
     put("events", events);
     if receipt.attempt > 0 {

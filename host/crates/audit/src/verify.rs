@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::files::{self, files};
 use crate::line::{FORMAT, GENESIS, Line, MAX_LINE, parse};
+use crate::writer::ACT;
 
 /// What the files hold.
 #[derive(Debug, Default)]
@@ -90,7 +91,7 @@ impl std::str::FromStr for Expected {
 }
 
 /// Kinds that are no receipts.
-pub const MARKS: [&str; 7] = ["begin", "start", "stop", "torn", "damaged", "lost", "dropped"];
+pub const MARKS: [&str; 8] = ["begin", "start", "stop", "torn", "damaged", "lost", "dropped", ACT];
 
 /// Looks at every record. An error is one of reading; what is wrong with records is in the report. A
 /// running host may write meanwhile: what it has not finished is waited for.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bulkhead_core::BoxFuture;
 use bulkhead_core::receipt::{Receipt, ReceiptRoom, ReceiptSink};
 use bulkhead_observe::Metrics;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::chain::{AuditSettings, Chain, fields, now};
@@ -37,9 +37,27 @@ pub enum OpenError {
 }
 
 enum Message {
-    Put(Box<Receipt>, OwnedSemaphorePermit),
+    Put(Entry, OwnedSemaphorePermit),
     Stop,
 }
+
+/// A record to be written.
+enum Entry {
+    Receipt(Box<Receipt>),
+    Act(Map<String, Value>),
+}
+
+impl Entry {
+    fn record(&self) -> (&'static str, Map<String, Value>) {
+        match self {
+            Self::Receipt(receipt) => (receipt.call, record::receipt(receipt)),
+            Self::Act(fields) => (ACT, fields.clone()),
+        }
+    }
+}
+
+/// Kind of what people, or a rule that they set, did to events: a replay, a purge.
+pub const ACT: &str = "act";
 
 /// Takes receipts and writes them on a thread of its own.
 pub struct Receipts {
@@ -69,6 +87,16 @@ impl Receipts {
         writer.metrics.receipts_bytes.set(writer.chain.bytes().cast_signed());
         let thread = std::thread::Builder::new().name("receipts".into()).spawn(move || writer.run(&messages)).map_err(OpenError::Thread)?;
         Ok(Self { queue, room: Arc::new(Semaphore::new(QUEUE)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Puts on record that events were replayed, changed or deleted: `action`, and what it was about.
+    /// Waits for a place. Cancel safe: dropped, nothing is written.
+    pub async fn act(&self, action: &str, mut about: Map<String, Value>) {
+        // Never closed.
+        let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else { return };
+        about.insert("at".into(), now().into());
+        about.insert("action".into(), action.into());
+        let _ = self.queue.try_send(Message::Put(Entry::Act(about), permit));
     }
 
     /// Writes what waits, says in the chain that the host stopped, syncs, and ends the thread. Blocks.
@@ -115,7 +143,7 @@ impl ReceiptRoom for Room {
     fn put(self: Box<Self>, receipt: Receipt) {
         let Some(permit) = self.permit else { return };
         // There is a place for each permit; a writer that ended is in the log.
-        let _ = self.queue.try_send(Message::Put(Box::new(receipt), permit));
+        let _ = self.queue.try_send(Message::Put(Entry::Receipt(Box::new(receipt)), permit));
     }
 }
 
@@ -137,20 +165,20 @@ impl Writer {
             let wait = self.dirty.map_or(Duration::from_secs(3600), |since| self.sync.saturating_sub(since.elapsed()));
             let mut stop = false;
             match messages.recv_timeout(wait) {
-                Ok(Message::Put(receipt, permit)) => batch.push((receipt, permit)),
+                Ok(Message::Put(entry, permit)) => batch.push((entry, permit)),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => stop = true,
                 Err(RecvTimeoutError::Timeout) => {}
             }
             while !stop && batch.len() < BATCH {
                 match messages.try_recv() {
-                    Ok(Message::Put(receipt, permit)) => batch.push((receipt, permit)),
+                    Ok(Message::Put(entry, permit)) => batch.push((entry, permit)),
                     Ok(Message::Stop) => stop = true,
                     Err(_) => break,
                 }
             }
             if !batch.is_empty() {
-                let receipts: Vec<&Receipt> = batch.iter().map(|(receipt, _)| &**receipt).collect();
-                self.write(&receipts);
+                let entries: Vec<&Entry> = batch.iter().map(|(entry, _)| entry).collect();
+                self.write(&entries);
                 batch.clear();
             }
             if stop || self.dirty.is_some_and(|since| since.elapsed() >= self.sync) {
@@ -163,17 +191,18 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, receipts: &[&Receipt]) {
+    fn write(&mut self, batch: &[&Entry]) {
         let written = (|| {
             if self.lost > 0 {
                 self.chain.push("lost", &fields(json!({"at": now(), "count": self.lost})))?;
             }
-            for receipt in receipts {
-                self.chain.push(receipt.call, &record::receipt(receipt))?;
+            for entry in batch {
+                let (kind, fields) = entry.record();
+                self.chain.push(kind, &fields)?;
             }
             self.chain.flush()
         })();
-        let count = receipts.len() as u64;
+        let count = batch.len() as u64;
         match written {
             Ok(()) => {
                 if self.lost > 0 {

@@ -4,4 +4,4 @@ pub mod logging;
 pub mod metrics;
 
 pub use logging::{LogFormat, LogSettings};
-pub use metrics::{GuestCosts, GuestMetrics, LaneMetrics, Metrics};
+pub use metrics::{GuestCosts, GuestMetrics, InboundMetrics, InstanceMetrics, IntegrityMetrics, LaneMetrics, Metrics, WindowMetrics};

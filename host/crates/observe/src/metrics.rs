@@ -42,8 +42,18 @@ macro_rules! families {
 
 families! {
     accepted: counter, "bulkhead_events_accepted_total", ["listener"], "Events that are on disk and were answered as accepted.";
+    duplicates: counter, "bulkhead_events_duplicate_total", ["listener"], "Events that were answered as accepted and not journalled again (journal.dedup_window).";
+    window_keys: gauge, "bulkhead_window_keys", ["window"], "What is remembered to be taken once: `events` for the removal of duplicates, `answers` for idempotency keys.";
+    window_forgotten: counter, "bulkhead_window_forgotten_total", ["window"], "Of these, what was forgotten before its time because there was no room for more.";
+    integrity_events: counter, "bulkhead_integrity_events_total", ["rule"], "Events whose place in a hash chain was looked at.";
+    integrity_findings: counter, "bulkhead_integrity_findings_total", ["rule", "kind"], "Gaps, forks, tampered events and new starts of hash chains, told or not.";
+    integrity_chains: gauge, "bulkhead_integrity_chains", ["rule"], "Hash chains that are known.";
+    integrity_broken: gauge, "bulkhead_integrity_chains_broken", ["rule"], "Of them, those with a finding that is not resolved.";
+    integrity_forgotten: counter, "bulkhead_integrity_chains_forgotten_total", ["rule"], "Hash chains that were forgotten for want of room (max_chains).";
     refused: counter, "bulkhead_requests_refused_total", ["listener", "reason"], "Intake requests that were refused, by reason.";
     accept_seconds: histogram, "bulkhead_accept_seconds", ["listener"], "Time from the request's last byte to the answer after fsync.";
+    files: gauge, "bulkhead_files", ["files", "state"], "Files that an entry of listen.files follows, or cannot read.";
+    files_behind: gauge, "bulkhead_files_behind_bytes", ["files"], "Bytes in the files of an entry of listen.files that are not in the journal.";
     delivered: counter, "bulkhead_lane_delivered_total", ["instance", "format"], "Events that the receiver accepted.";
     retried: counter, "bulkhead_lane_retried_total", ["instance", "format"], "Attempts that will be made again, counted per event.";
     rejected: counter, "bulkhead_lane_rejected_total", ["instance", "format", "cause"], "Events that went to the dead letters, by cause.";
@@ -51,7 +61,10 @@ families! {
     filtered_everywhere: counter, "bulkhead_events_filtered_total", ["filter"], "Events that a global filter kept from every lane, by filter.";
     depth: gauge, "bulkhead_lane_queue_depth", ["instance", "format"], "Accepted events that the lane has not settled, those it will not want included.";
     oldest: gauge, "bulkhead_lane_oldest_age_seconds", ["instance", "format"], "Age of the oldest event that the lane has not settled.";
+    replayed: counter, "bulkhead_lane_replayed_total", ["instance", "format", "by"], "Events handed to the lane again: dead letters (manual, automatic), or what was read from the journal again (lane).";
+    letters_dropped: counter, "bulkhead_dead_letters_dropped_total", ["by"], "Dead letters that were deleted because the operator asked for it: retention, drop_oldest, purge.";
     breaker: gauge, "bulkhead_breaker_state", ["instance"], "Circuit breaker: 0 closed, 1 half-open, 2 open.";
+    concurrency: gauge, "bulkhead_concurrency_limit", ["instance"], "Deliveries at the same time that adaptive concurrency allows now.";
     delivery_seconds: histogram, "bulkhead_lane_delivery_seconds", ["instance", "format"], "Time from acceptance to the receiver's acceptance.";
     batch_events: counter, "bulkhead_lane_batches_total", ["instance", "format"], "Batches handed to the connector.";
     guest_calls: counter, "bulkhead_guest_calls_total", ["instance", "component", "call"], "Calls into a guest.";
@@ -70,6 +83,9 @@ families! {
     egress_connections: counter, "bulkhead_egress_connections_total", ["instance", "destination", "result"], "TCP and TLS connections of guests: connected, or why there is none.";
     egress_open: gauge, "bulkhead_egress_open_connections", ["instance"], "TCP and TLS connections of guests that are open.";
     egress_datagrams: counter, "bulkhead_egress_datagrams_total", ["instance", "destination", "result"], "Datagrams of guests: sent, or why not.";
+    inbound: counter, "bulkhead_inbound_requests_total", ["inbound", "result"], "Requests to the address of an inbound webhook: accepted, repeated, or why refused.";
+    inbound_events: counter, "bulkhead_inbound_events_total", ["inbound"], "Events of inbound webhooks that are on disk.";
+    inbound_forgotten: counter, "bulkhead_inbound_forgotten_total", ["inbound"], "Accepted requests that were forgotten before their time, because too many came.";
     egress: counter, "bulkhead_egress_requests_total", ["instance", "destination", "result"], "HTTP requests of guests: status class, or why none was sent.";
 }
 
@@ -143,12 +159,41 @@ impl Metrics {
         self.families.accepted.with_label_values(&[listener])
     }
 
+    pub fn duplicates(&self, listener: &str) -> IntCounter {
+        self.families.duplicates.with_label_values(&[listener])
+    }
+
+    /// `window` is `events` or `answers`.
+    pub fn window(&self, window: &str) -> WindowMetrics {
+        WindowMetrics { keys: self.families.window_keys.with_label_values(&[window]), forgotten: self.families.window_forgotten.with_label_values(&[window]) }
+    }
+
+    pub fn integrity(&self, rule: &str) -> IntegrityMetrics {
+        IntegrityMetrics {
+            events: self.families.integrity_events.with_label_values(&[rule]),
+            chains: self.families.integrity_chains.with_label_values(&[rule]),
+            broken: self.families.integrity_broken.with_label_values(&[rule]),
+            forgotten: self.families.integrity_forgotten.with_label_values(&[rule]),
+            families: Arc::clone(&self.families),
+            rule: rule.into(),
+        }
+    }
+
     pub fn refused(&self, listener: &str, reason: &str) -> IntCounter {
         self.families.refused.with_label_values(&[listener, reason])
     }
 
     pub fn accept_seconds(&self, listener: &str) -> Histogram {
         self.families.accept_seconds.with_label_values(&[listener])
+    }
+
+    /// `state` is `followed` or `unreadable`.
+    pub fn files(&self, files: &str, state: &str) -> IntGauge {
+        self.families.files.with_label_values(&[files, state])
+    }
+
+    pub fn files_behind(&self, files: &str) -> IntGauge {
+        self.families.files_behind.with_label_values(&[files])
     }
 
     pub fn lane(&self, instance: &str, format: &str) -> LaneMetrics {
@@ -165,8 +210,27 @@ impl Metrics {
         }
     }
 
-    pub fn breaker(&self, instance: &str) -> IntGauge {
-        self.families.breaker.with_label_values(&[instance])
+    pub fn inbound(&self, name: &str) -> InboundMetrics {
+        InboundMetrics {
+            events: self.families.inbound_events.with_label_values(&[name]),
+            forgotten: self.families.inbound_forgotten.with_label_values(&[name]),
+            families: Arc::clone(&self.families),
+            name: name.into(),
+        }
+    }
+
+    pub fn instance(&self, instance: &str) -> InstanceMetrics {
+        InstanceMetrics { breaker: self.families.breaker.with_label_values(&[instance]), concurrency: self.families.concurrency.with_label_values(&[instance]) }
+    }
+
+    /// `by` is `manual`, `automatic` or `lane`.
+    pub fn replayed(&self, instance: &str, format: &str, by: &str) -> IntCounter {
+        self.families.replayed.with_label_values(&[instance, format, by])
+    }
+
+    /// `by` is `retention`, `drop_oldest` or `purge`.
+    pub fn letters_dropped(&self, by: &str) -> IntCounter {
+        self.families.letters_dropped.with_label_values(&[by])
     }
 
     /// Events that a global filter kept from every lane.
@@ -245,6 +309,53 @@ impl Default for Metrics {
     }
 }
 
+/// Handles of what remembers keys for a time.
+#[derive(Debug, Clone)]
+pub struct WindowMetrics {
+    keys: IntGauge,
+    forgotten: IntCounter,
+}
+
+impl WindowMetrics {
+    /// How many keys there are now, and how many more went before their time.
+    pub fn set(&self, keys: usize, forgotten: u64) {
+        self.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
+        self.forgotten.inc_by(forgotten);
+    }
+}
+
+/// Handles of one rule of integrity.
+#[derive(Debug, Clone)]
+pub struct IntegrityMetrics {
+    pub events: IntCounter,
+    chains: IntGauge,
+    broken: IntGauge,
+    forgotten: IntCounter,
+    families: Arc<Families>,
+    rule: Arc<str>,
+}
+
+impl IntegrityMetrics {
+    /// `kind` is `gap`, `fork`, `tampered` or `restarted`.
+    pub fn found(&self, kind: &str) {
+        self.families.integrity_findings.with_label_values(&[&*self.rule, kind]).inc();
+    }
+
+    /// How many chains there are, how many of them are broken, and how many more were forgotten.
+    pub fn set(&self, chains: usize, broken: usize, forgotten: u64) {
+        self.chains.set(i64::try_from(chains).unwrap_or(i64::MAX));
+        self.broken.set(i64::try_from(broken).unwrap_or(i64::MAX));
+        self.forgotten.inc_by(forgotten);
+    }
+}
+
+/// Handles of one instance.
+#[derive(Debug, Clone)]
+pub struct InstanceMetrics {
+    pub breaker: IntGauge,
+    pub concurrency: IntGauge,
+}
+
 /// Handles of one lane.
 #[derive(Debug, Clone)]
 pub struct LaneMetrics {
@@ -266,6 +377,22 @@ impl LaneMetrics {
 
     pub fn filtered(&self, filter: &str) -> IntCounter {
         self.families.filtered.with_label_values(&[&*self.labels[0], &*self.labels[1], filter])
+    }
+}
+
+/// Handles of one inbound webhook.
+#[derive(Debug, Clone)]
+pub struct InboundMetrics {
+    pub events: IntCounter,
+    pub forgotten: IntCounter,
+    families: Arc<Families>,
+    name: Arc<str>,
+}
+
+impl InboundMetrics {
+    /// `result` is `accepted`, `repeated`, or the reason of a refusal.
+    pub fn result(&self, result: &str) -> IntCounter {
+        self.families.inbound.with_label_values(&[&*self.name, result])
     }
 }
 

@@ -27,7 +27,7 @@ fn receipt(instance: &str, end: CallEnd) -> Receipt {
         call: "deliver",
         begun: 1_762_000_000_123_456_789,
         ended: 1_762_000_001_000_000_000,
-        about: Some(About { lane: LaneId::new(instance, "cef"), first: Seq(7), last: Seq(9) }),
+        about: Some(About { lane: LaneId::new(instance, "cef"), first: Seq(7), last: Seq(9), replayed: 2 }),
         events: 3,
         attempt: 2,
         exchanges: vec![Exchange {
@@ -91,7 +91,7 @@ async fn a_receipt_says_who_what_to_whom_and_at_what_cost() {
         json!({
             "n": 3, "kind": "deliver", "begun": "2025-11-01T12:26:40.123456Z", "ended": "2025-11-01T12:26:41Z", "tenant": "default", "instance": "siem",
             "lane": "siem/cef", "connector": "splunk-hec", "digest": digest, "policy": policy, "configuration": configuration,
-            "events": {"count": 3, "first": 7, "last": 9}, "attempt": 2,
+            "events": {"count": 3, "first": 7, "last": 9, "replayed": 2}, "attempt": 2,
             "exchanges": [{
                 "protocol": "http", "destination": "primary", "method": "POST", "path": "/services/collector/event", "address": "127.0.0.1:8088",
                 "certificate": format!("sha256:{}", "01".repeat(32)), "sent": 1000, "received": 27, "status": 200, "took_us": 1500
@@ -202,7 +202,7 @@ fn a_full_disk_is_counted_and_the_chain_says_so_later() {
     let (settings, metrics) = (settings(&dir), Metrics::new());
     let (chain, _) = Chain::open(&settings).expect("opens");
     let mut writer = Writer { chain, sync: settings.sync, metrics: metrics.clone(), lost: 0, dirty: None, complained: None };
-    let one = receipt("siem", CallEnd::Answered);
+    let one = Entry::Receipt(Box::new(receipt("siem", CallEnd::Answered)));
     writer.write(&[&one]);
     writer.chain.room = Some(300);
     writer.write(&[&one, &one]);
@@ -214,4 +214,23 @@ fn a_full_disk_is_counted_and_the_chain_says_so_later() {
     let report = verify(&settings.dir, None).expect("reads");
     assert_eq!((report.fault, report.counts.receipts, report.counts.lost), (None, 2, 3));
     assert_eq!(metrics.receipts.get(), 2);
+}
+
+#[tokio::test]
+async fn acts_are_links_of_the_chain_and_no_receipts() {
+    let dir = TempDir::new().expect("a folder");
+    let settings = settings(&dir);
+    let receipts = Receipts::open(&settings, &Metrics::new()).expect("opens");
+    put(&receipts, receipt("siem", CallEnd::Answered)).await;
+    receipts.act("dead_letters.purge", fields(json!({"letters": 3}))).await;
+    receipts.close();
+    let report = verify(&settings.dir, None).expect("reads");
+    assert_eq!((report.fault, report.counts.receipts), (None, 1));
+    let acts = list(&settings.dir, &Filter { kind: Some(ACT.into()), ..Filter::default() }, 10).expect("reads");
+    assert_eq!(
+        (acts.len(), acts[0]["action"].as_str(), acts[0]["letters"].as_u64(), acts[0]["at"].is_string()),
+        (1, Some("dead_letters.purge"), Some(3), true)
+    );
+    let all = list(&settings.dir, &Filter::default(), 10).expect("reads");
+    assert_eq!((all.len(), all[0]["events"]["replayed"].as_u64()), (1, Some(2)), "asked for by name only");
 }
