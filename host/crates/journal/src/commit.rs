@@ -17,11 +17,12 @@ use crate::error::AppendError;
 use crate::frame::Frame;
 use crate::fs::{File, write_all_at};
 use crate::keeper::SYNC_EVERY;
-use crate::layout::{HEADER_BLOCK, SegmentHeader, random_salt, segment_name};
-use crate::queue::Pending;
+use crate::layout::{FRAME_HEADER, HEADER_BLOCK, SegmentHeader, random_salt, segment_name};
+use crate::queue::{GROUP_BYTES, Pending};
 use crate::segment::Segment;
 use crate::settings::Durability;
 use crate::shared::{Shared, Spare};
+use crate::stored::Sealer;
 
 /// Longest wait for the producers that were just answered, so that all share the next sync.
 const MOST_LINGER: Duration = Duration::from_millis(1);
@@ -31,6 +32,10 @@ pub(crate) struct Writer {
     pub segment: Arc<Segment>,
     pub file: Arc<dyn File>,
     pub salt: u64,
+    /// Seals what is written, where the journal does.
+    pub sealer: Option<Sealer>,
+    /// Its frames are sealed with another key than today's: nothing more is written to it.
+    pub closed: bool,
     /// Where the next frame goes.
     pub end: u64,
     /// What is known to be on disk.
@@ -45,13 +50,15 @@ pub(crate) struct Committer {
     next: u64,
     /// Average time of a write and sync.
     pace: Duration,
+    /// Frames of a group as they are written, where they are sealed.
+    sealed: Vec<u8>,
     /// Since when something written waits for a sync nobody asked for.
     unsynced_since: Option<Duration>,
 }
 
 impl Committer {
     pub fn new(shared: Arc<Shared>, writer: Option<Writer>, next: u64) -> Self {
-        Self { shared, writer, next, pace: Duration::ZERO, unsynced_since: None }
+        Self { shared, writer, next, pace: Duration::ZERO, sealed: Vec::new(), unsynced_since: None }
     }
 
     pub fn run(mut self) {
@@ -83,7 +90,6 @@ impl Committer {
     }
 
     /// Commits one group from the queue, if anything waits.
-    #[cfg(test)]
     pub fn turn(&mut self) -> bool {
         let mut group = Vec::new();
         self.shared.queue.take(&mut group);
@@ -132,7 +138,7 @@ impl Committer {
     /// Commits as many as go into one segment, at least one: their number.
     fn commit_front(&mut self, group: &mut [Pending]) -> Result<usize, AppendError> {
         let started = self.shared.clock.monotonic();
-        let room = self.writer.as_ref().map_or(0, |writer| self.shared.segment_size.saturating_sub(writer.end));
+        let room = self.writer.as_ref().filter(|writer| !writer.closed).map_or(0, |writer| self.shared.segment_size.saturating_sub(writer.end));
         let count = match fitting(group, room) {
             0 => {
                 let count = fitting(group, self.shared.largest_frame());
@@ -152,9 +158,9 @@ impl Committer {
     fn write_to_current(&mut self, part: &mut [Pending]) -> Result<(), AppendError> {
         self.cut()?;
         let Some(writer) = &mut self.writer else { return Err(AppendError::Closed) };
-        prepare(part, self.next, writer.durable, writer.salt, self.shared.clock.unix_nanos());
+        place(part, self.next, writer.durable, self.shared.clock.unix_nanos());
         let started = self.shared.clock.monotonic();
-        let buffers: Vec<&[u8]> = part.iter().map(|pending| &pending.bytes[..]).collect();
+        let buffers = encode(part, writer.salt, writer.sealer.as_mut(), &mut self.sealed);
         if let Err(error) = write_all_at(&*writer.file, &buffers, writer.end) {
             let error = self.shared.write_error(&writer.segment.path, error);
             writer.needs_cut = true;
@@ -185,11 +191,12 @@ impl Committer {
         let size = self.shared.segment_size;
         let next = self.next_file()?;
         let header = SegmentHeader { first: self.next, salt: random_salt(), created: self.shared.clock.unix_nanos() };
-        prepare(part, self.next, HEADER_BLOCK as u64, header.salt, header.created);
+        place(part, self.next, HEADER_BLOCK as u64, header.created);
         let started = self.shared.clock.monotonic();
         let block = header.encode();
+        let mut sealer = self.shared.form.sealer(header.salt, header.first);
         let mut buffers: Vec<&[u8]> = vec![&block];
-        buffers.extend(part.iter().map(|pending| &pending.bytes[..]));
+        buffers.extend(encode(part, header.salt, sealer.as_mut(), &mut self.sealed));
         let end = buffers.iter().map(|buffer| buffer.len() as u64).sum();
         let path = self.shared.dir.join(segment_name(self.next));
         if let Err(error) = write_all_at(&*next.file, &buffers, 0) {
@@ -206,7 +213,7 @@ impl Committer {
         self.next += events(part);
         let segment = Arc::new(Segment::current(first, path, size, end, self.next - 1, &next.file, header.salt));
         self.shared.catalog.insert(segment.clone());
-        self.writer = Some(Writer { segment, file: next.file, salt: header.salt, end, durable: end, needs_cut: false });
+        self.writer = Some(Writer { segment, file: next.file, salt: header.salt, sealer, closed: false, end, durable: end, needs_cut: false });
         for pending in part.iter_mut().filter(|pending| pending.durability == Durability::Os) {
             let appended = pending.appended();
             pending.reply(Ok(appended));
@@ -315,7 +322,7 @@ impl Committer {
 
 /// How many from the front fit into `room`.
 fn fitting(group: &[Pending], mut room: u64) -> usize {
-    let fits = |pending: &&Pending| match room.checked_sub(pending.bytes.len() as u64) {
+    let fits = |pending: &&Pending| match room.checked_sub(u64::from(pending.stored.header.length)) {
         Some(left) => {
             room = left;
             true
@@ -329,17 +336,30 @@ fn events(part: &[Pending]) -> u64 {
     part.iter().map(|pending| u64::from(pending.header.count)).sum()
 }
 
-/// Gives frames their place and finishes their headers; answers those who wait for nothing else.
-fn prepare(part: &mut [Pending], mut next: u64, durable: u64, salt: u64, time: u64) {
+/// Gives frames their place; answers those who wait for nothing else.
+fn place(part: &mut [Pending], mut next: u64, durable: u64, time: u64) {
     for pending in part {
-        pending.header.first = next;
-        pending.header.durable = durable as u32;
-        pending.header.time = time;
-        pending.header.encode_into(&mut pending.bytes, salt);
+        for header in [&mut pending.header, &mut pending.stored.header] {
+            (header.first, header.durable, header.time) = (next, durable as u32, time);
+        }
         next += u64::from(pending.header.count);
         if pending.durability == Durability::Memory {
             let appended = pending.appended();
             pending.reply(Ok(appended));
         }
     }
+}
+
+/// The bytes that go to the disk, headers finished.
+fn encode<'a>(part: &'a mut [Pending], salt: u64, sealer: Option<&mut Sealer>, sealed: &'a mut Vec<u8>) -> Vec<&'a [u8]> {
+    let Some(sealer) = sealer else {
+        return part.iter_mut().map(|pending| pending.stored.encode(&mut pending.bytes, salt)).collect();
+    };
+    sealed.clear();
+    // One frame may be larger than a group is otherwise; that much is not kept.
+    sealed.shrink_to(2 * GROUP_BYTES);
+    for pending in part.iter() {
+        sealer.seal(&pending.stored, &pending.bytes[FRAME_HEADER..FRAME_HEADER + pending.header.body as usize], sealed);
+    }
+    vec![sealed]
 }

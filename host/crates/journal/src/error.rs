@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bulkhead_core::{FailureClass, Seq};
+use bulkhead_seal::KeyId;
 
 use crate::layout::HeaderFault;
 
@@ -21,6 +22,11 @@ pub enum OpenError {
         path.display()
     )]
     Unreadable { path: PathBuf, fault: HeaderFault },
+    #[error(
+        "the journal {} holds events that are sealed with {}",
+        dir.display(), bulkhead_seal::missing(missing)
+    )]
+    KeyMissing { dir: PathBuf, missing: Vec<KeyId> },
     #[error("no journal at {}", dir.display())]
     Missing { dir: PathBuf },
     #[error("cannot {action} {}", path.display())]

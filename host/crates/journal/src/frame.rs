@@ -117,6 +117,7 @@ impl AppendBatch {
             time: 0,
             body: body.len() as u32,
             body_checksum: crc32c::crc32c(body),
+            flags: 0,
         };
         self.bytes.resize(length as usize, 0);
         if self.bytes.capacity() > 2 * self.bytes.len() {
@@ -152,7 +153,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// `bytes` is a frame whose header is this and whose body was checked.
+    /// `bytes` is a plain frame whose header is this and whose body was checked.
     pub(crate) fn new(bytes: Bytes, header: &FrameHeader) -> Self {
         let ends = FRAME_HEADER + header.body as usize - header.count as usize * 4;
         Self { bytes, first: header.first, count: header.count, time: header.time, ends, memo: OnceLock::new() }

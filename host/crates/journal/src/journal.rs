@@ -16,8 +16,9 @@ use crate::lane::{Lane, LaneLog, LaneStart};
 use crate::queue::Pending;
 use crate::reader::Reader;
 use crate::recover;
-use crate::settings::{Appended, Durability, JournalSettings, Recovery, Stats};
+use crate::settings::{Appended, Compression, Durability, JournalSettings, Recovery, Stats};
 use crate::shared::Shared;
+use crate::stored::Stored;
 
 /// An open journal. Clones share it; it ends with [`close`](Self::close), or with the last clone.
 #[derive(Clone)]
@@ -99,18 +100,21 @@ impl Journal {
         if batch.is_empty() {
             return Err(AppendError::Empty);
         }
-        if length > limit {
+        if length + shared.form.room() > limit {
             return Err(AppendError::TooLarge { bytes: length, limit });
         }
-        // The checksum is made here: producers are many, the committer is one.
+        // Packed it waits in both forms.
+        let packs = shared.form.compression != Compression::None;
+        // The checksum is made and the frame packed here: producers are many, the committer is one.
         let (mut bytes, header) = batch.seal();
         loop {
             if let Some(fault) = shared.fault.get() {
                 return Err(fault.clone());
             }
-            let cost = shared.queue.reserve(length).await?;
+            let cost = shared.queue.reserve(if packs { length * 2 } else { length }).await?;
+            let stored = Stored::new(&bytes, &header, &shared.form);
             let (answer, reply) = oneshot::channel();
-            shared.queue.push(Pending { bytes, header, durability, answer: Some(answer), cost });
+            shared.queue.push(Pending { bytes, header, stored, durability, answer: Some(answer), cost });
             let error = match reply.await {
                 Ok(Ok(appended)) => return Ok(appended),
                 Ok(Err((error, back))) => {
@@ -128,7 +132,8 @@ impl Journal {
 
     /// Bytes of stored events that one append may hold, roughly: a batch below this is never `TooLarge`.
     pub fn largest_append(&self, events: usize) -> usize {
-        let room = self.shared().largest_frame().saturating_sub(crate::layout::FRAME_HEADER as u64 + 4 * events as u64 + 8);
+        let shared = self.shared();
+        let room = shared.largest_frame().saturating_sub(shared.form.room() + crate::layout::FRAME_HEADER as u64 + 4 * events as u64 + 8);
         usize::try_from(room).unwrap_or(usize::MAX)
     }
 
@@ -152,9 +157,17 @@ impl Journal {
                 let head = shared.tail.head();
                 let cursor = match start {
                     LaneStart::Now => head,
-                    LaneStart::From(seq) => {
-                        let before = shared.catalog.oldest().map_or(head, |oldest| oldest - 1);
-                        seq.0.saturating_sub(1).max(before).min(head)
+                    LaneStart::From(seq) => self.cursor_before(seq),
+                    LaneStart::Since(nanos) => {
+                        if let Some(reaches) = self.oldest_time().filter(|reaches| nanos < *reaches && shared.catalog.oldest() > Some(1)) {
+                            tracing::warn!(
+                                lane = name,
+                                since = nanos,
+                                reaches,
+                                "the journal does not reach back to where the lane should start; it starts with the oldest event there is (ns since 1970)"
+                            );
+                        }
+                        self.cursor_before(self.seq_at(nanos))
                     }
                 };
                 let lane = Arc::new(Lane::create(&*shared.fs, &shared.dir, name, Seq(cursor))?);
@@ -167,6 +180,22 @@ impl Journal {
             return Err(LaneError::InUse { lane: name.into() });
         }
         Ok(LaneLog::new(lane, shared.clone()))
+    }
+
+    /// The cursor of a lane that is to read this event first, or the oldest still stored.
+    fn cursor_before(&self, seq: Seq) -> u64 {
+        let head = self.shared().tail.head();
+        let before = self.shared().catalog.oldest().map_or(head, |oldest| oldest - 1);
+        seq.0.saturating_sub(1).max(before).min(head)
+    }
+
+    /// Keeps what lies behind `after` from being deleted because every lane has settled it, for as long as
+    /// the hold lives. New events have precedence: where the journal is full, it goes all the same.
+    pub fn hold(&self, after: Seq) -> Hold {
+        let shared = self.shared().clone();
+        let number = shared.made.fetch_add(1, Ordering::Relaxed);
+        shared.holds.lock().unwrap_or_else(PoisonError::into_inner).insert(number, after.0.saturating_add(1));
+        Hold { shared, number }
     }
 
     /// Says that every lane there is to be is open: segments below every lane's cursor may go.
@@ -183,7 +212,13 @@ impl Journal {
     /// Events that a lane has not settled; None for no lane of this name or an unreadable log.
     pub fn lane_backlog(&self, name: &str) -> Option<u64> {
         let lane = self.shared().lanes().get(name).cloned()?;
-        Some(lane.snapshot_state()?.backlog(self.head()))
+        lane.look(|state| state.backlog(self.head()))
+    }
+
+    /// Whether a lane is done with an event; None for no lane of this name or an unreadable log.
+    pub fn lane_settled(&self, name: &str, seq: Seq) -> Option<bool> {
+        let lane = self.shared().lanes().get(name).cloned()?;
+        lane.look(|state| state.is_settled(seq))
     }
 
     /// Forgets a lane that is not open, with all it has not settled. Blocks for a moment.
@@ -232,6 +267,12 @@ impl Journal {
         crate::lookup::seq_at(self.shared(), nanos)
     }
 
+    /// When the oldest event that can be read was accepted, nanoseconds since 1970. Reads the disk on this
+    /// thread.
+    pub fn oldest_time(&self) -> Option<u64> {
+        crate::lookup::oldest_time(self.shared())
+    }
+
     /// Takes no more appends, commits those that wait, syncs the lanes' logs and lets go of the folder.
     /// Lanes must have been flushed or dropped before. Not cancel safe: call it once, at the end.
     pub async fn close(&self) {
@@ -259,6 +300,33 @@ impl Journal {
 impl fmt::Debug for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Journal").field("dir", &self.dir()).field("head", &self.head()).finish_non_exhaustive()
+    }
+}
+
+/// Events that somebody is about to read. Dropped, they may go.
+pub struct Hold {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+impl Hold {
+    /// What lies at or before `after` is not needed any more.
+    pub fn advance(&mut self, after: Seq) {
+        let mut holds = self.shared.holds.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = holds.insert(self.number, after.0.saturating_add(1));
+        drop(holds);
+        // Only a step into another segment lets one go.
+        let segment = |seq: u64| self.shared.catalog.find(seq).map(|segment| segment.first);
+        if before.and_then(segment) != segment(after.0.saturating_add(1)) {
+            self.shared.keeper.now();
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.shared.holds.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
+        self.shared.keeper.now();
     }
 }
 

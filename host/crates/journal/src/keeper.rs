@@ -1,5 +1,5 @@
 //! The keeper: one OS thread for all that is not on the way of an append. It syncs the lanes' logs,
-//! rewrites those that grew long, deletes segments that every lane has settled, cuts full segments to
+//! rewrites those that grew long, deletes segments that every lane has settled and nobody keeps, cuts full segments to
 //! their contents and makes the next segment file ahead of time.
 //!
 //! Lanes' logs are synced here and not by the committer, so that producers wait for one sync each
@@ -7,12 +7,12 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::fs::no_room;
 use crate::lane::Lane;
+use crate::segment::Segment;
 use crate::shared::{Shared, Spare};
 
 /// The longest that something flushed or acknowledged as `os` stays without a sync.
@@ -21,6 +21,8 @@ pub(crate) const SYNC_EVERY: Duration = Duration::from_millis(200);
 /// settled, nothing deleted, and the disk would stay full.
 const RESERVE_NAME: &str = "reserve.bhr";
 const RESERVE_BYTES: u64 = 1 << 20;
+/// How often what is kept for a time is looked at, at least and at most.
+const OLD_LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 #[derive(Default)]
 struct Wanted {
@@ -60,13 +62,15 @@ impl Signal {
         self.changed.notify_one();
     }
 
-    /// Waits for work; false: stop after this turn.
-    fn wait(&self) -> bool {
+    /// Waits for work, at most this long where something grows old; false: stop after this turn.
+    fn wait(&self, most: Option<Duration>) -> bool {
         let mut wanted = self.lock();
-        while !wanted.now && !wanted.later && !wanted.stop {
-            wanted = self.changed.wait(wanted).unwrap_or_else(PoisonError::into_inner);
-        }
-        if !wanted.now && !wanted.stop {
+        let idle = |wanted: &mut Wanted| !wanted.now && !wanted.later && !wanted.stop;
+        wanted = match most {
+            None => self.changed.wait_while(wanted, idle).unwrap_or_else(PoisonError::into_inner),
+            Some(most) => self.changed.wait_timeout_while(wanted, most, idle).unwrap_or_else(PoisonError::into_inner).0,
+        };
+        if wanted.later && !wanted.now && !wanted.stop {
             let hurried = self.changed.wait_timeout_while(wanted, SYNC_EVERY, |wanted| !wanted.now && !wanted.stop);
             wanted = hurried.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -92,7 +96,7 @@ impl Keeper {
 
     pub fn run(mut self) {
         loop {
-            let go_on = self.shared.keeper.wait();
+            let go_on = self.shared.keeper.wait(self.shared.keep.max_age.map(|age| (age / 10).clamp(OLD_LOOK.0, OLD_LOOK.1)));
             self.turn();
             if !go_on {
                 return;
@@ -146,7 +150,7 @@ impl Keeper {
             freed |= self.shared.fs.remove(&spare.path).is_ok();
             self.shared.give_back(self.shared.segment_size);
         }
-        freed
+        freed | self.shared.evict()
     }
 
     /// Gives back the room behind the last frame of full segments.
@@ -160,33 +164,38 @@ impl Keeper {
         }
     }
 
+    /// Deletes what every lane has settled and nobody keeps.
     fn delete(&self) {
-        if !self.shared.lanes_ready.load(Ordering::Acquire) {
-            return;
-        }
-        let taken = {
-            // Held, so that no lane is made in the middle of what goes.
-            let lanes = self.shared.lanes();
-            let settled = lanes.values().map(|lane| lane.durable_cursor()).min().unwrap_or(u64::MAX);
-            self.shared.catalog.take_settled(settled)
-        };
-        if taken.is_empty() {
-            return;
-        }
-        for segment in &taken {
-            match self.shared.fs.remove(&segment.path) {
-                Ok(()) => {
-                    self.shared.give_back(segment.bytes());
-                    self.shared.counters.deleted.fetch_add(1, Ordering::Relaxed);
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => self.shared.give_back(segment.bytes()),
-                // Counted as used, and deleted at the next start.
-                Err(error) => tracing::warn!(segment = %segment.path.display(), %error, "cannot delete a settled segment"),
+        let shared = &*self.shared;
+        shared.delete_settled(|settled, behind| {
+            let beyond = if shared.keep.anything() { self.beyond(settled, behind) } else { settled.len() };
+            // Those that begin before what is held reach into it where the next begins behind it.
+            let held = shared.held().map_or(settled.len(), |held| {
+                let next = settled.iter().skip(1).map(|segment| segment.first).chain(behind.map(|behind| behind.first));
+                next.take_while(|next| *next <= held).count()
+            });
+            beyond.min(held)
+        });
+    }
+
+    /// How many of the oldest are beyond what is kept.
+    fn beyond(&self, settled: &[Arc<Segment>], behind: Option<&Segment>) -> usize {
+        let shared = &*self.shared;
+        let mut room = shared.keep.max_bytes.unwrap_or(u64::MAX);
+        let too_many = settled.iter().rev().position(|segment| match room.checked_sub(segment.bytes()) {
+            Some(left) => {
+                room = left;
+                false
             }
-        }
-        if let Err(error) = self.shared.fs.sync_dir(&self.shared.dir) {
-            tracing::warn!(dir = %self.shared.dir.display(), %error, "cannot sync the journal's folder after deleting segments");
-        }
+            None => true,
+        });
+        let by_bytes = too_many.map_or(0, |newer| settled.len() - newer);
+        let Some(max_age) = shared.keep.max_age else { return by_bytes };
+        let before = shared.clock.unix_nanos().saturating_sub(u64::try_from(max_age.as_nanos()).unwrap_or(u64::MAX));
+        // A segment's events are older than the one behind it.
+        let next = settled.iter().skip(1).map(|segment| &**segment).chain(behind);
+        let by_age = next.take_while(|next| next.created(&*shared.fs).is_none_or(|created| created < before)).count();
+        by_bytes.max(by_age)
     }
 
     /// Makes the next segment file once the current one is half full.

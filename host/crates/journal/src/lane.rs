@@ -37,6 +37,8 @@ pub enum LaneStart {
     Now,
     /// With this event, or the oldest still stored.
     From(Seq),
+    /// With what was accepted at this wall time (ns since 1970) or later, as far as it is still stored.
+    Since(u64),
 }
 
 /// A lane as the journal knows it, open or not.
@@ -47,6 +49,8 @@ pub(crate) struct Lane {
     dirty: AtomicBool,
     /// The cursor that is on disk: what deletion goes by.
     durable: AtomicU64,
+    /// Behind it, without a gap: what the lane does not want. Deletion goes by that too.
+    passed: AtomicU64,
     /// One rewrite at a time. Taken before `inner`.
     rewriting: Mutex<()>,
     inner: Mutex<Inner>,
@@ -57,6 +61,8 @@ struct Inner {
     state: Result<LaneState, &'static str>,
     /// Entries not written yet.
     pending: Vec<u8>,
+    /// Some of it waits for a sync; passed places do not.
+    matters: bool,
     file: Option<Arc<dyn File>>,
     length: u64,
     /// The cursor that the file says.
@@ -120,7 +126,18 @@ impl Lane {
         };
         let cursor = state.as_ref().map_or(0, |state| state.cursor().0);
         let snapshot = state.as_ref().map_or(0, |state| log::snapshot(state).len() as u64);
-        let inner = Inner { state, pending: Vec::new(), file: Some(file), length: got as u64, written: cursor, broken, unproven: true, snapshot, since: None };
+        let inner = Inner {
+            state,
+            pending: Vec::new(),
+            matters: false,
+            file: Some(file),
+            length: got as u64,
+            written: cursor,
+            broken,
+            unproven: true,
+            snapshot,
+            since: None,
+        };
         let lane = Self::with(name, path, 0, inner);
         lane.dirty.store(true, Ordering::Release);
         Ok(lane)
@@ -134,6 +151,7 @@ impl Lane {
         let inner = Inner {
             state: Ok(LaneState::at(cursor)),
             pending: Vec::new(),
+            matters: false,
             file: None,
             length: 0,
             written: cursor.0,
@@ -159,14 +177,15 @@ impl Lane {
             open: AtomicBool::new(false),
             dirty: AtomicBool::new(false),
             durable: AtomicU64::new(durable),
+            passed: AtomicU64::new(0),
             rewriting: Mutex::default(),
             inner: Mutex::new(inner),
         }
     }
 
-    /// Everything up to here is settled, and that is on disk.
+    /// Everything up to here is settled, and that is on disk, or the lane does not want it.
     pub fn durable_cursor(&self) -> u64 {
-        self.durable.load(Ordering::Acquire)
+        self.durable.load(Ordering::Acquire).max(self.passed.load(Ordering::Acquire))
     }
 
     pub fn is_dirty(&self) -> bool {
@@ -195,8 +214,9 @@ impl Lane {
         fs.sync_dir(parent(&self.path))
     }
 
-    pub fn snapshot_state(&self) -> Option<LaneState> {
-        self.lock().state.as_ref().ok().cloned()
+    /// None where the log cannot be read.
+    pub fn look<T>(&self, look: impl FnOnce(&LaneState) -> T) -> Option<T> {
+        self.lock().state.as_ref().ok().map(look)
     }
 
     /// Appends what is pending.
@@ -206,9 +226,10 @@ impl Lane {
             return Ok(());
         }
         if !inner.broken {
+            let matters = std::mem::take(&mut inner.matters);
             match inner.append_pending() {
                 Ok(()) => {
-                    self.dirty.store(true, Ordering::Release);
+                    self.dirty.fetch_or(matters, Ordering::AcqRel);
                     return Ok(());
                 }
                 // Part of it may be in the file; memory holds all of it.
@@ -377,6 +398,28 @@ impl LaneLog {
             return;
         }
         self.change(|inner| {
+            inner.matters = true;
+            if let Ok(state) = &mut inner.state {
+                state.settle(first, last);
+                log::put_settled(&mut inner.pending, first, last);
+            }
+        });
+    }
+
+    /// Settles places that the lane does not want, for next to nothing: written with the next flush, they
+    /// wait for no sync, and segments that hold nothing else may go. After a power cut the lane looks at
+    /// them once more, or hears that they are gone.
+    pub fn pass(&mut self, first: Seq, last: Seq) {
+        if first > last {
+            return;
+        }
+        let next = self.lane.durable_cursor() + 1;
+        if first.0 <= next {
+            self.lane.passed.fetch_max(last.0, Ordering::AcqRel);
+        }
+        self.change(|inner| {
+            // Behind something that is not on disk yet, it goes to the disk with that.
+            inner.matters |= first.0 > next;
             if let Ok(state) = &mut inner.state {
                 state.settle(first, last);
                 log::put_settled(&mut inner.pending, first, last);
@@ -397,6 +440,7 @@ impl LaneLog {
             if let Ok(state) = &mut inner.state
                 && !state.is_settled(seq)
             {
+                inner.matters = true;
                 state.retry(seq, entry);
                 log::put_retry(&mut inner.pending, seq, &entry);
             }
@@ -412,11 +456,9 @@ impl LaneLog {
     }
 
     fn write(&self) -> Result<(), LaneError> {
-        let before = self.lane.is_dirty();
         let done = self.lane.flush(&*self.shared.fs);
-        if !before && self.lane.is_dirty() {
-            self.shared.keeper.later();
-        }
+        // What was passed may let segments go.
+        self.shared.keeper.later();
         done.map_err(|source| LaneError::Io { action: "write", lane: self.lane.name.clone(), source })
     }
 

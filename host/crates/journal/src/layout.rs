@@ -19,14 +19,31 @@
 //!                          when this frame was written
 //!           24      8      time of acceptance, ns since 1970
 //!           32      4      b: length of the body
-//!           36      4      checksum of the body
-//!           40      4      flags, 0: for compression and encryption
+//!           36      4      checksum of the body as it lies there
+//!           40      4      flags: bit 0 packed, bit 1 sealed; no other is known
 //!           44      4      checksum of the segment's salt and of the 44 bytes before
-//!           48      b-4n   body: the stored events (`bulkhead_core::event`), one behind the other
-//!           48+b-4n 4n     body: where each event ends, counted from 48
+//!           48      b      body
 //!           …       0..7   zeroes
+//!
+//! body      0       b-4n   the stored events (`bulkhead_core::event`), one behind the other
+//!           b-4n    4n     where each event ends, counted from the body's start
+//!
+//! packed    0       4      length of the body that it stands for
+//! body      4       …      that body as an LZ4 block
+//!
+//! sealed    0       8      id of the key
+//! body      8       12     nonce: 8 random bytes for each time that the segment was opened, a counter
+//!           20      …      the body, or the packed body, under AES-256-GCM
+//!           b-16    16     its tag
 //! ```
 //!
+//! * The key of a sealed frame is derived from the operator's for this segment alone (its salt and first
+//!   seq). The salt, the frame's header but for its two checksums, and the id of the key are sealed with
+//!   it: a frame opens only at its own number in its own segment. What a failed write or a crash took back
+//!   never shares a nonce with what is written in its place.
+//! * Checksums are of what lies on disk, so torn tails and damage are told apart without a key. All
+//!   frames of a segment are sealed with one key or none: with another key a new segment begins, and the
+//!   first frame of each says which keys are needed.
 //! * A request is one frame, so it is there as a whole or not at all.
 //! * The ends lie behind the events so that a request is built, checksummed, written and read by
 //!   lanes in one and the same buffer.
@@ -42,6 +59,7 @@
 //!   without a readable header is damage, never a half-made file.
 
 use bulkhead_core::EventRef;
+use bulkhead_seal::{KeyId, NONCE, TAG};
 
 const SEGMENT_MAGIC: [u8; 8] = *b"BHSEG01\n";
 const SEGMENT_VERSION: u32 = 1;
@@ -52,6 +70,13 @@ pub(crate) const HEADER_BLOCK: usize = 4096;
 
 pub(crate) const FRAME_MAGIC: [u8; 4] = *b"BHF1";
 pub(crate) const FRAME_HEADER: usize = 48;
+/// Flags of a frame.
+pub(crate) const PACKED: u32 = 1 << 0;
+pub(crate) const SEALED: u32 = 1 << 1;
+const KNOWN_FLAGS: u32 = PACKED | SEALED;
+/// What lies before and behind what is sealed.
+pub(crate) const SEALED_HEAD: usize = 8 + NONCE;
+pub(crate) const SEALED_ROOM: usize = SEALED_HEAD + TAG;
 /// What frames are aligned to.
 pub(crate) const ALIGN: usize = 8;
 
@@ -136,6 +161,7 @@ pub(crate) struct FrameHeader {
     pub time: u64,
     pub body: u32,
     pub body_checksum: u32,
+    pub flags: u32,
 }
 
 impl FrameHeader {
@@ -152,7 +178,7 @@ impl FrameHeader {
         out[24..32].copy_from_slice(&self.time.to_le_bytes());
         out[32..36].copy_from_slice(&self.body.to_le_bytes());
         out[36..40].copy_from_slice(&self.body_checksum.to_le_bytes());
-        out[40..44].copy_from_slice(&0u32.to_le_bytes());
+        out[40..44].copy_from_slice(&self.flags.to_le_bytes());
         let checksum = header_checksum(&out[..44], salt);
         out[44..48].copy_from_slice(&checksum.to_le_bytes());
     }
@@ -171,22 +197,55 @@ impl FrameHeader {
             time: u64_at(head, 24),
             body: u32_at(head, 32),
             body_checksum: u32_at(head, 36),
+            flags: u32_at(head, 40),
         };
         let sound = header.count > 0
             && header.first > 0
             && header.first.checked_add(u64::from(header.count)).is_some()
-            && u64::from(header.count) * 4 <= u64::from(header.body)
-            && padded(FRAME_HEADER as u64 + u64::from(header.body)) == u64::from(header.length)
-            && u32_at(head, 40) == 0;
+            && (header.flags != 0 || u64::from(header.count) * 4 <= u64::from(header.body))
+            && padded(FRAME_HEADER as u64 + u64::from(header.body)) == u64::from(header.length);
         sound.then_some(header)
     }
 
-    /// Checks the rest of a frame whose header is sound: checksum, ends, and that every event can be
-    /// read, so that nobody behind has to ask again.
+    /// Whether every flag is one that this program knows.
+    pub fn is_known(&self) -> bool {
+        self.flags & !KNOWN_FLAGS == 0
+    }
+
+    /// The key that the body is sealed with.
+    pub fn key(&self, frame: &[u8]) -> Option<KeyId> {
+        if self.flags & SEALED == 0 {
+            return None;
+        }
+        frame.get(FRAME_HEADER..FRAME_HEADER + 8).and_then(|id| id.try_into().ok()).map(KeyId)
+    }
+
+    /// What is sealed with a frame beside its body: all that places it and is known beforehand.
+    pub fn associated(&self, salt: u64, key: KeyId) -> [u8; 56] {
+        let mut head = [0; FRAME_HEADER];
+        self.encode_into(&mut head, salt);
+        let mut out = [0; 56];
+        out[..8].copy_from_slice(&salt.to_le_bytes());
+        out[8..44].copy_from_slice(&head[..36]);
+        out[44..48].copy_from_slice(&head[40..44]);
+        out[48..].copy_from_slice(&key.0);
+        out
+    }
+
+    /// Checks the rest of a frame whose header is sound: the checksum, and of a plain body all that
+    /// [`check_events`](Self::check_events) does.
     pub fn check_body(&self, frame: &[u8]) -> Result<(), &'static str> {
         let Some(body) = frame.get(FRAME_HEADER..FRAME_HEADER + self.body as usize) else { return Err("the frame is cut short") };
         if crc32c::crc32c(body) != self.body_checksum {
             return Err("the checksum of the events is wrong");
+        }
+        if self.flags == 0 { self.check_events(body) } else { Ok(()) }
+    }
+
+    /// Checks the ends, and that every event can be read, so that nobody behind has to ask again.
+    pub fn check_events(&self, body: &[u8]) -> Result<(), &'static str> {
+        if (self.count as usize).checked_mul(4).is_none_or(|table| table > body.len()) {
+            return Err("the table of ends is wrong");
         }
         let (events, ends) = body.split_at(body.len() - self.count as usize * 4);
         let mut start = 0;

@@ -5,8 +5,8 @@
 //! * What was acknowledged is read back byte for byte, in order, or reported as lost, never passed
 //!   over in silence (`reader`, `walk`). A torn tail, never acknowledged, is cut at start and
 //!   reported (`recover`). The layout of segments is drawn in `layout`.
-//! * Each lane's progress is a log of its own (`lane`). Segments go once every lane is past them
-//!   (`keeper`).
+//! * Each lane's progress is a log of its own (`lane`). Segments go once every lane is past them, or
+//!   later where the operator keeps them to be read again; new events have precedence (`keeper`).
 //! * A full disk or quota refuses appends until there is room; a failed fsync refuses them for good.
 //!
 //! It refuses: changing or removing single events, queries, several processes at one folder.
@@ -27,6 +27,7 @@ mod segment;
 mod settings;
 mod shared;
 pub mod sim;
+mod stored;
 mod tail;
 pub mod tools;
 mod walk;
@@ -34,11 +35,11 @@ mod walk;
 pub use error::{AppendError, LaneError, OpenError, ReadError};
 pub use frame::{AppendBatch, Frame};
 pub use fs::{Fs, RealFs};
-pub use journal::Journal;
+pub use journal::{Hold, Journal};
 pub use lane::{LaneLog, LaneStart, LaneState, RetryEntry};
 pub use layout::HeaderFault;
 pub use reader::Reader;
-pub use settings::{Appended, Durability, JournalSettings, Observer, Recovery, Stats};
+pub use settings::{Appended, Compression, Durability, JournalSettings, Keep, Observer, Recovery, Stats};
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,11 @@ pub(crate) fn seq_at(shared: &Shared, nanos: u64) -> Seq {
     Seq(found.map_or(shared.tail.head() + 1, |(first, _)| first))
 }
 
+/// The time of the oldest frame that can be read.
+pub(crate) fn oldest_time(shared: &Shared) -> Option<u64> {
+    shared.catalog.all().iter().find_map(|segment| frames(shared, segment).next()).map(|(_, time)| time)
+}
+
 /// First sequence number and time of each frame that can be read.
 fn frames(shared: &Shared, segment: &Segment) -> impl Iterator<Item = (u64, u64)> {
     let open = segment.open(&*shared.fs).ok();

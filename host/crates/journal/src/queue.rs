@@ -10,18 +10,22 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::error::AppendError;
 use crate::layout::FrameHeader;
 use crate::settings::{Appended, Durability};
+use crate::stored::Stored;
 
 /// What one append counts for besides its bytes.
 const APPEND_COST: u64 = 1024;
 /// Most bytes of one group, so that its first producer does not wait for all others' writing.
-const GROUP_BYTES: usize = 8 << 20;
+pub(crate) const GROUP_BYTES: usize = 8 << 20;
 
 /// Refused appends get their frame back, so that it can be tried again without a copy.
 pub(crate) type Answer = oneshot::Sender<Result<Appended, (AppendError, Vec<u8>)>>;
 
 pub(crate) struct Pending {
+    /// The frame as lanes read it.
     pub bytes: Vec<u8>,
     pub header: FrameHeader,
+    /// The frame as it goes to the disk.
+    pub stored: Stored,
     pub durability: Durability,
     /// Gone once answered.
     pub answer: Option<Answer>,
@@ -139,7 +143,7 @@ impl Queue {
         let mut inner = self.lock();
         let mut bytes = 0;
         while let Some(next) = inner.waiting.front() {
-            bytes += next.bytes.len();
+            bytes += next.stored.header.length as usize;
             if bytes > GROUP_BYTES && !group.is_empty() {
                 break;
             }

@@ -17,6 +17,7 @@ use crate::error::ReadError;
 use crate::frame::Frame;
 use crate::segment::{Segment, Unopened};
 use crate::shared::Shared;
+use crate::stored::{Opener, Unreadable};
 use crate::tail::Head;
 use crate::walk::{CHUNK, Step, Walker};
 
@@ -42,6 +43,7 @@ enum Item {
 struct Disk {
     segment: Arc<Segment>,
     walker: Walker,
+    opener: Opener,
     /// Why the last gap is there.
     damage: Option<&'static str>,
 }
@@ -102,6 +104,11 @@ impl Reader {
                 return Ok(frame);
             }
             let (shared, position, disk) = (self.shared.clone(), self.position, self.disk.take());
+            if shared.reads_inline.load(Ordering::Relaxed) {
+                let fetched = fetch(&shared, position, disk);
+                self.take(fetched)?;
+                continue;
+            }
             self.fetch = Some(tokio::task::spawn_blocking(move || fetch(&shared, position, disk)));
         }
     }
@@ -124,6 +131,12 @@ impl Reader {
             let fetched = fetch(&self.shared, self.position, self.disk.take());
             self.take(fetched)?;
         }
+    }
+
+    /// Bytes that were read ahead.
+    #[cfg(test)]
+    pub(crate) fn buffered(&self) -> usize {
+        self.ready.iter().map(|item| if let Item::Frame(frame) = item { frame.bytes() } else { 0 }).sum()
     }
 
     fn recent(&mut self) -> Option<Arc<Frame>> {
@@ -203,13 +216,24 @@ fn fill(shared: &Shared, mut wanted: u64, slot: &mut Option<Disk>, items: &mut V
                 if header.last() < wanted {
                     continue;
                 }
+                let opened = match disk.opener.open(&header, frame) {
+                    // The events are there for whoever has the key or the version: the reader stays.
+                    Err(Unreadable::Key(key)) => return Err(unopened(disk, format!("it is sealed with key {key}, which is not configured"))),
+                    Err(Unreadable::Newer) => return Err(unopened(disk, "it was written by a later version of this program".into())),
+                    Err(Unreadable::Broken(what)) => {
+                        tracing::warn!(segment = %disk.segment.path.display(), from = offset, what, "damage in a segment");
+                        disk.damage = Some(what);
+                        continue;
+                    }
+                    Ok(opened) => opened,
+                };
                 if header.first > wanted {
                     items.push_back(lost(disk, wanted, header.first - 1));
                 }
                 disk.damage = None;
                 wanted = header.last() + 1;
-                bytes += frame.len();
-                items.push_back(Item::Frame(Arc::new(Frame::new(frame, &header))));
+                bytes += opened.bytes();
+                items.push_back(Item::Frame(Arc::new(opened)));
                 if bytes >= 2 * CHUNK {
                     return Ok(());
                 }
@@ -236,6 +260,10 @@ fn fill(shared: &Shared, mut wanted: u64, slot: &mut Option<Disk>, items: &mut V
     }
 }
 
+fn unopened(disk: &Disk, why: String) -> ReadError {
+    ReadError::Io { segment: disk.segment.path.clone(), source: io::Error::other(why) }
+}
+
 fn lost(disk: &mut Disk, first: u64, last: u64) -> Item {
     let reason = disk.damage.take().unwrap_or("they are missing without a trace");
     Item::Lost { first, last, segment: disk.segment.path.clone(), reason }
@@ -253,7 +281,8 @@ fn open_at(shared: &Shared, wanted: u64, items: &mut VecDeque<Item>) -> Result<O
     let reason = match segment.open(&*shared.fs) {
         Ok((file, salt)) => {
             let walker = Walker::new(file, salt, segment.locate(wanted), segment.extent().end);
-            return Ok(Some(Disk { segment, walker, damage: None }));
+            let opener = shared.form.opener(salt, segment.first);
+            return Ok(Some(Disk { segment, walker, opener, damage: None }));
         }
         Err(Unopened::Io(source)) if source.kind() != io::ErrorKind::NotFound => return Err(ReadError::Io { segment: segment.path.clone(), source }),
         Err(Unopened::Io(_)) => {

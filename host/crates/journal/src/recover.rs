@@ -1,24 +1,27 @@
-//! Opening a journal: the lock, the lanes, and the last segment, whose torn tail is cut. Sealed
-//! segments are not read, so a backlog of any size opens in the time of one segment.
+//! Opening a journal: the lock, the lanes, and the last segment, whose torn tail is cut. Of the others
+//! only the start is read, so a backlog of any size opens in the time of one segment. Where a key is
+//! missing that some segment needs, nothing is opened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use bulkhead_core::Seq;
+use bulkhead_seal::KeyId;
 
 use crate::commit::{Committer, Writer};
 use crate::error::OpenError;
 use crate::fs::{File, Fs, LockGuard, read_full_at, write_all_at};
 use crate::keeper::{Keeper, Signal};
 use crate::lane::{LANES_DIR, Lane, unescape};
-use crate::layout::HEADER_BLOCK;
+use crate::layout::{FRAME_HEADER, FrameHeader, HEADER_BLOCK, SEALED_HEAD};
 use crate::queue::Queue;
 use crate::segment::{Catalog, Segment, Unopened, list_segments, read_header};
 use crate::settings::{JournalSettings, Recovery};
 use crate::shared::{Counters, Shared};
+use crate::stored::Form;
 use crate::tail::Tail;
 use crate::walk::{CHUNK, Step, Walker};
 
@@ -43,6 +46,12 @@ pub(crate) fn open(settings: JournalSettings, fs: Arc<dyn Fs>) -> Result<Opened,
     let lanes = load_lanes(&*fs, &dir, &mut recovery)?;
 
     let listed = list_segments(&*fs, &dir).map_err(OpenError::io("list", &dir))?;
+    let form = Form { compression: settings.compression, at_rest: settings.at_rest };
+    let needed = keys(&*fs, listed.iter().map(|(first, path, _)| (*first, path.as_path())))?;
+    let missing = form.at_rest.missing(needed);
+    if !missing.is_empty() {
+        return Err(OpenError::KeyMissing { dir, missing });
+    }
     let catalog = Catalog::default();
     let mut used = 0;
     let mut writer = None;
@@ -65,7 +74,9 @@ pub(crate) fn open(settings: JournalSettings, fs: Arc<dyn Fs>) -> Result<Opened,
     let writer = writer.map(|(tail, first, path)| {
         let segment = Arc::new(Segment::current(first, path, tail.bytes, tail.end, head, &tail.file, tail.salt));
         catalog.insert(segment.clone());
-        Writer { segment, file: tail.file, salt: tail.salt, end: tail.end, durable: tail.end, needs_cut: false }
+        let closed = tail.key.is_some_and(|key| key != form.seals_with());
+        let sealer = if closed { None } else { form.sealer(tail.salt, first) };
+        Writer { segment, file: tail.file, salt: tail.salt, sealer, closed, end: tail.end, durable: tail.end, needs_cut: false }
     });
     // Names that an earlier process made may not be on disk yet.
     for folder in [&lanes_dir, &dir, &dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf()] {
@@ -82,7 +93,10 @@ pub(crate) fn open(settings: JournalSettings, fs: Arc<dyn Fs>) -> Result<Opened,
         clock: settings.clock,
         observer: settings.observer,
         max_bytes: settings.max_bytes,
+        keep: settings.keep,
+        holds: Default::default(),
         segment_size,
+        form,
         queue: Queue::new(settings.queue_bytes),
         tail: Tail::new(head, settings.tail_bytes),
         catalog,
@@ -95,6 +109,7 @@ pub(crate) fn open(settings: JournalSettings, fs: Arc<dyn Fs>) -> Result<Opened,
         made: AtomicU64::new(0),
         fault: Default::default(),
         closed: AtomicBool::new(false),
+        reads_inline: AtomicBool::new(false),
         lock: Some(lock).into(),
     });
     if let Some(observer) = &shared.observer {
@@ -151,6 +166,46 @@ struct TailSegment {
     bytes: u64,
     torn_bytes: u64,
     damaged: usize,
+    /// The key of its last frame, where there is one.
+    key: Option<Option<KeyId>>,
+}
+
+/// Keys that segments need to be read: those of their first frames. What cannot be read now is left to
+/// those who will read it.
+pub(crate) fn keys<'a>(fs: &dyn Fs, segments: impl Iterator<Item = (u64, &'a Path)>) -> Result<BTreeSet<KeyId>, OpenError> {
+    let mut found = BTreeSet::new();
+    for (first, path) in segments {
+        let file = match fs.open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(OpenError::Io { action: "open", path: path.into(), source }),
+        };
+        let Ok(header) = read_header(&*file, first) else { continue };
+        let mut start = [0; FRAME_HEADER + SEALED_HEAD];
+        let got = read_full_at(&*file, &mut start, HEADER_BLOCK as u64).map_err(OpenError::io("read", path))?;
+        let (frame, start) = match FrameHeader::decode(&start[..got], header.salt) {
+            Some(frame) => (frame, start.to_vec()),
+            None => match first_frame(file, header.salt).map_err(OpenError::io("read", path))? {
+                Some(found) => found,
+                None => continue,
+            },
+        };
+        found.extend(frame.key(&start));
+    }
+    Ok(found)
+}
+
+/// The first frame behind damage.
+fn first_frame(file: Arc<dyn File>, salt: u64) -> io::Result<Option<(FrameHeader, Vec<u8>)>> {
+    let length = file.len()?;
+    let mut walker = Walker::new(file, salt, 0, length);
+    loop {
+        match walker.next(0)? {
+            Step::Frame { header, bytes, .. } => return Ok(Some((header, bytes.to_vec()))),
+            Step::Damage { .. } => {}
+            Step::End { .. } => return Ok(None),
+        }
+    }
 }
 
 fn recover_tail(fs: &dyn Fs, first: u64, path: &Path, segment_size: u64) -> Result<TailSegment, OpenError> {
@@ -177,7 +232,7 @@ fn recover_tail(fs: &dyn Fs, first: u64, path: &Path, segment_size: u64) -> Resu
         }
         bytes = segment_size;
     }
-    Ok(TailSegment { file, salt, end: found.end, last: found.last, bytes, torn_bytes: found.torn_bytes, damaged: found.damaged })
+    Ok(TailSegment { file, salt, end: found.end, last: found.last, bytes, torn_bytes: found.torn_bytes, damaged: found.damaged, key: found.key })
 }
 
 /// Where the last segment's contents end.
@@ -191,18 +246,21 @@ pub(crate) struct Ending {
     pub torn_bytes: u64,
     /// Damaged places before the end.
     pub damaged: usize,
+    /// The key of the last frame, where there is one.
+    pub key: Option<Option<KeyId>>,
 }
 
 pub(crate) fn find_end(file: &Arc<dyn File>, salt: u64, first: u64, length: u64) -> io::Result<Ending> {
     let mut walker = Walker::new(file.clone(), salt, HEADER_BLOCK as u64, length);
-    let mut found = Ending { end: HEADER_BLOCK as u64, last: first - 1, durable: HEADER_BLOCK as u64, torn_bytes: 0, damaged: 0 };
+    let mut found = Ending { end: HEADER_BLOCK as u64, last: first - 1, durable: HEADER_BLOCK as u64, torn_bytes: 0, damaged: 0, key: None };
     // Damaged places that no frame behind them has called durable yet, and the last event before the
     // first of them: the end, unless that still comes.
     let mut open: Vec<(u64, u64)> = Vec::new();
     let (mut last, mut end, mut dirty) = (found.last, found.end, 0);
     loop {
         match walker.next(0)? {
-            Step::Frame { offset, header, .. } => {
+            Step::Frame { offset, header, bytes } => {
+                found.key = Some(header.key(&bytes));
                 let durable = u64::from(header.durable);
                 let before = open.len();
                 open.retain(|(from, _)| *from >= durable);

@@ -27,6 +27,8 @@ struct State {
     /// Bytes that this file counts for.
     bytes: u64,
     open: Option<(Weak<dyn File>, u64)>,
+    /// When the segment was begun, once its header was read; ns since 1970.
+    created: Option<u64>,
     /// Starts of frames by sequence number, at least [`INDEX_STEP`] apart, rising.
     index: Vec<(u64, u64)>,
 }
@@ -48,13 +50,13 @@ pub(crate) enum Unopened {
 impl Segment {
     /// A full segment of this many bytes.
     pub fn full(first: u64, path: PathBuf, bytes: u64) -> Self {
-        Self { first, path, state: Mutex::new(State { end: bytes, last: 0, full: true, bytes, open: None, index: Vec::new() }) }
+        Self { first, path, state: Mutex::new(State { end: bytes, last: 0, full: true, bytes, open: None, created: None, index: Vec::new() }) }
     }
 
     /// The segment that is written to.
     pub fn current(first: u64, path: PathBuf, bytes: u64, end: u64, last: u64, file: &Arc<dyn File>, salt: u64) -> Self {
         let open = Some((Arc::downgrade(file), salt));
-        Self { first, path, state: Mutex::new(State { end, last, full: false, bytes, open, index: Vec::new() }) }
+        Self { first, path, state: Mutex::new(State { end, last, full: false, bytes, open, created: None, index: Vec::new() }) }
     }
 
     pub fn extent(&self) -> Extent {
@@ -115,8 +117,21 @@ impl Segment {
         }
         let file = fs.open(&self.path).map_err(Unopened::Io)?;
         let header = read_header(&*file, self.first)?;
-        self.lock().open = Some((Arc::downgrade(&file), header.salt));
+        let mut state = self.lock();
+        state.open = Some((Arc::downgrade(&file), header.salt));
+        state.created = Some(header.created);
         Ok((file, header.salt))
+    }
+
+    /// When the segment was begun, ns since 1970; None where its header says nothing.
+    pub fn created(&self, fs: &dyn Fs) -> Option<u64> {
+        let known = self.lock().created;
+        if known.is_some() {
+            return known;
+        }
+        let created = fs.open(&self.path).ok().and_then(|file| read_header(&*file, self.first).ok())?.created;
+        self.lock().created = Some(created);
+        Some(created)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -165,16 +180,19 @@ impl Catalog {
         self.lock().len()
     }
 
-    /// Takes out every segment whose events are all at or below `settled`; never the last one.
-    pub fn take_settled(&self, settled: u64) -> Vec<Arc<Segment>> {
+    /// Every segment whose events are all at or below `settled`, oldest first, and where the one behind
+    /// the last of them begins; never the segment that is written to.
+    pub fn settled(&self, settled: u64) -> (Vec<Arc<Segment>>, Option<Arc<Segment>>) {
+        let segments = self.lock();
+        let behind = segments.range(..=settled.saturating_add(1)).next_back().map(|(_, segment)| segment.clone());
+        let end = behind.as_ref().map_or(0, |segment| segment.first);
+        (segments.range(..end).map(|(_, segment)| segment.clone()).collect(), behind)
+    }
+
+    /// Takes out these many of the oldest.
+    pub fn take_oldest(&self, count: usize) -> Vec<Arc<Segment>> {
         let mut segments = self.lock();
-        let mut taken = Vec::new();
-        while let Some(next) = segments.keys().nth(1).copied()
-            && next <= settled.saturating_add(1)
-        {
-            taken.extend(segments.pop_first().map(|(_, segment)| segment));
-        }
-        taken
+        (0..count).filter_map(|_| segments.pop_first().map(|(_, segment)| segment)).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Segment>>> {

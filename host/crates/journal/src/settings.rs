@@ -3,8 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bulkhead_core::{Clock, Seq, SystemClock};
+use bulkhead_seal::AtRest;
 
 use crate::error::OpenError;
 use crate::layout::HEADER_BLOCK;
@@ -27,8 +29,28 @@ pub struct JournalSettings {
     pub tail_bytes: usize,
     /// Bytes of frames that may wait for the committer; beyond it `append` waits.
     pub queue_bytes: usize,
+    /// What stays after every lane has settled it.
+    pub keep: Keep,
+    pub compression: Compression,
+    /// Whether frames are sealed, and the keys.
+    pub at_rest: AtRest,
     pub clock: Arc<dyn Clock>,
     pub observer: Option<Arc<dyn Observer>>,
+}
+
+/// How long settled events stay, to be read again: as long as both bounds that are set hold, and nothing
+/// at all where none is. New events have precedence: where `max_bytes` of the journal or the disk is
+/// full, the oldest that are kept go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Keep {
+    pub max_age: Option<Duration>,
+    pub max_bytes: Option<u64>,
+}
+
+impl Keep {
+    pub(crate) fn anything(&self) -> bool {
+        self.max_age.is_some() || self.max_bytes.is_some()
+    }
 }
 
 impl JournalSettings {
@@ -39,6 +61,9 @@ impl JournalSettings {
             segment_bytes: 64 << 20,
             tail_bytes: 16 << 20,
             queue_bytes: 16 << 20,
+            keep: Keep::default(),
+            compression: Compression::None,
+            at_rest: AtRest::default(),
             clock: Arc::new(SystemClock::default()),
             observer: None,
         }
@@ -62,8 +87,19 @@ impl fmt::Debug for JournalSettings {
             .field("max_bytes", &self.max_bytes)
             .field("segment_bytes", &self.segment_bytes)
             .field("tail_bytes", &self.tail_bytes)
+            .field("compression", &self.compression)
+            .field("at_rest", &self.at_rest)
             .finish_non_exhaustive()
     }
+}
+
+/// What happens to frames on their way to the disk. Memory holds them as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compression {
+    #[default]
+    None,
+    /// Each frame as one LZ4 block, where that is smaller.
+    Lz4,
 }
 
 /// Hears what the journal does, on its own threads: must not block.

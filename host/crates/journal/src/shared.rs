@@ -14,8 +14,9 @@ use crate::keeper::Signal;
 use crate::lane::Lane;
 use crate::layout::HEADER_BLOCK;
 use crate::queue::Queue;
-use crate::segment::Catalog;
-use crate::settings::{Observer, Stats};
+use crate::segment::{Catalog, Segment};
+use crate::settings::{Keep, Observer, Stats};
+use crate::stored::Form;
 use crate::tail::Tail;
 
 /// A segment file made ahead of time, without a name of its own.
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     pub max_bytes: u64,
     /// Size of new segments.
     pub segment_size: u64,
+    /// How frames are written and read.
+    pub form: Form,
     pub queue: Queue,
     pub tail: Tail,
     pub catalog: Catalog,
@@ -52,6 +55,9 @@ pub(crate) struct Shared {
     pub used: AtomicU64,
     pub lanes: Mutex<BTreeMap<String, Arc<Lane>>>,
     pub lanes_ready: AtomicBool,
+    pub keep: Keep,
+    /// Where those read who must find what is behind it; by number.
+    pub holds: Mutex<BTreeMap<u64, u64>>,
     pub keeper: Signal,
     pub counters: Counters,
     /// Numbers files that have no name of their own yet.
@@ -59,20 +65,69 @@ pub(crate) struct Shared {
     /// Set for good by a failed sync.
     pub fault: OnceLock<AppendError>,
     pub closed: AtomicBool,
+    /// Readers read on the thread that asks: in a simulation nothing happens beside it.
+    pub reads_inline: AtomicBool,
     pub lock: Mutex<Option<LockGuard>>,
 }
 
 impl Shared {
-    /// Takes bytes of the quota for a new segment file.
+    /// Takes bytes of the quota for a new segment file. What is only kept makes room.
     pub fn claim(&self, bytes: u64) -> Result<(), AppendError> {
-        let claimed = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| used.checked_add(bytes).filter(|sum| *sum <= self.max_bytes));
-        match claimed {
-            Ok(_) => {
-                self.tell_stored();
-                Ok(())
+        loop {
+            let claimed = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| used.checked_add(bytes).filter(|sum| *sum <= self.max_bytes));
+            match claimed {
+                Ok(_) => {
+                    self.tell_stored();
+                    return Ok(());
+                }
+                Err(used) if !self.evict() => return Err(AppendError::Full { used, limit: self.max_bytes }),
+                Err(_) => {}
             }
-            Err(used) => Err(AppendError::Full { used, limit: self.max_bytes }),
         }
+    }
+
+    /// Deletes the oldest segment that every lane has settled, whoever wanted to read it again. False
+    /// where there is none.
+    pub fn evict(&self) -> bool {
+        self.delete_settled(|settled, _| settled.len().min(1)) > 0
+    }
+
+    /// Deletes as many of the oldest settled segments as `how_many` says, which is given them and the one
+    /// behind them: their number.
+    pub fn delete_settled(&self, how_many: impl FnOnce(&[Arc<Segment>], Option<&Segment>) -> usize) -> usize {
+        if !self.lanes_ready.load(Ordering::Acquire) {
+            return 0;
+        }
+        let taken = {
+            // Held, so that no lane is made in the middle of what goes.
+            let lanes = self.lanes();
+            let settled = lanes.values().map(|lane| lane.durable_cursor()).min().unwrap_or(u64::MAX);
+            let (settled, behind) = self.catalog.settled(settled);
+            let count = how_many(&settled, behind.as_deref()).min(settled.len());
+            self.catalog.take_oldest(count)
+        };
+        for segment in &taken {
+            match self.fs.remove(&segment.path) {
+                Ok(()) => {
+                    self.give_back(segment.bytes());
+                    self.counters.deleted.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.give_back(segment.bytes()),
+                // Counted as used, and deleted at the next start.
+                Err(error) => tracing::warn!(segment = %segment.path.display(), %error, "cannot delete a settled segment"),
+            }
+        }
+        if !taken.is_empty()
+            && let Err(error) = self.fs.sync_dir(&self.dir)
+        {
+            tracing::warn!(dir = %self.dir.display(), %error, "cannot sync the journal's folder after deleting segments");
+        }
+        taken.len()
+    }
+
+    /// The first place that somebody still wants to read.
+    pub fn held(&self) -> Option<u64> {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner).values().min().copied()
     }
 
     pub fn give_back(&self, bytes: u64) {
@@ -94,6 +149,8 @@ impl Shared {
     /// What a failed write means to producers.
     pub fn write_error(&self, segment: &Path, error: io::Error) -> AppendError {
         if crate::fs::no_room(&error) {
+            // For whoever tries next.
+            self.evict();
             return AppendError::DiskFull { available: self.fs.available(&self.dir).unwrap_or(0) };
         }
         AppendError::Io { segment: segment.into(), source: Arc::new(error) }

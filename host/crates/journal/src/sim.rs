@@ -21,6 +21,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::fs::{DirEntry, File, Fs, LockGuard};
 
+mod stepped;
+
+pub use stepped::Stepped;
+
 const SECTOR: usize = 512;
 
 /// How the machine ends.

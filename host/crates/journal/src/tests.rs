@@ -17,10 +17,12 @@ use crate::{AppendBatch, AppendError, Appended, Durability, Frame, Fs, Journal, 
 
 mod append;
 mod concurrent;
+mod keep;
 mod lanes;
 mod model;
 mod reading;
 mod recovery;
+mod sealing;
 
 pub(crate) const DIR: &str = "/data/journal";
 pub(crate) const SEGMENT: u64 = 64 << 10;

@@ -1,20 +1,23 @@
 //! Looking at a journal, and mending it, while no process runs it. Each takes the journal's lock;
 //! where the folder cannot be written to, the tools that only read go on without.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bulkhead_core::{EventRef, Seq};
+use bulkhead_seal::{AtRest, KeyId, Keyring};
 
 use crate::error::OpenError;
 use crate::frame::Frame;
 use crate::fs::{Fs, LockGuard};
 use crate::lane::{LANES_DIR, Lane, LaneState, unescape};
-use crate::layout::{HEADER_BLOCK, HeaderFault};
+use crate::layout::{HEADER_BLOCK, HeaderFault, PACKED, SEALED};
 use crate::recover::{find_end, lock, remove_leftovers};
 use crate::segment::{Unopened, list_segments, read_header};
+use crate::stored::{Form, Unreadable};
 use crate::walk::{Step, Walker};
 
 /// What is in a journal.
@@ -29,6 +32,8 @@ pub struct Report {
     pub last: Seq,
     /// Bytes of an unfinished append at the end; the next start cuts them.
     pub torn_bytes: u64,
+    /// Frames whose checksum is right and whose contents were not read, by the key that they need.
+    pub unread: BTreeMap<KeyId, u64>,
 }
 
 #[derive(Debug)]
@@ -48,8 +53,10 @@ pub struct SegmentReport {
 pub struct Contents {
     pub frames: u64,
     pub events: u64,
-    /// Bytes of the stored events alone.
+    /// Bytes of the stored events alone, of the frames that were read.
     pub event_bytes: u64,
+    pub packed: u64,
+    pub sealed: u64,
     /// Bytes up to the end of the last frame.
     pub used: u64,
     /// Time of acceptance of the last frame.
@@ -88,25 +95,27 @@ pub struct Repaired {
 /// What there is, at a glance: reads the start of each segment, the last one whole, and the lanes.
 pub fn inspect(fs: &Arc<dyn Fs>, dir: &Path) -> Result<Report, OpenError> {
     let _lock = lock_to_read(&**fs, dir)?;
-    scan(fs, dir, Depth::Outline, |_| ControlFlow::Continue(()))
+    scan(fs, dir, Depth::Outline, None, |_| ControlFlow::Continue(()))
 }
 
-/// Reads everything and checks every checksum. Faults are in the report.
-pub fn verify(fs: &Arc<dyn Fs>, dir: &Path) -> Result<Report, OpenError> {
+/// Reads everything and checks every checksum, and the contents of what `keys` open. Faults are in the
+/// report.
+pub fn verify(fs: &Arc<dyn Fs>, dir: &Path, keys: Option<&Keyring>) -> Result<Report, OpenError> {
     let _lock = lock_to_read(&**fs, dir)?;
-    scan(fs, dir, Depth::Whole, |_| ControlFlow::Continue(()))
+    scan(fs, dir, Depth::Whole, keys, |_| ControlFlow::Continue(()))
 }
 
 /// Hands out the events of a range in order, with their numbers and times of acceptance, until `out`
-/// breaks. What cannot be read is passed over and is in the report's faults.
+/// breaks. What cannot be read is passed over and is in the report: as a fault, or under its key.
 pub fn export(
     fs: &Arc<dyn Fs>,
     dir: &Path,
+    keys: Option<&Keyring>,
     range: RangeInclusive<Seq>,
     mut out: impl FnMut(Seq, u64, EventRef<'_>) -> ControlFlow<()>,
 ) -> Result<Report, OpenError> {
     let _lock = lock_to_read(&**fs, dir)?;
-    scan(fs, dir, Depth::Whole, |frame| {
+    scan(fs, dir, Depth::Whole, keys, |frame| {
         for (seq, event) in frame.events().filter(|(seq, _)| range.contains(seq)) {
             out(seq, frame.time(), event)?;
         }
@@ -181,7 +190,7 @@ enum Depth {
     Whole,
 }
 
-fn scan(fs: &Arc<dyn Fs>, dir: &Path, depth: Depth, mut each: impl FnMut(&Frame) -> ControlFlow<()>) -> Result<Report, OpenError> {
+fn scan(fs: &Arc<dyn Fs>, dir: &Path, depth: Depth, keys: Option<&Keyring>, mut each: impl FnMut(&Frame) -> ControlFlow<()>) -> Result<Report, OpenError> {
     let mut report = Report::default();
     let segments = list_segments(&**fs, dir).map_err(OpenError::io("list", dir))?;
     report.first = Seq(segments.first().map_or(1, |(first, ..)| *first));
@@ -192,7 +201,8 @@ fn scan(fs: &Arc<dyn Fs>, dir: &Path, depth: Depth, mut each: impl FnMut(&Frame)
             let missing = report.last.0 + 1;
             gap(&mut report, path, 0, missing, first - 1);
         }
-        let entry = Listed { first: *first, path, bytes: *bytes, follows, whole: depth == Depth::Whole || follows.is_none() };
+        let entry =
+            Listed { first: *first, path, bytes: *bytes, follows, whole: depth == Depth::Whole || follows.is_none(), read: depth == Depth::Whole, keys };
         let done = scan_segment(fs, &entry, &mut report, &mut each).map_err(OpenError::io("read", path))?;
         if done.is_break() {
             return Ok(report);
@@ -211,10 +221,13 @@ struct Listed<'a> {
     follows: Option<u64>,
     /// Whether to read past the first frame.
     whole: bool,
+    /// Whether to read what is in frames.
+    read: bool,
+    keys: Option<&'a Keyring>,
 }
 
 fn scan_segment(fs: &Arc<dyn Fs>, listed: &Listed<'_>, report: &mut Report, each: &mut impl FnMut(&Frame) -> ControlFlow<()>) -> io::Result<ControlFlow<()>> {
-    let Listed { first, path, bytes, follows, whole } = *listed;
+    let Listed { first, path, bytes, follows, whole, read, keys } = *listed;
     let file = fs.open(path)?;
     let fault = |offset, bytes, what: &str, lost| Fault { file: path.into(), offset, bytes, what: what.into(), lost };
     let salt = match read_header(&*file, first) {
@@ -239,6 +252,8 @@ fn scan_segment(fs: &Arc<dyn Fs>, listed: &Listed<'_>, report: &mut Report, each
     let mut oldest = 0;
     let mut contents = Contents { used: HEADER_BLOCK as u64, ..Contents::default() };
     let mut walker = Walker::new(file, salt, 0, end);
+    let at_rest = AtRest { keyring: keys.cloned(), seal: false };
+    let mut opener = Form { at_rest, ..Form::default() }.opener(salt, first);
     let mut going = ControlFlow::Continue(());
     while going.is_continue() {
         match walker.next(0)? {
@@ -253,10 +268,23 @@ fn scan_segment(fs: &Arc<dyn Fs>, listed: &Listed<'_>, report: &mut Report, each
                 }
                 contents.frames += 1;
                 contents.events += u64::from(header.count);
-                contents.event_bytes += u64::from(header.body) - 4 * u64::from(header.count);
+                contents.packed += u64::from(header.flags & PACKED != 0);
+                contents.sealed += u64::from(header.flags & SEALED != 0);
                 contents.used = offset + u64::from(header.length);
                 contents.newest = header.time;
-                going = each(&Frame::new(bytes, &header));
+                if read {
+                    match opener.open(&header, bytes) {
+                        Ok(frame) => {
+                            contents.event_bytes += (0..frame.len()).map(|index| frame.stored(index).len() as u64).sum::<u64>();
+                            going = each(&frame);
+                        }
+                        Err(Unreadable::Key(key)) => *report.unread.entry(key).or_default() += 1,
+                        Err(why) => {
+                            let what = if let Unreadable::Broken(what) = why { what } else { "written by a later version of this program" };
+                            report.faults.push(fault(offset, u64::from(header.length), what, Some((Seq(header.first), Seq(header.last())))));
+                        }
+                    }
+                }
             }
             Step::Damage { from, to, what, events } => {
                 let lost = events.map(|(first, last)| (Seq(first), Seq(last)));
@@ -295,7 +323,7 @@ fn scan_lanes(fs: &dyn Fs, dir: &Path, report: &mut Report) -> Result<Vec<LaneRe
             let what = "some entries are damaged; their events may be delivered again".into();
             report.faults.push(Fault { file: file.clone(), offset: 0, bytes: entry.bytes, what, lost: None });
         }
-        let state = lane.snapshot_state();
+        let state = lane.look(Clone::clone);
         let backlog = state.as_ref().map_or(0, |state| state.backlog(report.last));
         lanes.push(LaneReport { lane: name, file, bytes: entry.bytes, state, backlog });
     }

@@ -81,8 +81,16 @@ fn ends_that_lie_are_refused_even_with_a_right_checksum() {
         }
         let mut bytes = vec![0; FRAME_HEADER];
         bytes.extend_from_slice(&body);
-        let header =
-            FrameHeader { length: 0, first: 1, count: ends.len() as u32, durable: 0, time: 0, body: body.len() as u32, body_checksum: crc32c::crc32c(&body) };
+        let header = FrameHeader {
+            length: 0,
+            first: 1,
+            count: ends.len() as u32,
+            durable: 0,
+            time: 0,
+            body: body.len() as u32,
+            body_checksum: crc32c::crc32c(&body),
+            flags: 0,
+        };
         assert!(header.check_body(&bytes).is_err_and(|why| !why.contains("checksum")), "{what}");
     }
 }

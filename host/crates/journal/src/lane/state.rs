@@ -21,6 +21,8 @@ pub struct LaneState {
     cursor: u64,
     /// Settled ranges above the cursor, first to last, apart from each other and from the cursor.
     settled: BTreeMap<u64, u64>,
+    /// Events in those ranges.
+    above: u64,
     retries: BTreeMap<u64, RetryEntry>,
 }
 
@@ -58,9 +60,13 @@ impl LaneState {
         Seq(self.settled.last_key_value().map_or(self.cursor, |(_, last)| *last))
     }
 
-    /// Events up to `head` that are not settled.
+    /// Events up to `head` that are not settled; costs nothing as long as nothing behind it is settled.
     pub fn backlog(&self, head: Seq) -> u64 {
-        let above: u64 = self.settled.iter().filter(|(first, _)| **first <= head.0).map(|(first, last)| (*last).min(head.0) - first + 1).sum();
+        let above = if self.highest() <= head {
+            self.above
+        } else {
+            self.settled.iter().filter(|(first, _)| **first <= head.0).map(|(first, last)| (*last).min(head.0) - first + 1).sum()
+        };
         head.0.saturating_sub(self.cursor).saturating_sub(above)
     }
 
@@ -84,6 +90,7 @@ impl LaneState {
                 break;
             }
             self.settled.remove(&from);
+            self.above -= to - from + 1;
             first = first.min(from);
             last = last.max(to);
         }
@@ -91,6 +98,7 @@ impl LaneState {
             self.cursor = last;
         } else {
             self.settled.insert(first, last);
+            self.above += last - first + 1;
         }
     }
 

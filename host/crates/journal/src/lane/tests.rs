@@ -67,6 +67,7 @@ proptest! {
         }
         let cursor = (1..).find(|seq| !set.contains(seq)).unwrap() - 1;
         prop_assert_eq!(state.cursor().0, cursor);
+        prop_assert_eq!(state.backlog(Seq(100)), (1..=100).filter(|seq| !set.contains(seq)).count() as u64);
         for seq in 1..100 {
             prop_assert_eq!(state.is_settled(Seq(seq)), set.contains(&seq));
         }
@@ -146,7 +147,7 @@ fn reload(sim: &SimFs) -> LaneState {
     let entry = sim.list(Path::new("/j/lanes")).unwrap().remove(0);
     let lane = Lane::load(sim, Path::new("/j"), "a/b".into(), &entry.name, entry.bytes).unwrap();
     lane.readable().unwrap();
-    lane.snapshot_state().unwrap()
+    lane.look(Clone::clone).unwrap()
 }
 
 #[test]
@@ -227,7 +228,7 @@ fn a_log_of_an_earlier_process_is_proved_before_it_counts() {
         sim.restart(Crash::Kill);
         let entry = sim.list(Path::new("/j/lanes")).unwrap().remove(0);
         let lane = Lane::load(&sim, Path::new("/j"), "a/b".into(), &entry.name, entry.bytes).unwrap();
-        assert_eq!((lane.snapshot_state(), lane.durable_cursor()), (Some(settled(&[(11, 15)])), 0));
+        assert_eq!((lane.look(Clone::clone), lane.durable_cursor()), (Some(settled(&[(11, 15)])), 0));
         lane.sync(&sim).unwrap();
         assert_eq!(lane.durable_cursor(), 15);
         sim.restart(Crash::Power);

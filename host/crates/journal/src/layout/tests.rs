@@ -1,6 +1,6 @@
 use super::*;
 
-const HEADER: FrameHeader = FrameHeader { length: 80, first: 7, count: 3, durable: 4096, time: 99, body: 28, body_checksum: 5 };
+const HEADER: FrameHeader = FrameHeader { length: 80, first: 7, count: 3, durable: 4096, time: 99, body: 28, body_checksum: 5, flags: 0 };
 
 #[test]
 fn a_segment_header_survives_the_loss_of_either_copy() {

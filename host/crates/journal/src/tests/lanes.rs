@@ -131,3 +131,79 @@ fn a_disk_that_is_full_to_the_last_byte_still_lets_lanes_settle_and_frees_itself
     drop((lane, rig));
     assert_eq!(Rig::open(&sim).journal.lane_backlog("a"), Some(1));
 }
+
+/// What a lane does not want costs no sync and pins no segment; what it settled before waits for one.
+#[test]
+fn what_a_lane_passes_frees_segments_without_a_sync() {
+    let sim = SimFs::new(1);
+    let mut rig = with_events(&sim, 30);
+    let mut lane = rig.journal.lane("idle", LaneStart::From(Seq(1))).unwrap();
+    rig.journal.lanes_ready();
+    rig.keeper.turn();
+    lane.pass(Seq(1), Seq(30));
+    lane.flush().unwrap();
+    let inner = rig.journal.lane_for_tests("idle").unwrap();
+    assert!(!inner.is_dirty());
+    rig.keeper.turn();
+    assert_eq!((rig.journal.stats().oldest, lane.backlog()), (Seq(25), 0));
+    // A kill keeps it; a power cut may not, and then the lane hears that they are gone.
+    drop((lane, rig));
+    sim.restart(Crash::Power);
+    let mut rig = Rig::open(&sim);
+    let mut lane = rig.journal.lane("idle", LaneStart::Now).unwrap();
+    let cursor = lane.cursor().0;
+    assert!(cursor == 0 || cursor == 30, "{cursor}");
+    assert_eq!(rig.recovery.last, Seq(30));
+    if cursor == 0 {
+        assert_eq!(brief(&rig.journal, 0)[0], "gone 1-24");
+    }
+    // Behind an event that is not settled nothing is let go.
+    rig.journal.lanes_ready();
+    rig.keeper.turn();
+    (0..20).for_each(|_| assert!(rig.event("y", 10_000).unwrap().first.0 > 30));
+    lane.pass(Seq(32), Seq(50));
+    lane.flush().unwrap();
+    rig.keeper.turn();
+    assert!(rig.journal.stats().oldest <= Seq(31));
+    lane.settle(Seq(1), Seq(31));
+    lane.flush().unwrap();
+    assert!(inner_dirty(&rig));
+    rig.keeper.turn();
+    assert!(rig.journal.stats().oldest > Seq(31), "{:?}", rig.journal.stats());
+}
+
+fn inner_dirty(rig: &Rig) -> bool {
+    rig.journal.lane_for_tests("idle").unwrap().is_dirty()
+}
+
+#[test]
+fn a_crash_at_any_step_of_making_or_removing_a_lane_leaves_it_whole_or_away() {
+    for crash in [Crash::Kill, Crash::Power] {
+        let mut steps = 0;
+        loop {
+            let sim = SimFs::new(steps);
+            let rig = with_events(&sim, 5);
+            drop(rig.journal.lane("old", LaneStart::From(Seq(3))).unwrap());
+            sim.crash_after(steps);
+            let made = rig.journal.lane("new", LaneStart::Now).map(drop).is_ok();
+            let removed = rig.journal.remove_lane("old").is_ok();
+            let crashed = sim.is_down();
+            drop(rig);
+            sim.restart(crash);
+            let rig = Rig::open(&sim);
+            let names = rig.journal.lane_names();
+            let there = |name: &str| names.iter().any(|known| known == name);
+            assert!((!made || there("new")) && (!removed || !there("old")), "{crash:?} after {steps} steps: {names:?}");
+            for (name, cursor) in [("new", 5), ("old", 2)] {
+                if there(name) {
+                    assert_eq!(rig.journal.lane(name, LaneStart::From(Seq(1))).unwrap().cursor(), Seq(cursor), "{name}, {crash:?} after {steps} steps");
+                }
+            }
+            if !crashed {
+                break;
+            }
+            steps += 1;
+        }
+        assert!(steps >= 5, "only {steps} steps");
+    }
+}

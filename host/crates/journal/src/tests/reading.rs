@@ -250,6 +250,6 @@ proptest! {
         }
         prop_assert!(rig.recovery.last.0 >= 40);
         drop(rig);
-        crate::tools::verify(&(Arc::new(sim.clone()) as Arc<dyn Fs>), Path::new(DIR)).unwrap();
+        crate::tools::verify(&(Arc::new(sim.clone()) as Arc<dyn Fs>), Path::new(DIR), None).unwrap();
     }
 }

@@ -30,7 +30,7 @@ const LAST: &str = "seg-00000000000000000041.bhj";
 fn a_sound_journal_is_reported_whole() {
     let (_, fs) = journal();
     let outline = inspect(&fs, Path::new(DIR)).unwrap();
-    let whole = verify(&fs, Path::new(DIR)).unwrap();
+    let whole = verify(&fs, Path::new(DIR), None).unwrap();
     for report in [&outline, &whole] {
         assert_eq!((report.first, report.last, report.torn_bytes, &report.faults[..]), (Seq(1), Seq(50), 0, &[][..]));
         assert_eq!(report.segments.iter().map(|segment| (segment.first.0, segment.last.0)).collect::<Vec<_>>(), [(1, 20), (21, 40), (41, 50)]);
@@ -46,7 +46,8 @@ fn a_sound_journal_is_reported_whole() {
 #[test]
 fn faults_are_found_and_placed() {
     let (sim, fs) = journal();
-    let faults = || verify(&fs, Path::new(DIR)).unwrap().faults.into_iter().map(|fault| (fault.file.display().to_string(), fault.lost)).collect::<Vec<_>>();
+    let faults =
+        || verify(&fs, Path::new(DIR), None).unwrap().faults.into_iter().map(|fault| (fault.file.display().to_string(), fault.lost)).collect::<Vec<_>>();
     sim.flip(path(FIRST), 4096 + 500);
     assert_eq!(faults(), [(path(FIRST), Some((Seq(1), Seq(1))))]);
     // A header of a frame: first the place, then the number, known by the next frame.
@@ -56,7 +57,7 @@ fn faults_are_found_and_placed() {
     assert_eq!(faults()[1..], [(path(LAST), Some((Seq(21), Seq(40))))]);
     sim.flip(path("lanes/a%2Fb.log"), 2);
     sim.flip(path("lanes/a%2Fb.log"), 42);
-    let report = verify(&fs, Path::new(DIR)).unwrap();
+    let report = verify(&fs, Path::new(DIR), None).unwrap();
     assert!(report.lanes[0].state.is_none() && report.faults.last().unwrap().what.contains("unreadable"), "{report:?}");
 }
 
@@ -65,7 +66,7 @@ fn export_hands_out_a_range_in_order_and_stops_when_told() {
     let (sim, fs) = journal();
     let export = |from: u64, to: u64, most: usize| {
         let mut got = Vec::new();
-        let report = export(&fs, Path::new(DIR), Seq(from)..=Seq(to), |seq, _, event| {
+        let report = export(&fs, Path::new(DIR), None, Seq(from)..=Seq(to), |seq, _, event| {
             got.push((seq.0, String::from_utf8_lossy(event.original()).trim_end_matches('.').to_string()));
             if got.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
@@ -85,7 +86,7 @@ fn a_running_journal_is_left_alone() {
     let (sim, fs) = journal();
     let rig = Rig::open(&sim);
     let dir = Path::new(DIR);
-    for result in [inspect(&fs, dir).err(), verify(&fs, dir).err(), repair(&fs, dir).err()] {
+    for result in [inspect(&fs, dir).err(), verify(&fs, dir, None).err(), repair(&fs, dir).err()] {
         assert!(matches!(result, Some(OpenError::InUse { .. })));
     }
     drop(rig);
@@ -113,7 +114,7 @@ fn repair_makes_a_journal_openable_and_says_what_it_did() {
     let what: Vec<_> = done.iter().map(|repaired| (repaired.file.display().to_string(), &repaired.action[..12])).collect();
     assert_eq!(what, [(path(SECOND), "the header i"), (path(LAST), "cut 3072 byt"), (path("lanes/a%2Fb.log"), "rewritten wi")], "{done:?}");
     assert_eq!(repair(&fs, Path::new(DIR)).unwrap(), [], "once is enough");
-    let report = verify(&fs, Path::new(DIR)).unwrap();
+    let report = verify(&fs, Path::new(DIR), None).unwrap();
     assert_eq!((report.last, report.faults.len(), segment_files(&sim).len()), (Seq(49), 1, 3));
     let mut rig = Rig::open(&sim);
     assert_eq!(rig.event("new", 1).unwrap().first, Seq(50));
