@@ -5,18 +5,24 @@
 
 mod filter;
 mod letter;
+mod replay;
+mod vault;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bulkhead_core::LaneId;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use tokio::sync::watch;
 
 use crate::error::{StoreError, failed};
 use crate::store::Store;
 pub use filter::DeadLetterFilter;
-pub use letter::{Attempt, Cause, DeadLetter, NewDeadLetter};
+pub use letter::{Attempt, Cause, DeadLetter, NewDeadLetter, State};
+pub use replay::{By, Edited, Replaying};
+use vault::Parts;
+pub(crate) use vault::Vault;
 
 /// Largest page of `list`.
 pub const MAX_PAGE: u32 = 1000;
@@ -72,6 +78,7 @@ pub struct DeadLetters {
 struct Shared {
     store: Store,
     settings: DeadLetterSettings,
+    vault: Vault,
     letters: AtomicU64,
     bytes: AtomicU64,
     dropped: AtomicU64,
@@ -79,11 +86,13 @@ struct Shared {
 }
 
 impl DeadLetters {
-    pub(crate) async fn open(store: Store, settings: DeadLetterSettings) -> Result<Self, StoreError> {
+    pub(crate) async fn open(store: Store, settings: DeadLetterSettings, vault: Vault) -> Result<Self, StoreError> {
+        vault.check(&store).await?;
         let letters = Self {
             shared: Arc::new(Shared {
                 store,
                 settings,
+                vault,
                 letters: AtomicU64::new(0),
                 bytes: AtomicU64::new(0),
                 dropped: AtomicU64::new(0),
@@ -96,7 +105,7 @@ impl DeadLetters {
     }
 
     /// Keeps all of them or none; on disk when it returns `Ok`. A letter of the same lane, place and
-    /// event replaces itself. Cancel safe: written or not, never in part.
+    /// event replaces itself; one that was replayed and died again goes on under its number. Cancel safe: written or not, never in part.
     pub async fn add_many(&self, letters: &[NewDeadLetter<'_>]) -> Result<Added, StoreError> {
         let settings = &self.shared.settings;
         let wanted: u64 = letters.iter().map(NewDeadLetter::size).sum();
@@ -104,7 +113,13 @@ impl DeadLetters {
         let mut tx = self.shared.store.write.begin_with("BEGIN IMMEDIATE").await.map_err(fail())?;
         let mut dropped = 0;
         for letter in letters {
-            insert(&mut tx, letter).await.map_err(fail())?;
+            let taken_in = match letter.letter {
+                Some(id) => replay::died_again(&mut tx, id, letter, &self.shared.vault).await.map_err(fail())?,
+                None => false,
+            };
+            if !taken_in {
+                insert(&mut tx, letter, &self.shared.vault).await.map_err(fail())?;
+            }
         }
         let (mut count, mut bytes) = totals(&mut tx).await?;
         // Measured after the insertion, because a letter that replaces itself needs no room.
@@ -127,19 +142,37 @@ impl DeadLetters {
     /// Letters in the order of their ids, without the event's bytes. Cancel safe.
     pub async fn list(&self, filter: &DeadLetterFilter, after: Option<i64>, limit: u32) -> Result<Vec<DeadLetter>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new("SELECT ");
-        query.push(letter::COLUMNS).push(", NULL AS event FROM dead_letters WHERE id > ").push_bind(after.unwrap_or(0));
+        query.push(letter::COLUMNS).push(", NULL AS event, NULL AS received FROM dead_letters WHERE id > ").push_bind(after.unwrap_or(0));
         filter.push(&mut query);
         query.push(" ORDER BY id LIMIT ").push_bind(i64::from(limit.clamp(1, MAX_PAGE)));
         let rows = query.build().fetch_all(&self.shared.store.read).await.map_err(failed("listing dead letters"))?;
-        rows.iter().map(letter::read).collect::<Result<_, _>>().map_err(failed("listing dead letters"))
+        let read = |row| letter::read(row, &self.shared.vault);
+        rows.iter().map(read).collect::<Result<_, _>>().map_err(failed("listing dead letters"))
+    }
+
+    /// How many match. Cancel safe.
+    pub async fn count(&self, filter: &DeadLetterFilter) -> Result<u64, StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT COUNT(*) FROM dead_letters WHERE id > 0");
+        filter.push(&mut query);
+        let row = query.build().fetch_one(&self.shared.store.read).await.map_err(failed("counting dead letters"))?;
+        Ok(row.try_get::<i64, _>(0).map_err(failed("counting dead letters"))?.max(0).unsigned_abs())
+    }
+
+    /// The lanes that have letters which match. Cancel safe.
+    pub async fn lanes(&self, filter: &DeadLetterFilter) -> Result<Vec<LaneId>, StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT DISTINCT instance, format FROM dead_letters WHERE id > 0");
+        filter.push(&mut query);
+        let rows = query.build().fetch_all(&self.shared.store.read).await.map_err(failed("listing dead letters"))?;
+        let lane = |row: &sqlx::sqlite::SqliteRow| Ok(LaneId::new(row.try_get(0)?, row.try_get(1)?));
+        rows.iter().map(lane).collect::<Result<_, sqlx::Error>>().map_err(failed("listing dead letters"))
     }
 
     /// One letter with the stored event. Cancel safe.
     pub async fn get(&self, id: i64) -> Result<Option<DeadLetter>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new("SELECT ");
-        query.push(letter::COLUMNS).push(", event FROM dead_letters WHERE id = ").push_bind(id);
+        query.push(letter::COLUMNS).push(", event, received FROM dead_letters WHERE id = ").push_bind(id);
         let row = query.build().fetch_optional(&self.shared.store.read).await.map_err(failed("reading a dead letter"))?;
-        row.as_ref().map(letter::read).transpose().map_err(failed("reading a dead letter"))
+        row.as_ref().map(|row| letter::read(row, &self.shared.vault)).transpose().map_err(failed("reading a dead letter"))
     }
 
     /// Deletes what matches; an empty filter means all. Cancelled, some may be gone already.
@@ -161,13 +194,18 @@ impl DeadLetters {
             }
         }
         if deleted > 0 {
-            self.shared.freed.send_modify(|times| *times += 1);
-            // Gives the pages back to the file system; a failure costs only space that is reused anyway.
-            if let Err(error) = sqlx::raw_sql("PRAGMA incremental_vacuum").execute(&self.shared.store.write).await {
-                tracing::warn!(%error, "store did not give its free pages back");
-            }
+            self.tell_freed().await;
         }
         Ok(deleted)
+    }
+
+    /// There is room for lanes that wait for it.
+    async fn tell_freed(&self) {
+        self.shared.freed.send_modify(|times| *times += 1);
+        // Gives the pages back to the file system; a failure costs only space that is reused anyway.
+        if let Err(error) = sqlx::raw_sql("PRAGMA incremental_vacuum").execute(&self.shared.store.write).await {
+            tracing::warn!(%error, "store did not give its free pages back");
+        }
     }
 
     /// Drops letters older than `retention`, where the operator set one. Call now and then.
@@ -216,13 +254,14 @@ async fn totals(connection: &mut SqliteConnection) -> Result<(u64, u64), StoreEr
         .map_err(failed("reading the dead letter totals"))
 }
 
-async fn insert(connection: &mut SqliteConnection, letter: &NewDeadLetter<'_>) -> Result<(), sqlx::Error> {
+async fn insert(connection: &mut SqliteConnection, letter: &NewDeadLetter<'_>, vault: &Vault) -> Result<(), sqlx::Error> {
+    let sealed = vault.seal(&Parts::of(letter));
     let attempts = serde_json::to_string(&letter.attempt_log).map_err(|error| sqlx::Error::Encode(error.into()))?;
     sqlx::query(
-        "INSERT INTO dead_letters (instance, format, tenant, event_id, event_type, seq, cause, reason, attempts, attempt_log, received_ms, first_ms, last_ms, added_ms, connector, size, event)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        "INSERT INTO dead_letters (instance, format, tenant, event_id, event_type, seq, cause, reason, attempts, attempt_log, received_ms, first_ms, last_ms, added_ms, connector, size, event, key)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT DO UPDATE SET cause = excluded.cause, reason = excluded.reason, attempts = excluded.attempts, attempt_log = excluded.attempt_log,
-             last_ms = excluded.last_ms, added_ms = excluded.added_ms, connector = excluded.connector, size = excluded.size, event = excluded.event",
+             last_ms = excluded.last_ms, added_ms = excluded.added_ms, connector = excluded.connector, size = excluded.size, event = excluded.event, key = excluded.key",
     )
     .bind(&*letter.lane.instance)
     .bind(&*letter.lane.format)
@@ -231,7 +270,7 @@ async fn insert(connection: &mut SqliteConnection, letter: &NewDeadLetter<'_>) -
     .bind(letter.event_type)
     .bind(letter.seq.0.cast_signed())
     .bind(letter.cause.name())
-    .bind(letter.reason())
+    .bind(&*sealed.reason)
     .bind(i64::from(letter.attempts))
     .bind(attempts)
     .bind(letter.received_ms)
@@ -240,7 +279,8 @@ async fn insert(connection: &mut SqliteConnection, letter: &NewDeadLetter<'_>) -
     .bind(letter.added_ms)
     .bind(letter.connector)
     .bind(letter.size().cast_signed())
-    .bind(letter.event)
+    .bind(&*sealed.event)
+    .bind(sealed.key.map(|key| key.0.to_vec()))
     .execute(connection)
     .await
     .map(drop)

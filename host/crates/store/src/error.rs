@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use bulkhead_core::FailureClass;
+use bulkhead_seal::KeyId;
 
 /// `Display` speaks for the store; the cause is in `source()`.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,8 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
+    #[error("the dead letters hold events that are sealed with {}", bulkhead_seal::missing(missing))]
+    KeyMissing { missing: Vec<KeyId> },
     #[error(
         "the dead letter store is full: {used} of {limit} bytes in use, {wanted} more wanted; raise `dead_letters.max_bytes`, replay or purge dead letters, or set `dead_letters.on_full: drop_oldest`"
     )]
@@ -44,7 +47,16 @@ impl StoreError {
         match self {
             Self::StoreFull { .. } | Self::DiskFull { .. } => FailureClass::Operator,
             Self::Query { .. } => FailureClass::Retry,
-            Self::Open { .. } | Self::Newer { .. } | Self::Migrate { .. } => FailureClass::Fatal,
+            Self::Open { .. } | Self::Newer { .. } | Self::Migrate { .. } | Self::KeyMissing { .. } => FailureClass::Fatal,
+        }
+    }
+
+    /// Whether more room may be what opening lacked; the index of SQLite's log, which is mapped into
+    /// memory, reports a full disk as an input/output error.
+    pub(crate) fn wants_room(&self) -> bool {
+        match self {
+            Self::Open { source, .. } | Self::Migrate { source, .. } => matches!(code(source), Some(FULL | IO)),
+            _ => false,
         }
     }
 
@@ -54,10 +66,18 @@ impl StoreError {
     }
 }
 
-/// Names what was going on; SQLITE_FULL (13, <https://sqlite.org/rescode.html>) is told apart.
+/// SQLITE_FULL and SQLITE_IOERR, <https://sqlite.org/rescode.html>.
+const FULL: i64 = 13;
+const IO: i64 = 10;
+
+/// The primary result code.
+fn code(error: &sqlx::Error) -> Option<i64> {
+    error.as_database_error()?.code()?.parse::<i64>().ok().map(|code| code & 0xff)
+}
+
+/// Names what was going on; a full disk is told apart.
 pub(crate) fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
     move |source| {
-        let full = source.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse::<i64>().ok()).is_some_and(|code| code & 0xff == 13);
-        if full { StoreError::DiskFull { source } } else { StoreError::Query { doing, source } }
+        if code(&source) == Some(FULL) { StoreError::DiskFull { source } } else { StoreError::Query { doing, source } }
     }
 }

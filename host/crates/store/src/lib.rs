@@ -9,9 +9,13 @@
 mod connector_state;
 mod dead_letters;
 mod error;
+mod lane_replays;
 mod store;
 
 pub use connector_state::{ConnectorState, StateError, StateLimits};
-pub use dead_letters::{Added, Attempt, Cause, DeadLetter, DeadLetterFilter, DeadLetterSettings, DeadLetters, NewDeadLetter, OnFull, Totals};
+pub use dead_letters::{
+    Added, Attempt, By, Cause, DeadLetter, DeadLetterFilter, DeadLetterSettings, DeadLetters, Edited, NewDeadLetter, OnFull, Replaying, State, Totals,
+};
 pub use error::StoreError;
+pub use lane_replays::{Busy, LaneReplay, LaneReplays, MOST_RUNNING, NewLaneReplay, ReplayState};
 pub use store::Store;

@@ -3,16 +3,21 @@
 use std::path::Path;
 use std::time::Duration;
 
+use bulkhead_seal::AtRest;
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row, SqlitePool};
 
 use crate::connector_state::ConnectorState;
-use crate::dead_letters::{DeadLetterSettings, DeadLetters};
+use crate::dead_letters::{DeadLetterSettings, DeadLetters, Vault};
 use crate::error::StoreError;
+use crate::lane_replays::LaneReplays;
 
 /// Steps from an empty file to today's tables; step `n` leads to version `n + 1`. Released steps never change.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/1.sql")];
+const MIGRATIONS: [&str; 3] = [include_str!("migrations/1.sql"), include_str!("migrations/2.sql"), include_str!("migrations/3.sql")];
 const FILE: &str = "bulkhead.db";
+/// Room for a start on a full disk.
+const RESERVE: &str = "bulkhead.reserve";
+const RESERVE_BYTES: usize = 1 << 20;
 /// Readers beside the one writer.
 const READERS: u32 = 4;
 /// How long a statement waits for another process that holds the file, such as a backup.
@@ -28,7 +33,26 @@ pub struct Store {
 
 impl Store {
     /// Opens or creates `data_dir/bulkhead.db`. Not cancel safe, but a migration is one transaction.
+    ///
+    /// SQLite cannot open a file on a disk that is full to the last byte, and a host that does not start
+    /// delivers nothing and frees nothing. So there is a reserve, given up then.
     pub async fn open(data_dir: &Path) -> Result<Self, StoreError> {
+        let reserve = data_dir.join(RESERVE);
+        let store = match Self::open_file(data_dir).await {
+            Err(error) if error.wants_room() && std::fs::remove_file(&reserve).is_ok() => {
+                tracing::warn!(reserve = %reserve.display(), "the disk is full: the store starts on its reserve");
+                Self::open_file(data_dir).await?
+            }
+            opened => opened?,
+        };
+        if !reserve.exists() && make_reserve(&reserve).is_err() {
+            // As it was: no room for it now, and half of it helps nobody.
+            let _ = std::fs::remove_file(&reserve);
+        }
+        Ok(store)
+    }
+
+    async fn open_file(data_dir: &Path) -> Result<Self, StoreError> {
         let path = data_dir.join(FILE);
         let open_error = |source| StoreError::Open { path: path.clone(), source };
         std::fs::create_dir_all(data_dir).map_err(|source| open_error(source.into()))?;
@@ -57,9 +81,19 @@ impl Store {
         Ok(store)
     }
 
-    /// The dead letters under these limits. Not cancel safe: reads the totals.
+    /// The dead letters under these limits, in the clear. Not cancel safe: reads the totals.
     pub async fn dead_letters(&self, settings: DeadLetterSettings) -> Result<DeadLetters, StoreError> {
-        DeadLetters::open(self.clone(), settings).await
+        self.dead_letters_at_rest(settings, AtRest::default()).await
+    }
+
+    /// The same, sealed as `at_rest` says; refused where a key is missing that some letter needs.
+    pub async fn dead_letters_at_rest(&self, settings: DeadLetterSettings, at_rest: AtRest) -> Result<DeadLetters, StoreError> {
+        DeadLetters::open(self.clone(), settings, Vault::new(at_rest)).await
+    }
+
+    /// Lanes that are read again.
+    pub fn lane_replays(&self) -> LaneReplays {
+        LaneReplays::new(self.clone())
     }
 
     /// What connectors keep between restarts.
@@ -91,6 +125,11 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Written in full: room that is only announced is not there when it is needed.
+fn make_reserve(path: &Path) -> std::io::Result<()> {
+    std::fs::write(path, vec![0xB5; RESERVE_BYTES])
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::Cause;
+use super::{Cause, State};
 
 /// All given parts must match; an empty filter matches every letter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,17 +12,32 @@ pub struct DeadLetterFilter {
     pub instance: Option<String>,
     pub format: Option<String>,
     pub tenant: Option<String>,
-    pub cause: Option<Cause>,
+    /// Any of these.
+    pub causes: Vec<Cause>,
+    /// Any of these.
+    pub states: Vec<State>,
     pub event_type: Option<String>,
     pub event_id: Option<String>,
     /// Added at this time or later, milliseconds since 1970.
     pub since_ms: Option<i64>,
     /// Added before this time.
     pub until_ms: Option<i64>,
+    /// Handed back by `dead_letters.retry` less often than this.
+    pub retries_below: Option<u32>,
 }
 
 impl DeadLetterFilter {
     pub(super) fn push(&self, query: &mut QueryBuilder<Sqlite>) {
+        let words: [(&str, Vec<&'static str>); 2] =
+            [("cause", self.causes.iter().map(|cause| cause.name()).collect()), ("state", self.states.iter().map(|state| state.name()).collect())];
+        for (column, words) in words.into_iter().filter(|(_, words)| !words.is_empty()) {
+            query.push(" AND ").push(column).push(" IN (");
+            let mut list = query.separated(", ");
+            words.into_iter().for_each(|word| {
+                list.push_bind(word);
+            });
+            query.push(")");
+        }
         if !self.ids.is_empty() {
             query.push(" AND id IN (");
             let mut list = query.separated(", ");
@@ -35,7 +50,6 @@ impl DeadLetterFilter {
             (" AND instance = ", self.instance.as_deref()),
             (" AND format = ", self.format.as_deref()),
             (" AND tenant = ", self.tenant.as_deref()),
-            (" AND cause = ", self.cause.map(Cause::name)),
             (" AND event_type = ", self.event_type.as_deref()),
             (" AND event_id = ", self.event_id.as_deref()),
         ];
@@ -44,9 +58,10 @@ impl DeadLetterFilter {
                 query.push(sql).push_bind(text.to_owned());
             }
         }
-        for (sql, time) in [(" AND added_ms >= ", self.since_ms), (" AND added_ms < ", self.until_ms)] {
-            if let Some(time) = time {
-                query.push(sql).push_bind(time);
+        let numbers = [(" AND added_ms >= ", self.since_ms), (" AND added_ms < ", self.until_ms), (" AND retries < ", self.retries_below.map(i64::from))];
+        for (sql, number) in numbers {
+            if let Some(number) = number {
+                query.push(sql).push_bind(number);
             }
         }
     }

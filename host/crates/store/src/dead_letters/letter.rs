@@ -1,9 +1,12 @@
 //! One dead letter, going in and coming out.
 
 use bulkhead_core::{LaneId, Seq, Tenant};
+use bulkhead_seal::KeyId;
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+
+use super::vault::Vault;
 
 /// Longest reason kept, in bytes.
 const MAX_REASON: usize = 4096;
@@ -40,6 +43,49 @@ causes! {
     BacklogSize = "backlog-size";
     /// The stored bytes are not an event any more.
     Corrupt = "corrupt";
+}
+
+impl Cause {
+    /// Why in the coarse: `transient` may end by itself, `permanent` will not, `guest` is the connector's fault.
+    pub fn class(self) -> &'static str {
+        match self {
+            Self::RetriesExhausted | Self::BacklogAge | Self::BacklogSize => "transient",
+            Self::Rejected | Self::TooLarge | Self::FormatRefused | Self::Corrupt => "permanent",
+            Self::GuestFault => "guest",
+        }
+    }
+
+    /// The causes that a word stands for: one cause, or all of a class.
+    pub fn named(word: &str) -> Vec<Self> {
+        Self::ALL.iter().copied().filter(|cause| cause.name() == word || cause.class() == word).collect()
+    }
+}
+
+/// Where a letter stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Nothing happens with it by itself, but for `dead_letters.retry`.
+    Open,
+    /// Its event is in the journal again, for its lane.
+    Replaying,
+    /// The lane is done with it; kept because it was edited.
+    Delivered,
+}
+
+impl State {
+    pub const ALL: [Self; 3] = [Self::Open, Self::Replaying, Self::Delivered];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Replaying => "replaying",
+            Self::Delivered => "delivered",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
 }
 
 impl std::fmt::Display for Cause {
@@ -80,6 +126,20 @@ pub struct NewDeadLetter<'a> {
     pub connector: &'a str,
     /// The stored form of the event.
     pub event: &'a [u8],
+    /// The letter that the event was replayed from: it takes this one in.
+    pub letter: Option<i64>,
+}
+
+/// Attempts listed for one letter: the first ones and the latest.
+const KEPT_FIRST: usize = 4;
+const KEPT_LAST: usize = 12;
+
+/// What a letter lists once its event died again: in the middle the oldest go.
+pub(super) fn merged(mut log: Vec<Attempt>, more: &[Attempt]) -> Vec<Attempt> {
+    log.extend_from_slice(more);
+    let excess = log.len().saturating_sub(KEPT_FIRST + KEPT_LAST);
+    log.drain(KEPT_FIRST.min(log.len())..(KEPT_FIRST + excess).min(log.len()));
+    log
 }
 
 impl NewDeadLetter<'_> {
@@ -117,18 +177,26 @@ pub struct DeadLetter {
     pub connector: String,
     /// Bytes it takes in the store.
     pub size: u64,
+    pub state: State,
+    /// Where in the journal the event was put the last time.
+    pub replay_seq: Option<Seq>,
+    /// How often it was handed back by hand, and by `dead_letters.retry`.
+    pub replays: u32,
+    pub retries: u32,
+    pub edited_ms: Option<i64>,
     /// The stored form of the event; only from `get`.
     pub event: Option<Vec<u8>>,
+    /// The event as it died, where `event` is an edited one; only from `get`.
+    pub received: Option<Vec<u8>>,
 }
 
-pub(super) const COLUMNS: &str =
-    "id, instance, format, tenant, event_id, event_type, seq, cause, reason, attempts, attempt_log, received_ms, first_ms, last_ms, added_ms, connector, size";
+pub(super) const COLUMNS: &str = "id, instance, format, tenant, event_id, event_type, seq, cause, reason, attempts, attempt_log, received_ms, first_ms, last_ms, added_ms, connector, size, state, replay_seq, replays, retries, edited_ms, key";
 
-pub(super) fn read(row: &SqliteRow) -> Result<DeadLetter, sqlx::Error> {
+pub(super) fn read(row: &SqliteRow, vault: &Vault) -> Result<DeadLetter, sqlx::Error> {
     let decode = |what: String| sqlx::Error::Decode(what.into());
     let cause: String = row.try_get("cause")?;
     let log: String = row.try_get("attempt_log")?;
-    Ok(DeadLetter {
+    let mut letter = DeadLetter {
         id: row.try_get("id")?,
         lane: LaneId::new(row.try_get("instance")?, row.try_get("format")?),
         tenant: row.try_get("tenant")?,
@@ -145,6 +213,18 @@ pub(super) fn read(row: &SqliteRow) -> Result<DeadLetter, sqlx::Error> {
         added_ms: row.try_get("added_ms")?,
         connector: row.try_get("connector")?,
         size: row.try_get::<i64, _>("size")?.cast_unsigned(),
+        state: State::from_name(row.try_get("state")?).ok_or_else(|| decode("unknown state".into()))?,
+        replay_seq: row.try_get::<Option<i64>, _>("replay_seq")?.map(|seq| Seq(seq.cast_unsigned())),
+        replays: u32::try_from(row.try_get::<i64, _>("replays")?).unwrap_or(u32::MAX),
+        retries: u32::try_from(row.try_get::<i64, _>("retries")?).unwrap_or(u32::MAX),
+        edited_ms: row.try_get("edited_ms")?,
         event: row.try_get("event")?,
-    })
+        received: row.try_get("received")?,
+    };
+    let key: Option<Vec<u8>> = row.try_get("key")?;
+    if let Some(key) = key {
+        let key = key.try_into().map(KeyId).map_err(|_| decode("the id of a key is cut short".into()))?;
+        vault.open(key, &mut letter);
+    }
+    Ok(letter)
 }

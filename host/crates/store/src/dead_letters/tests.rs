@@ -1,4 +1,5 @@
 use bulkhead_core::{LaneId, Seq, Tenant};
+use bulkhead_seal::{AtRest, Key, Keyring};
 
 use super::*;
 
@@ -26,6 +27,7 @@ fn letter<'a>(lane: &'a LaneId, tenant: &'a Tenant, id: &'a str, event: &'a [u8]
         added_ms,
         connector: "sha256:abc",
         event,
+        letter: None,
     }
 }
 
@@ -86,7 +88,7 @@ async fn filters_pages_and_deletes() {
     let table: [(DeadLetterFilter, &[u64]); 8] = [
         (all(), &[1, 2, 3, 4, 5, 6]),
         (DeadLetterFilter { instance: Some("archive".into()), ..all() }, &[3, 6]),
-        (DeadLetterFilter { cause: Some(Cause::TooLarge), ..all() }, &[1, 2]),
+        (DeadLetterFilter { causes: vec![Cause::TooLarge], ..all() }, &[1, 2]),
         (DeadLetterFilter { since_ms: Some(500), ..all() }, &[5, 6]),
         (DeadLetterFilter { until_ms: Some(200), ..all() }, &[1]),
         (DeadLetterFilter { event_type: Some("even".into()), instance: Some("siem".into()), ..all() }, &[2, 4]),
@@ -100,7 +102,7 @@ async fn filters_pages_and_deletes() {
     assert_eq!(page.iter().map(|letter| letter.id).collect::<Vec<_>>(), [3, 4]);
 
     let mut freed = letters.freed();
-    assert_eq!(letters.delete(&DeadLetterFilter { cause: Some(Cause::TooLarge), ..all() }).await.unwrap(), 2);
+    assert_eq!(letters.delete(&DeadLetterFilter { causes: vec![Cause::TooLarge], ..all() }).await.unwrap(), 2);
     assert!(freed.has_changed().unwrap());
     freed.mark_unchanged();
     assert_eq!(seqs(&letters, all()).await, [3, 4, 5, 6]);
@@ -127,6 +129,71 @@ async fn full_refuses_and_drop_oldest_only_by_choice() {
     assert_eq!(add(&letters, "siem", 4, Cause::Rejected, 0).await.unwrap(), Added { added: 1, dropped: 1 });
     assert_eq!(seqs(&letters, DeadLetterFilter::default()).await, [2, 3, 4]);
     assert_eq!(letters.totals(), Totals { letters: 3, bytes: 3 * one, dropped: 1 });
+}
+
+fn key(seed: u8) -> Key {
+    let digits: String = (0..32_u8).map(|place| format!("{:02x}", place.wrapping_mul(5).wrapping_add(seed))).collect();
+    Key::parse(&digits).unwrap()
+}
+
+async fn open_sealed(dir: &std::path::Path, keys: &[u8], seal: bool) -> Result<DeadLetters, StoreError> {
+    let mut keys = keys.iter().map(|seed| key(*seed));
+    let keyring = keys.next().map(|current| Keyring::new(current, keys));
+    let store = Store::open(dir).await.unwrap();
+    store.dead_letters_at_rest(DeadLetterSettings::default(), AtRest { keyring, seal }).await
+}
+
+#[tokio::test]
+async fn sealed_letters_need_their_key_and_hide_their_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lane, tenant) = (LaneId::new("siem", "cef"), Tenant::default());
+    let written = |seq| NewDeadLetter { reason: "refused: MARKER-IN-REASON", ..letter(&lane, &tenant, "id", b"MARKER-IN-EVENT", (seq, Cause::Rejected, 1)) };
+    // In the clear, then sealed, then with another key, then in the clear again.
+    for (keys, seal, seq) in [(&[][..], false, 1), (&[1][..], true, 2), (&[2, 1], true, 3), (&[2, 1], false, 4)] {
+        let letters = open_sealed(dir.path(), keys, seal).await.unwrap();
+        letters.add_many(&[written(seq)]).await.unwrap();
+        for letter in letters.list(&DeadLetterFilter::default(), None, 10).await.unwrap() {
+            assert_eq!((&*letter.reason, letter.event), ("refused: MARKER-IN-REASON", None));
+            assert_eq!(letters.get(letter.id).await.unwrap().unwrap().event.as_deref(), Some(&b"MARKER-IN-EVENT"[..]));
+        }
+        letters.shared.store.close().await;
+    }
+    for (keys, lacking) in [(&[][..], vec![1, 2]), (&[1], vec![2]), (&[2], vec![1]), (&[3], vec![1, 2])] {
+        let error = open_sealed(dir.path(), keys, false).await.unwrap_err();
+        let mut ids: Vec<_> = lacking.into_iter().map(|seed| key(seed).id()).collect();
+        ids.sort_unstable();
+        let StoreError::KeyMissing { mut missing } = error else { panic!("{error}") };
+        missing.sort_unstable();
+        assert_eq!(missing, ids);
+    }
+    let letters = open_sealed(dir.path(), &[2, 1], true).await.unwrap();
+    letters.delete(&DeadLetterFilter { ids: vec![1, 4], ..DeadLetterFilter::default() }).await.unwrap();
+    // Two letters exchange their contents.
+    for part in ["reason", "event"] {
+        let sql = format!(
+            "UPDATE dead_letters SET {part} = (SELECT {part} FROM dead_letters WHERE id = 3), key = (SELECT key FROM dead_letters WHERE id = 3) WHERE id = 2"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&letters.shared.store.write).await.unwrap();
+    }
+    let changed = letters.get(2).await.unwrap().unwrap();
+    assert!(changed.event.is_none() && changed.reason.contains("seal of this letter is broken"), "{changed:?}");
+    assert!(letters.get(3).await.unwrap().unwrap().event.is_some());
+}
+
+#[tokio::test]
+async fn no_file_of_a_sealed_store_holds_the_event() {
+    let dir = tempfile::tempdir().unwrap();
+    let letters = open_sealed(dir.path(), &[1], true).await.unwrap();
+    let (lane, tenant) = (LaneId::new("siem", "cef"), Tenant::default());
+    let written = NewDeadLetter { reason: "MARKER-R", ..letter(&lane, &tenant, "id", b"MARKER-E", (1, Cause::Rejected, 1)) };
+    letters.add_many(&[written]).await.unwrap();
+    for _ in 0..2 {
+        for entry in std::fs::read_dir(dir.path()).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            assert!(!bytes.windows(6).any(|window| window == b"MARKER"));
+        }
+        letters.shared.store.close().await;
+    }
 }
 
 #[tokio::test]
@@ -170,7 +237,8 @@ async fn a_full_disk_is_over_when_there_is_room() {
     let (lane, tenant, event) = (LaneId::new("siem", "cef"), Tenant::default(), vec![7; 1 << 20]);
     let error = letters.add_many(&[letter(&lane, &tenant, "big", &event, (2, Cause::Rejected, 100))]).await.unwrap_err();
     assert!(error.is_full(), "{error}");
-    // The bound goes with the connection.
+    // The bound goes with the connection where that was given up, else it is taken away.
+    sqlx::raw_sql("PRAGMA max_page_count = 1073741823").execute(&letters.shared.store.write).await.unwrap();
     letters.add_many(&[letter(&lane, &tenant, "big", &event, (2, Cause::Rejected, 100))]).await.unwrap();
     assert_eq!(seqs(&letters, DeadLetterFilter::default()).await, [1, 2]);
 }

@@ -21,7 +21,7 @@ async fn a_newer_file_is_refused() {
     sqlx::raw_sql("PRAGMA user_version = 99").execute(&store.write).await.unwrap();
     store.close().await;
     let error = Store::open(dir.path()).await.unwrap_err();
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 1, .. }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 3, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -30,4 +30,16 @@ async fn garbage_is_an_error_not_a_panic() {
     std::fs::write(dir.path().join(FILE), vec![7; 8192]).unwrap();
     let error = Store::open(dir.path()).await.unwrap_err();
     assert!(matches!(error, StoreError::Open { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_reserve_is_kept_for_a_start_on_a_full_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let reserve = dir.path().join(RESERVE);
+    for _ in 0..2 {
+        Store::open(dir.path()).await.unwrap().close().await;
+        assert_eq!(std::fs::metadata(&reserve).unwrap().len(), RESERVE_BYTES as u64);
+        // Given up at a start on a full disk, it is made again at one that finds room.
+        std::fs::remove_file(&reserve).unwrap();
+    }
 }
