@@ -46,6 +46,17 @@ impl Condition {
         self.holds_for(&View::new(event))
     }
 
+    /// The event types of which one must be there for this to hold; none where others may do as well.
+    pub(crate) fn types(&self) -> Option<Vec<&[u8]>> {
+        match self {
+            Self::EventType(types) => types.iter().map(TypeName::exact).collect(),
+            Self::And(parts) => parts.iter().find_map(Self::types),
+            Self::Or(parts) => parts.iter().map(Self::types).collect::<Option<Vec<_>>>().map(|all| all.concat()),
+            Self::Never => Some(Vec::new()),
+            _ => None,
+        }
+    }
+
     /// Nesting: 1 for a condition without parts. Stops counting beyond [`MAX_DEPTH`].
     pub fn depth(&self) -> usize {
         self.depth_within(MAX_DEPTH)
@@ -112,7 +123,7 @@ impl<'a> View<'a> {
     }
 
     /// Found by the first rule that asks.
-    fn event_type(&self) -> &FoldedType {
+    pub(crate) fn event_type(&self) -> &FoldedType {
         self.event_type.get_or_init(|| FoldedType::new(&self.text(Attr::Type).unwrap_or_default()))
     }
 

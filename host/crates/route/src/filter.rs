@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use bulkhead_core::{Attr, EventRef, Severity};
+use bulkhead_core::{Attr, EventRef, Severity, TokenBucket};
 
 use crate::condition::View;
 use crate::names::{Name, TypeName};
-use crate::rate::RateLimiter;
 
 /// A filter without state: the same event always gets the same answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +94,7 @@ pub enum Verdict {
 #[derive(Debug, Clone, Default)]
 pub struct FilterChain {
     plain: Vec<Filter>,
-    limits: Vec<(RateLimiter, OnExcess)>,
+    limits: Vec<(TokenBucket, OnExcess)>,
 }
 
 impl FilterChain {
@@ -106,7 +105,7 @@ impl FilterChain {
             match filter {
                 FilterSettings::Plain(filter) => chain.plain.push(filter.clone()),
                 FilterSettings::RateLimiting(limit) => {
-                    chain.limits.push((RateLimiter::new(limit.max_events_per_second, limit.burst_capacity), limit.on_excess))
+                    chain.limits.push((TokenBucket::new(limit.max_events_per_second.into(), limit.burst_capacity.into()), limit.on_excess))
                 }
             }
         }
@@ -119,20 +118,26 @@ impl FilterChain {
     }
 
     pub fn check(&mut self, event: &EventRef<'_>, now: Duration) -> Verdict {
-        if !self.plain.is_empty() {
-            let view = View::new(event);
-            if let Some(filter) = self.plain.iter().find(|filter| !filter.passes_for(&view)) {
-                return Verdict::Drop(filter.name());
-            }
+        match self.held_back(event) {
+            Some(filter) => Verdict::Drop(filter),
+            None => self.check_rates(now),
         }
-        self.check_rates(now)
+    }
+
+    /// The filter that holds the event back, rate limits aside.
+    pub fn held_back(&self, event: &EventRef<'_>) -> Option<&'static str> {
+        if self.plain.is_empty() {
+            return None;
+        }
+        let view = View::new(event);
+        self.plain.iter().find(|filter| !filter.passes_for(&view)).map(Filter::name)
     }
 
     /// Asks every bucket before taking from any, so that a delay or a drop costs nothing.
     fn check_rates(&mut self, now: Duration) -> Verdict {
         let mut delay = Duration::ZERO;
-        for (limiter, on_excess) in &mut self.limits {
-            let wait = limiter.wait(now);
+        for (bucket, on_excess) in &mut self.limits {
+            let wait = bucket.wait(1, now);
             if wait > Duration::ZERO && *on_excess == OnExcess::Drop {
                 return Verdict::Drop("rate_limiting");
             }
@@ -141,8 +146,8 @@ impl FilterChain {
         if delay > Duration::ZERO {
             return Verdict::Delay(delay);
         }
-        for (limiter, _) in &mut self.limits {
-            limiter.take_up_to(now, 1);
+        for (bucket, _) in &mut self.limits {
+            bucket.pay(1);
         }
         Verdict::Pass
     }

@@ -1,7 +1,7 @@
 //! Sets of lanes as bits, so that a lane reached by two rules is in the set once.
 
 /// Most lanes of one host: a bound on the size of every set.
-pub const MAX_LANES: usize = 4096;
+pub const MAX_LANES: usize = 16_384;
 
 /// A lane by its place in the host's list of lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

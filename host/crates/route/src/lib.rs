@@ -6,12 +6,10 @@ mod filter;
 mod json_scan;
 mod lanes;
 mod names;
-mod rate;
 mod router;
 
 pub use condition::{Condition, MAX_DEPTH, SeveritySet};
 pub use filter::{Filter, FilterChain, FilterSettings, OnExcess, RateLimit, Verdict};
 pub use lanes::{LaneIndex, LaneSet, MAX_LANES};
 pub use names::{FoldedType, Name, TypeName};
-pub use rate::RateLimiter;
 pub use router::{Decision, Route, Router, RouterError};

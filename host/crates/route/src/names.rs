@@ -36,6 +36,11 @@ impl TypeName {
         }
     }
 
+    /// The one type that is meant, as [`FoldedType::exact`] tells it; none for a namespace.
+    pub(crate) fn exact(&self) -> Option<&[u8]> {
+        (!self.below).then_some(&*self.name)
+    }
+
     pub fn matches(&self, event_type: &FoldedType) -> bool {
         if self.below {
             return event_type.name().strip_prefix(&*self.name).is_some_and(|rest| !rest.is_empty());
@@ -75,6 +80,11 @@ impl FoldedType {
 
     fn name(&self) -> &[u8] {
         if self.long.is_empty() { &self.short[..self.length] } else { &self.long }
+    }
+
+    /// Without the copybook namespace.
+    pub(crate) fn exact(&self) -> &[u8] {
+        &self.name()[self.namespace..]
     }
 
     /// Whether it is copybook's `PerformanceMeasurement`.

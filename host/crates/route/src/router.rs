@@ -1,6 +1,8 @@
 //! The rules in order of priority: which lanes an event goes to. Routing an event twice gives the same
 //! answer, so lanes may share the decisions of a frame.
 
+use std::collections::HashMap;
+
 use bulkhead_core::EventRef;
 
 use crate::condition::{Condition, MAX_DEPTH, View};
@@ -51,6 +53,10 @@ pub enum RouterError {
 #[derive(Debug)]
 pub struct Router {
     rules: Vec<Rule>,
+    /// Places of the rules that any event may match.
+    broad: Vec<u32>,
+    /// Places of those that name event types, by type: with thousands of rules most are about other types.
+    by_type: HashMap<Box<[u8]>, Vec<u32>>,
     default: LaneSet,
     filters: Vec<Filter>,
     lanes: usize,
@@ -85,8 +91,20 @@ impl Router {
             let to = set_of(&route.id, &route.to, lanes)?;
             rules.push(Rule { id: route.id, when: route.when, to, exclusive: route.exclusive });
         }
+        let mut broad = Vec::new();
+        let mut by_type: HashMap<Box<[u8]>, Vec<u32>> = HashMap::new();
+        for (place, rule) in (0..).zip(&rules) {
+            match rule.when.types() {
+                None => broad.push(place),
+                Some(mut types) => {
+                    types.sort_unstable();
+                    types.dedup();
+                    types.into_iter().for_each(|name| by_type.entry(name.into()).or_default().push(place));
+                }
+            }
+        }
         let default = set_of("default_route", default, lanes)?;
-        Ok(Self { rules, default, filters, lanes })
+        Ok(Self { rules, broad, by_type, default, filters, lanes })
     }
 
     /// An empty set of the right size for [`route`](Self::route).
@@ -99,6 +117,22 @@ impl Router {
         self.route_with(event, lanes, |_| {})
     }
 
+    /// The rules that may match, in their order.
+    fn candidates(&self, view: &View<'_>) -> impl Iterator<Item = &Rule> {
+        let narrow = if self.by_type.is_empty() { None } else { self.by_type.get(view.event_type().exact()) };
+        let (mut narrow, mut broad) = (narrow.map_or(&[][..], Vec::as_slice), &self.broad[..]);
+        std::iter::from_fn(move || {
+            let from = match (narrow.first(), broad.first()) {
+                (Some(one), Some(other)) if one < other => &mut narrow,
+                (Some(_), None) => &mut narrow,
+                _ => &mut broad,
+            };
+            let (first, rest) = from.split_first()?;
+            *from = rest;
+            self.rules.get(*first as usize)
+        })
+    }
+
     /// The same, and tells the id of every rule that matched.
     pub fn route_with(&self, event: &EventRef<'_>, lanes: &mut LaneSet, mut on_match: impl FnMut(&str)) -> Decision {
         lanes.clear();
@@ -107,7 +141,7 @@ impl Router {
             return Decision::Dropped(filter.name());
         }
         let mut matched = false;
-        for rule in &self.rules {
+        for rule in self.candidates(&view) {
             if !rule.when.holds_for(&view) {
                 continue;
             }

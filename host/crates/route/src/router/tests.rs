@@ -86,3 +86,26 @@ fn sets_have_a_bound() {
     set.clear();
     assert!(set.is_empty());
 }
+
+/// Rules that name types are found by type; what matches and in which order stays as the file says.
+#[test]
+fn rules_by_type_keep_their_order() {
+    let types = |names: &[&str]| Condition::EventType(names.iter().map(|name| TypeName::new(name)).collect());
+    let with = |condition| Condition::And(vec![Condition::MinSeverity(Severity::Low), condition]);
+    let mut routes = vec![
+        route("any", Condition::Always, &[1]),
+        route("one", of_type("SecurityEvent"), &[2]),
+        route("below", of_type("copybook.*"), &[3]),
+        route("either", Condition::Or(vec![of_type("x"), with(of_type("security_event"))]), &[4]),
+        route("or any", Condition::Or(vec![of_type("x"), Condition::MinSeverity(Severity::High)]), &[5]),
+        route("not", Condition::Not(Box::new(of_type("SecurityEvent"))), &[6]),
+        route("twice", types(&["SecurityEvent", "copybook.security_event", "x"]), &[7]),
+        route("never", Condition::Never, &[8]),
+    ];
+    routes.extend((0..1000).map(|i| route(&format!("other{i}"), of_type(&format!("other{i}")), &[9])));
+    routes.push(route("last", of_type("copybook.security_event"), &[10]));
+    let router = Router::new(routes, &[], vec![], 11).expect("fits");
+    let sample = Sample::of("copybook.security_event", Severity::High);
+    check(&router, &sample, Decision::Matched, &[1, 2, 3, 4, 5, 7, 10], &["any", "one", "below", "either", "or any", "twice", "last"]);
+    check(&router, &Sample::of("other7", Severity::Low), Decision::Matched, &[1, 6, 9], &["any", "not", "other7"]);
+}
