@@ -97,7 +97,7 @@ pub enum BodyFault {
 }
 
 impl Summary {
-    fn refuse(&mut self, fault: EventFault) {
+    pub(crate) fn refuse(&mut self, fault: EventFault) {
         self.faulty += 1;
         if self.listed.len() < MAX_LISTED {
             self.listed.push(Listed { index: self.events, fault });

@@ -1,22 +1,24 @@
-//! The HTTP intake: `POST /events`, HTTP/1.1 with keep-alive.
+//! The HTTP intake: `POST /events` and the addresses of inbound webhooks, HTTP/1.1 with keep-alive.
 //!
 //! Promises: 202 is said once the events are as durable as the listener asks for; a refused request
 //! leaves nothing behind. Bounded: connections, headers, bodies (each and together), events in a
 //! request, the time for headers and body. Nothing of a body is ever logged.
 
 mod auth;
+mod connector;
+mod idempotency;
 mod problem;
-mod rate;
 mod receive;
 mod request;
+mod webhook;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bulkhead_core::Clock;
-use bulkhead_journal::{Durability, Journal};
+use bulkhead_core::{Clock, RateSettings, TokenBucket};
+use bulkhead_journal::Durability;
 use bulkhead_observe::Metrics;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -27,11 +29,12 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::gate::Gate;
+use crate::inbound::Inbound;
 use crate::normalise::{Normaliser, Rules};
 
 pub use auth::IntakeToken;
-use rate::Bucket;
-pub use rate::IntakeRate;
+pub(crate) use problem::Problem;
 
 /// Headers of a request, and what is read of a body at once.
 const READ_BUFFER: usize = 128 << 10;
@@ -48,9 +51,9 @@ pub struct HttpIntakeSettings {
     /// Bearer tokens that are let in; everybody is where there are none.
     pub tokens: Vec<IntakeToken>,
     /// Of all senders together; no bound where absent.
-    pub rate: Option<IntakeRate>,
+    pub rate: Option<RateSettings>,
     /// Of each token.
-    pub token_rate: Option<IntakeRate>,
+    pub token_rate: Option<RateSettings>,
     /// Largest body in bytes, as sent and once unpacked.
     pub max_body: usize,
     /// Most events in one request.
@@ -65,6 +68,8 @@ pub struct HttpIntakeSettings {
     pub body_timeout: Duration,
     /// Bytes that bodies above 64 KiB may take together.
     pub body_memory: usize,
+    /// Addresses of inbound webhooks on this listener.
+    pub inbound: Option<Inbound>,
 }
 
 impl HttpIntakeSettings {
@@ -84,6 +89,7 @@ impl HttpIntakeSettings {
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
             body_memory: 256 << 20,
+            inbound: None,
         }
     }
 }
@@ -91,14 +97,15 @@ impl HttpIntakeSettings {
 /// What all connections of a listener share.
 struct Shared {
     settings: HttpIntakeSettings,
-    journal: Journal,
+    gate: Gate,
     metrics: Metrics,
     accepted: IntCounter,
+    duplicates: IntCounter,
     seconds: Histogram,
     clock: Arc<dyn Clock>,
-    rate: Option<Bucket>,
+    rate: Option<Mutex<TokenBucket>>,
     /// In the order of the tokens; empty without a rate of theirs.
-    token_rates: Vec<Bucket>,
+    token_rates: Vec<Mutex<TokenBucket>>,
     /// One permit for each KiB of large bodies.
     memory: Arc<Semaphore>,
 }
@@ -148,19 +155,28 @@ impl Connection {
 /// Serves a bound listener until cancelled; then it takes no more connections, lets requests that
 /// have begun be answered, and returns. The caller bounds that wait. Not cancel safe: dropping it cuts
 /// connections off, though what was answered stays true.
-pub async fn serve(listener: TcpListener, settings: HttpIntakeSettings, journal: Journal, metrics: Metrics, clock: Arc<dyn Clock>, cancel: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    settings: HttpIntakeSettings,
+    gate: impl Into<Gate>,
+    metrics: Metrics,
+    clock: Arc<dyn Clock>,
+    cancel: CancellationToken,
+) {
     if !matches!(settings.durability, Durability::Fsync) {
         tracing::warn!(listener = %settings.name, durability = ?settings.durability, "events are accepted before they are safe on disk");
     }
+    let bucket = |rate: RateSettings| Mutex::new(TokenBucket::from(rate));
     let limit = settings.max_connections.max(1);
     let shared = Arc::new(Shared {
         accepted: metrics.accepted(&settings.name),
+        duplicates: metrics.duplicates(&settings.name),
         seconds: metrics.accept_seconds(&settings.name),
-        rate: settings.rate.map(Bucket::new),
-        token_rates: settings.token_rate.map(|rate| settings.tokens.iter().map(|_| Bucket::new(rate)).collect()).unwrap_or_default(),
+        rate: settings.rate.map(bucket),
+        token_rates: settings.token_rate.map(|rate| settings.tokens.iter().map(|_| bucket(rate)).collect()).unwrap_or_default(),
         memory: Arc::new(Semaphore::new((settings.body_memory >> 10).clamp(1, Semaphore::MAX_PERMITS))),
         settings,
-        journal,
+        gate: gate.into(),
         metrics,
         clock,
     });

@@ -2,22 +2,33 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use uuid::Uuid;
+
 /// Makes identifiers: the time of receipt, a counter, and bits of a keyed hash that nobody outside
 /// knows the key of. Two makers in one process have different keys.
 #[derive(Debug)]
 pub(crate) struct IdMaker {
     keys: RandomState,
     made: u64,
+    given: Option<Uuid>,
 }
 
 impl IdMaker {
     pub(crate) fn new() -> Self {
-        Self { keys: RandomState::new(), made: 0 }
+        Self { keys: RandomState::new(), made: 0, given: None }
+    }
+
+    /// From now on this one and no other; `None` makes new ones again.
+    pub(crate) fn give(&mut self, id: Option<Uuid>) {
+        self.given = id;
     }
 
     /// The next identifier as text. Those of one maker and one time come in rising order until the
     /// 12 bits of the counter turn over.
     pub(crate) fn next<'b>(&mut self, unix_nanos: u64, buffer: &'b mut [u8; 36]) -> &'b str {
+        if let Some(given) = self.given {
+            return given.hyphenated().encode_lower(buffer);
+        }
         self.made = self.made.wrapping_add(1);
         let mut random = [0; 10];
         // The version takes the upper half of the first byte, the variant two bits of the third.

@@ -2,11 +2,14 @@
 //! names. Nothing is lost: the original stays as it is, attributes point into it, and only what is
 //! derived (normalised names, assigned ids, the time of receipt) is written beside it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bulkhead_core::json::{Fault, Limits, Scanner};
 use bulkhead_core::{Attr, EventBuilder, Kind, Shape, Tenant};
 
 use crate::fields::{Fields, Slot, TOP};
 use crate::ids::IdMaker;
+use crate::inbound::Origin;
 use crate::shape::{self, Draft};
 
 /// The shapes a listener takes: one, or whatever an event looks like.
@@ -108,11 +111,37 @@ pub struct Normaliser {
     builder: EventBuilder,
     ids: IdMaker,
     scratch: Vec<u8>,
+    /// What the request says about its events, where they came to an address of their own.
+    origin: Option<Origin>,
+    /// Source of events that name none; empty where there is none to be had.
+    source: String,
 }
 
 impl Normaliser {
     pub fn new(rules: Rules) -> Self {
-        Self { rules, scanner: Scanner::new(Limits::default()), fields: Fields::new(), builder: EventBuilder::new(), ids: IdMaker::new(), scratch: Vec::new() }
+        Self {
+            rules,
+            scanner: Scanner::new(Limits::default()),
+            fields: Fields::new(),
+            builder: EventBuilder::new(),
+            ids: IdMaker::new(),
+            scratch: Vec::new(),
+            origin: None,
+            source: String::new(),
+        }
+    }
+
+    /// For the events of one request.
+    pub(crate) fn with_origin(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
+        self
+    }
+
+    /// Id and source of the events to come, where they have none of their own.
+    pub(crate) fn given(&mut self, id: Option<uuid::Uuid>, source: &str) {
+        self.ids.give(id);
+        self.source.clear();
+        self.source.push_str(source);
     }
 
     /// Reads the event at `at` (space before it is allowed) and appends its stored form. The caller
@@ -140,15 +169,45 @@ impl Normaliser {
         if !matches!(shape, Shape::CloudEvents | Shape::Datavault) {
             draft.whole(scanned.span.clone());
         }
+        if let Some(origin) = &mut self.origin {
+            origin.fill(draft.builder, text.get(scanned.span.clone()).unwrap_or_default());
+        }
         draft.time_of_receipt(received);
         let severity = draft.severity;
         let assigned = draft.assign_id(&mut self.ids, received);
+        if !self.source.is_empty() && !self.builder.has(Attr::Source) {
+            self.builder.text(Attr::Source, &self.source);
+        }
         if !self.rules.tenant.is_default() {
             self.builder.text(Attr::Tenant, self.rules.tenant.as_str());
         }
         let original = text.get(scanned.span.clone()).unwrap_or_default();
         self.builder.finish(shape, severity, received, original, out).map_err(|error| refuse(EventFault::new("", error.to_string())))?;
         Ok(Taken { end: scanned.end, assigned })
+    }
+
+    /// Appends one event whose payload is no JSON: text, or base64 of bytes that are none.
+    pub(crate) fn opaque(&mut self, payload: &[u8], content_type: Option<&str>, received: u64, out: &mut Vec<u8>) -> Result<(), EventFault> {
+        self.builder.start();
+        self.fields.clear();
+        if let Some(origin) = &mut self.origin {
+            origin.fill(&mut self.builder, payload);
+        }
+        if let Some(content_type) = content_type {
+            self.builder.text(Attr::DataContentType, content_type);
+        }
+        match std::str::from_utf8(payload) {
+            Ok(text) => self.builder.text(Attr::Data, text),
+            Err(_) => self.builder.text(Attr::DataBase64, &STANDARD.encode(payload)),
+        }
+        let mut draft =
+            Draft { text: payload, base: 0, fields: &self.fields, builder: &mut self.builder, scratch: &mut self.scratch, severity: None, strict: false };
+        draft.time_of_receipt(received);
+        draft.assign_id(&mut self.ids, received);
+        if !self.rules.tenant.is_default() {
+            self.builder.text(Attr::Tenant, self.rules.tenant.as_str());
+        }
+        self.builder.finish(Shape::Plain, None, received, payload, out).map_err(|error| EventFault::new("", error.to_string()))
     }
 
     /// The shape to read by, and whether its required fields must be there.

@@ -14,13 +14,18 @@ pub enum Origin<'a> {
         /// From the client's certificate.
         name: Option<&'a str>,
     },
+    File {
+        path: &'a str,
+        /// Where the line begins.
+        offset: u64,
+    },
 }
 
 impl Origin<'_> {
     pub(crate) fn peer(&self) -> Option<IpAddr> {
         match self {
             Self::Peer { addr, .. } => Some(*addr),
-            Self::Nowhere => None,
+            Self::Nowhere | Self::File { .. } => None,
         }
     }
 
@@ -33,6 +38,11 @@ impl Origin<'_> {
                 if let Some(name) = name {
                     member("peer_name", name, out);
                 }
+            }
+            Self::File { path, offset } => {
+                member("file", path, out);
+                comma(out);
+                out.extend_from_slice(format!("\"offset\":{offset}").as_bytes());
             }
         }
     }

@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bulkhead_core::Clock;
-use bulkhead_journal::{AppendBatch, AppendError, Durability, Journal};
+use bulkhead_journal::{AppendBatch, AppendError, Durability};
 use bulkhead_observe::Metrics;
+
+use crate::gate::Gate;
 
 /// Wait before a full journal is asked again.
 const FULL_WAIT: Duration = Duration::from_millis(200);
@@ -18,7 +20,7 @@ const BATCH_EVENTS: usize = 10_000;
 
 #[derive(Clone)]
 pub(crate) struct Sink {
-    pub journal: Journal,
+    pub gate: Gate,
     pub metrics: Metrics,
     pub clock: Arc<dyn Clock>,
     /// The listener's name in metrics.
@@ -29,13 +31,13 @@ pub(crate) struct Sink {
 }
 
 impl Sink {
-    pub fn new(journal: Journal, metrics: Metrics, clock: Arc<dyn Clock>, label: &str, durability: Durability) -> Self {
-        Self { journal, metrics, clock, label: label.into(), durability, blocked: Arc::default() }
+    pub fn new(gate: impl Into<Gate>, metrics: Metrics, clock: Arc<dyn Clock>, label: &str, durability: Durability) -> Self {
+        Self { gate: gate.into(), metrics, clock, label: label.into(), durability, blocked: Arc::default() }
     }
 
     /// Whether a batch should be handed over before more is added.
     pub fn is_full(&self, batch: &AppendBatch) -> bool {
-        batch.len() >= BATCH_EVENTS || batch.bytes() >= BATCH_BYTES.min(self.journal.largest_append(BATCH_EVENTS) / 4)
+        batch.len() >= BATCH_EVENTS || batch.bytes() >= BATCH_BYTES.min(self.gate.journal().largest_append(BATCH_EVENTS) / 4)
     }
 
     /// Appends what is in the batch and empties it. Waits while the journal is full. Not cancel safe:
@@ -54,10 +56,13 @@ impl Sink {
                 true
             }
         };
-        let appended = self.journal.append_patiently(batch, self.durability, refused).await;
+        let appended = self.gate.append_patiently(batch, self.durability, refused).await;
         self.blocked.store(false, Ordering::Relaxed);
-        appended?;
-        self.metrics.accepted(&self.label).inc_by(events as u64);
+        let duplicates = appended?;
+        self.metrics.accepted(&self.label).inc_by((events - duplicates) as u64);
+        if duplicates > 0 {
+            self.metrics.duplicates(&self.label).inc_by(duplicates as u64);
+        }
         Ok(())
     }
 }

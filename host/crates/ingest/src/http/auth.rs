@@ -18,6 +18,11 @@ impl IntakeToken {
         let fits = (1..=4_096).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
         fits.then(|| Self(token.as_bytes().into()))
     }
+
+    /// To be hashed with something else, never shown.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 impl fmt::Debug for IntakeToken {

@@ -9,9 +9,9 @@ use crate::body::{Listed, Summary};
 
 /// What happened, for programs: the status and the code never change their meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Code {
-    pub(super) status: StatusCode,
-    pub(super) name: &'static str,
+pub(crate) struct Code {
+    pub(crate) status: StatusCode,
+    pub(crate) name: &'static str,
     title: &'static str,
 }
 
@@ -27,17 +27,25 @@ pub(super) mod codes {
         INVALID_EVENTS = BAD_REQUEST, "invalid_events", "Events were refused";
         EMPTY_BATCH = BAD_REQUEST, "empty_batch", "No events";
         INVALID_QUERY = BAD_REQUEST, "invalid_query", "A query parameter is wrong";
+        INVALID_KEY = BAD_REQUEST, "invalid_idempotency_key", "The Idempotency-Key is malformed";
         BODY_BROKEN = BAD_REQUEST, "body_broken", "The body broke off";
         MALFORMED_ENCODING = BAD_REQUEST, "malformed_encoding", "The body cannot be unpacked";
         UNAUTHORIZED = UNAUTHORIZED, "unauthorized", "Not let in";
+        UNVERIFIED = UNAUTHORIZED, "unverified", "Not verified";
+        IN_PROGRESS = CONFLICT, "in_progress", "Under way already";
         NOT_FOUND = NOT_FOUND, "not_found", "No such path";
         METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed";
         TIMEOUT = REQUEST_TIMEOUT, "request_timeout", "The body did not come in time";
         BODY_TOO_LARGE = PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large";
         TOO_MANY_EVENTS = PAYLOAD_TOO_LARGE, "too_many_events", "Too many events";
+        KEY_IN_USE = CONFLICT, "idempotency_key_in_use", "A request with this Idempotency-Key is under way";
+        KEY_REUSED = UNPROCESSABLE_ENTITY, "idempotency_key_reused", "The Idempotency-Key stands for another request";
+        ANSWER_TOO_LARGE = PAYLOAD_TOO_LARGE, "idempotency_answer_too_large", "The answer is too large to be kept";
         UNSUPPORTED_TYPE = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Unknown content type";
         UNSUPPORTED_ENCODING = UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", "Unknown content encoding";
         RATE = TOO_MANY_REQUESTS, "rate", "Too many events a second";
+        CONNECTOR_BUSY = SERVICE_UNAVAILABLE, "connector_unavailable", "Nobody can answer right now";
+        CONNECTOR_FAILED = BAD_GATEWAY, "connector_failed", "The connector failed";
         QUOTA = TOO_MANY_REQUESTS, "quota", "The journal is full";
         DISK = SERVICE_UNAVAILABLE, "disk", "The disk takes no events";
         DRAINING = SERVICE_UNAVAILABLE, "draining", "The service is stopping";
@@ -48,8 +56,8 @@ pub(super) mod codes {
 
 /// A refusal on its way to the sender.
 #[derive(Debug)]
-pub(super) struct Problem {
-    pub(super) code: Code,
+pub(crate) struct Problem {
+    pub(crate) code: Code,
     detail: String,
     headers: Vec<(&'static str, String)>,
     summary: Option<Box<Summary>>,
@@ -90,12 +98,17 @@ impl Problem {
         Self { code, detail: detail.into(), headers: Vec::new(), summary: None }
     }
 
+    /// One text for everything that can be wrong with a signature: the operator sees which it was.
+    pub(crate) fn unverified() -> Self {
+        Self::new(codes::UNVERIFIED, "the request's signature is missing, wrong, or too old")
+    }
+
     pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    pub(super) fn retry_after(self, seconds: u32) -> Self {
+    pub(crate) fn retry_after(self, seconds: u32) -> Self {
         self.header("retry-after", seconds.to_string())
     }
 

@@ -2,7 +2,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use bulkhead_core::{EventRef, Seq, Tenant};
-use bulkhead_journal::{AppendError, JournalSettings, RealFs};
+use bulkhead_journal::{AppendError, Journal, JournalSettings, RealFs};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinHandle;

@@ -72,6 +72,11 @@ fn what_an_earlier_process_saw_has_the_rest_of_its_time() {
 fn parts_do_not_run_together() {
     assert_ne!(Key::of(&[b"ab", b"c"]), Key::of(&[b"a", b"bc"]));
     assert_ne!(Key::of(&[b"a", b""]), Key::of(&[b"a"]));
+    let long = [b'x'; 300];
+    let keys: Vec<Key> = (0..300).map(|at| Key::of(&[&long[..at], &long[at..]])).collect();
+    assert_eq!(keys.iter().collect::<std::collections::HashSet<_>>().len(), keys.len());
+    // It is on disk: it must not change.
+    assert_eq!(Key::of(&[b"abc"]).as_bytes()[..4], Sha256::digest(b"\x03\0\0\0abc")[..4]);
 }
 
 #[derive(Debug, Clone)]

@@ -22,6 +22,11 @@ impl SyslogNormaliser {
         Self { tenant, builder: EventBuilder::new(), ids: IdMaker::new(), data: Vec::new() }
     }
 
+    /// Id of the events to come.
+    pub(crate) fn give_id(&mut self, id: Option<uuid::Uuid>) {
+        self.ids.give(id);
+    }
+
     /// Appends the stored form; false where the message is too large to be an event, and nothing was written.
     pub fn event(&mut self, raw: &[u8], origin: &Origin<'_>, received: u64, out: &mut Vec<u8>) -> bool {
         let text = String::from_utf8_lossy(raw);
@@ -164,7 +169,12 @@ mod tests {
 
     fn event(raw: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        assert!(SyslogNormaliser::new(Tenant::default()).event(raw, &Origin::Peer { addr: [192, 0, 2, 7].into(), name: Some("fw.example") }, 1_700_000_000_000_000_000, &mut out));
+        assert!(SyslogNormaliser::new(Tenant::default()).event(
+            raw,
+            &Origin::Peer { addr: [192, 0, 2, 7].into(), name: Some("fw.example") },
+            1_700_000_000_000_000_000,
+            &mut out
+        ));
         out
     }
 
