@@ -1,5 +1,5 @@
 //! Circuit breaker of an instance: after too many failed calls in a row the receiver is left alone for a
-//! while, then a few calls probe it. Pure: time is an argument.
+//! while, then a few calls probe it, one at a time. Pure: time is an argument.
 //!
 //! Only calls that failed as a whole count, and those where every event was to be retried: a receiver
 //! that refuses single events is there.
@@ -12,7 +12,7 @@ pub struct BreakerSettings {
     /// Failed calls in a row that open it.
     pub failure_threshold: u32,
     pub open_for: Duration,
-    /// Calls that must all succeed before it closes; at most so many run at once while half-open.
+    /// Calls, one after the other, that must all succeed before it closes.
     pub half_open_calls: u32,
 }
 
@@ -60,7 +60,7 @@ pub enum Answer {
     Go(Leave),
     /// Not before this time.
     Until(Duration),
-    /// All probes are under way; ask again when one ended.
+    /// A probe is under way; ask again when it ended.
     Probing,
 }
 
@@ -68,7 +68,7 @@ pub enum Answer {
 enum State {
     Closed { failures: u32 },
     Open { until: Duration },
-    HalfOpen { running: u32, succeeded: u32 },
+    HalfOpen { probing: bool, succeeded: u32 },
 }
 
 #[derive(Debug)]
@@ -96,13 +96,9 @@ impl Breaker {
         match &mut self.state {
             State::Closed { .. } => {}
             State::Open { until } if now < *until => return Answer::Until(*until),
-            State::Open { .. } => self.enter(State::HalfOpen { running: 1, succeeded: 0 }),
-            State::HalfOpen { running, succeeded } => {
-                if *running + *succeeded >= self.settings.half_open_calls.max(1) {
-                    return Answer::Probing;
-                }
-                *running += 1;
-            }
+            State::Open { .. } => self.enter(State::HalfOpen { probing: true, succeeded: 0 }),
+            State::HalfOpen { probing: true, .. } => return Answer::Probing,
+            State::HalfOpen { probing, .. } => *probing = true,
         }
         Answer::Go(Leave { generation: self.generation })
     }
@@ -114,8 +110,8 @@ impl Breaker {
         }
         match &mut self.state {
             State::Closed { failures } => *failures = 0,
-            State::HalfOpen { running, succeeded } => {
-                *running = running.saturating_sub(1);
+            State::HalfOpen { probing, succeeded } => {
+                *probing = false;
                 *succeeded += 1;
                 if *succeeded >= self.settings.half_open_calls {
                     self.enter(State::Closed { failures: 0 });
@@ -145,9 +141,9 @@ impl Breaker {
     /// The call ended without saying anything about the receiver, or never began.
     pub fn abandon(&mut self, leave: Leave) {
         if leave.generation == self.generation
-            && let State::HalfOpen { running, .. } = &mut self.state
+            && let State::HalfOpen { probing, .. } = &mut self.state
         {
-            *running = running.saturating_sub(1);
+            *probing = false;
         }
     }
 

@@ -43,7 +43,7 @@ pub(crate) async fn bury(context: &Context, instance: &Instance, lane: &LaneShar
             (context.parts.notices)(Notice::DeadLetters { lane: lane.id.clone(), cause: *cause, count, own });
         }
     }
-    context.parts.metrics.dead_letters.set(context.parts.dead_letters.totals().letters.cast_signed());
+    context.parts.metrics.dead_letters.set(context.parts.dead_letters.count().cast_signed());
 }
 
 async fn write(context: &Context, instance: &Instance, lane: &LaneShared, job: &Job, letters: &[Letter]) {
@@ -101,9 +101,15 @@ async fn add(context: &Context, instance: &Instance, lane: &LaneShared, job: &Jo
             added_ms: now_ms,
             connector: &instance.settings.connector,
             event: job.stored(letter.item),
+            letter: job.event(letter.item).letter(),
         })
         .collect();
-    context.parts.dead_letters.add_many(&new).await.map(drop)
+    let dropped = context.parts.dead_letters.add(&new).await?;
+    if dropped > 0 {
+        let own = (0..letters.len()).all(|i| job.event(letters[i].item).shape() == Shape::Own);
+        (context.parts.notices)(Notice::DeadLettersDropped { by: "drop_oldest", count: dropped, own });
+    }
+    Ok(())
 }
 
 /// Keeps the lane stopped while it lives, whatever ends the wait.

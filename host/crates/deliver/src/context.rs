@@ -1,6 +1,5 @@
 //! What every lane and worker of the process shares.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,11 +7,12 @@ use std::time::Duration;
 use bulkhead_core::Clock;
 use bulkhead_journal::Journal;
 use bulkhead_observe::Metrics;
-use bulkhead_store::DeadLetters;
 use tokio::sync::Semaphore;
 
+use crate::herald::Herald;
 use crate::judge::millis;
 use crate::jumps::{Corrections, Jumps};
+use crate::letters::DeadLetterSink;
 use crate::notice::NoticeSink;
 use crate::routing::RoutingTable;
 use crate::settings::DeliverySettings;
@@ -22,7 +22,7 @@ use crate::settings::DeliverySettings;
 pub struct DeliveryParts {
     pub settings: DeliverySettings,
     pub journal: Journal,
-    pub dead_letters: DeadLetters,
+    pub dead_letters: Arc<dyn DeadLetterSink>,
     pub metrics: Metrics,
     pub routing: Arc<RoutingTable>,
     pub clock: Arc<dyn Clock>,
@@ -35,12 +35,15 @@ pub(crate) struct Context {
     pub all: Arc<Semaphore>,
     draws: AtomicU64,
     jumps: Mutex<Jumps>,
+    pub herald: Arc<Herald>,
 }
 
 impl Context {
-    pub fn new(parts: DeliveryParts) -> Arc<Self> {
+    /// The seed spreads retries.
+    pub fn new(parts: DeliveryParts, seed: u64) -> Arc<Self> {
         let all = Arc::new(Semaphore::new(parts.settings.max_concurrent.max(1) as usize));
-        let context = Self { parts, all, draws: AtomicU64::new(RandomState::new().hash_one(0u8)), jumps: Mutex::default() };
+        let herald = Herald::new(parts.journal.clone(), Arc::clone(&parts.routing));
+        let context = Self { herald, parts, all, draws: AtomicU64::new(seed), jumps: Mutex::default() };
         // The first look: from here on jumps show.
         context.corrections();
         Arc::new(context)

@@ -1,11 +1,12 @@
 //! The room's front door: starts lanes, drains them, says how they are.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::Ordering as Atomic;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bulkhead_core::LaneId;
+use bulkhead_core::{BoxFuture, Inbound, LaneId, ReceiveError, Receiver, Reply};
 use bulkhead_journal::LaneError;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -13,11 +14,13 @@ use tokio_util::sync::CancellationToken;
 use crate::context::{Context, DeliveryParts};
 use crate::instance::Instance;
 use crate::lane::Lane;
+use crate::receive::Reception;
 use crate::settings::InstanceSettings;
 use crate::status::{LaneShared, LaneStatus};
 
-/// How often old dead letters are looked for, where the operator set a retention.
+/// How often old dead letters are looked for, at least; a short retention is looked after more often.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -58,6 +61,7 @@ struct Inner {
 struct Running {
     instance: Arc<Instance>,
     lanes: Vec<Arc<LaneShared>>,
+    reception: Arc<Reception>,
     tasks: JoinSet<()>,
     drain: CancellationToken,
     stop: CancellationToken,
@@ -67,9 +71,14 @@ impl Delivery {
     /// Opens every lane in the journal, tells the journal that they are all there, and starts them. Must be
     /// called on a runtime.
     pub fn start(parts: DeliveryParts, instances: Vec<InstanceSettings>, stop: CancellationToken) -> Result<Self, StartError> {
-        let context = Context::new(parts);
+        Self::seeded(parts, instances, stop, RandomState::new().hash_one(0u8))
+    }
+
+    pub(crate) fn seeded(parts: DeliveryParts, instances: Vec<InstanceSettings>, stop: CancellationToken, seed: u64) -> Result<Self, StartError> {
+        let context = Context::new(parts, seed);
         let mut housekeeping = JoinSet::new();
         housekeeping.spawn(keep_house(Arc::clone(&context)));
+        housekeeping.spawn(Arc::clone(&context.herald).run());
         let inner = Inner { instances: BTreeMap::new(), housekeeping, stopping: false };
         let delivery = Self { context, stop, inner: Mutex::new(inner) };
         for instance in instances {
@@ -101,11 +110,13 @@ impl Delivery {
             lanes.push(Lane { context: Arc::clone(&self.context), instance: Arc::clone(&instance), shared, formatter: lane.formatter, log });
         }
         let drain = CancellationToken::new();
-        let mut running = Running { instance, lanes: Vec::new(), tasks: JoinSet::new(), drain, stop };
+        let reception = Reception::new(Arc::clone(&self.context), Arc::clone(&instance));
+        let mut running = Running { instance, lanes: Vec::new(), reception, tasks: JoinSet::new(), drain, stop };
         for lane in lanes {
             running.lanes.push(Arc::clone(&lane.shared));
             running.tasks.spawn(lane.run(running.drain.clone(), running.stop.clone()));
         }
+        running.tasks.spawn(Arc::clone(&running.reception).run(running.drain.clone(), running.stop.clone()));
         inner.instances.insert(Arc::clone(running.instance.name()), running);
         Ok(())
     }
@@ -126,14 +137,21 @@ impl Delivery {
             inner.stopping = true;
             (std::mem::take(&mut inner.instances).into_values().collect::<Vec<_>>(), std::mem::take(&mut inner.housekeeping))
         };
-        housekeeping.abort_all();
         for instance in &running {
             instance.drain.cancel();
         }
-        wait(running, deadline).await
+        let report = wait(running, deadline).await;
+        // Lanes that drain hear from the herald that they have read everything.
+        housekeeping.abort_all();
+        report
     }
 
-    /// Every lane, by instance and format.
+    /// The lanes that run.
+    pub fn lanes(&self) -> Vec<LaneId> {
+        self.lock().instances.values().flat_map(|running| running.lanes.iter().map(|lane| lane.id.clone())).collect()
+    }
+
+    /// How every lane is, by instance and format.
     pub fn status(&self) -> Vec<LaneStatus> {
         let (now, unix_ms) = (self.context.now(), self.context.unix_ms());
         let inner = self.lock();
@@ -141,9 +159,8 @@ impl Delivery {
             .instances
             .values()
             .flat_map(|running| {
-                let (breaker, held, _) = running.instance.state();
                 running.lanes.iter().map(move |lane| {
-                    let mut status = lane.status(now, unix_ms, breaker, held);
+                    let mut status = lane.status(now, unix_ms, &running.instance);
                     // What the driver showed is up to a tick old.
                     status.backlog = self.context.parts.journal.lane_backlog(&lane.name).unwrap_or(status.backlog);
                     status
@@ -169,6 +186,13 @@ impl Delivery {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Receiver for Delivery {
+    fn receive<'a>(&'a self, instance: &'a str, request: &'a Inbound) -> BoxFuture<'a, Result<Reply, ReceiveError>> {
+        let reception = self.lock().instances.get(instance).map(|running| Arc::clone(&running.reception));
+        Box::pin(async move { reception.ok_or(ReceiveError::Gone)?.receive(request).await })
     }
 }
 
@@ -200,10 +224,13 @@ async fn wait(mut running: Vec<Running>, deadline: Duration) -> DrainReport {
 async fn keep_house(context: Arc<Context>) {
     loop {
         let letters = &context.parts.dead_letters;
-        if let Err(error) = letters.enforce_retention(context.unix_ms()).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "retention of dead letters not enforced, trying again later");
+        match letters.enforce_retention(context.unix_ms()).await {
+            Ok(0) => {}
+            Ok(count) => (context.parts.notices)(crate::notice::Notice::DeadLettersDropped { by: "retention", count, own: false }),
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "retention of dead letters not enforced, trying again later"),
         }
-        context.parts.metrics.dead_letters.set(letters.totals().letters.cast_signed());
-        tokio::time::sleep(HOUSEKEEPING).await;
+        context.parts.metrics.dead_letters.set(letters.count().cast_signed());
+        let pause = letters.retention().map_or(HOUSEKEEPING, |retention| (retention / 10).clamp(LEAST_PAUSE, HOUSEKEEPING));
+        tokio::time::sleep(pause).await;
     }
 }

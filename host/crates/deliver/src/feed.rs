@@ -16,6 +16,7 @@ use bulkhead_journal::{Frame, LaneState, ReadError, Reader};
 use bulkhead_route::{FilterChain, LaneIndex, Verdict};
 
 use crate::batch::{BatchSettings, Batcher, Ready};
+use crate::herald::{Herald, Interest};
 use crate::job::Job;
 use crate::jumps::Expiry;
 use crate::ordering::{Keys, Ordering};
@@ -43,6 +44,8 @@ pub(crate) struct Feed {
     batch: u64,
     open: Job,
     batcher: Batcher,
+    herald: Arc<Herald>,
+    interest: Arc<Interest>,
     /// The next event did not fit.
     closed: bool,
     /// Unwanted places right behind the last event.
@@ -113,15 +116,17 @@ impl Feed {
         lane: LaneId,
         reader: Reader,
         state: &LaneState,
-        routing: Arc<RoutingTable>,
+        context: &crate::context::Context,
         filters: FilterChain,
         ordering: Ordering,
         limits: BatchSettings,
     ) -> Self {
         Self {
+            herald: Arc::clone(&context.herald),
+            interest: context.herald.register(lane.clone()),
+            routing: Arc::clone(&context.parts.routing),
             lane,
             reader,
-            routing,
             filters,
             limits,
             current: None,
@@ -149,8 +154,12 @@ impl Feed {
     pub fn fill(&mut self, now: Duration, expiry: &Expiry) -> Result<(), ReadError> {
         self.delayed = self.delayed.filter(|until| *until > now);
         self.unpark(now);
+        self.leap();
         while self.wants_more() {
             if self.current.is_none() {
+                if !self.herald.has_for(&self.interest, self.next) {
+                    break;
+                }
                 let polled = pin!(self.reader.next()).poll(&mut Context::from_waker(Waker::noop()));
                 match polled {
                     Poll::Ready(Ok(frame)) => self.enter(frame),
@@ -168,8 +177,13 @@ impl Feed {
         Ok(())
     }
 
-    /// Waits for the next frame. Cancel safe.
+    /// Waits for the next frame with something for this lane, or for a word that there may be one. Cancel
+    /// safe.
     pub async fn wait(&mut self) -> Result<(), ReadError> {
+        if !self.herald.has_for(&self.interest, self.next) {
+            self.interest.told().await;
+            return Ok(());
+        }
         match self.reader.next().await {
             Ok(frame) => {
                 self.enter(frame);
@@ -197,11 +211,6 @@ impl Feed {
     /// How many of the batch's first events have waited too long.
     pub fn count_older(&self, expiry: &Expiry) -> usize {
         self.open.count_older(expiry)
-    }
-
-    /// The next event to be read from the journal, or the first of the frame in hand.
-    pub fn position(&self) -> Seq {
-        self.current.as_ref().map_or_else(|| self.reader.position(), |current| current.frame.first())
     }
 
     pub fn delayed_until(&self) -> Option<Duration> {
@@ -244,6 +253,17 @@ impl Feed {
         self.keys.as_mut()
     }
 
+    /// Whether the lane wants this event, whatever a rate limit says.
+    pub fn would_take(&self, frame: &Frame, index: usize) -> bool {
+        let routing = self.routing.current();
+        routing.index(&self.lane).is_some_and(|lane| routing.routes(frame).wants(index, lane)) && self.filters.held_back(&frame.event(index)).is_none()
+    }
+
+    /// The event waits no more by itself: it is handed out when reading comes to it.
+    pub fn forget(&mut self, seq: Seq) {
+        self.known.waiting.retain(|waiting| *waiting != seq.0);
+    }
+
     fn wants_more(&self) -> bool {
         self.delayed.is_none()
             && !self.closed
@@ -274,7 +294,7 @@ impl Feed {
             }
             if !current.lane.is_some_and(|lane| current.routes.wants(index, lane)) {
                 current.next += 1;
-                self.pass(seq);
+                self.pass(seq, seq);
                 continue;
             }
             let bytes = frame.stored(index).len() as u64;
@@ -298,7 +318,7 @@ impl Feed {
                     Verdict::Drop(filter) => {
                         *self.out.filtered.entry(filter).or_default() += 1;
                         current.next += 1;
-                        self.pass(seq);
+                        self.pass(seq, seq);
                         continue;
                     }
                     Verdict::Delay(wait) => {
@@ -343,12 +363,31 @@ impl Feed {
         }
     }
 
-    /// An unwanted place: it waits for the next wanted one, to be settled with it.
-    fn pass(&mut self, seq: u64) {
+    /// Goes to where the herald saw nothing for this lane, without reading.
+    fn leap(&mut self) {
+        if self.current.is_some() {
+            return;
+        }
+        if let Some(until) = self.herald.nothing_until(&self.interest, self.next) {
+            self.pass(self.next, until);
+            self.reader.seek(Seq(until));
+            self.next = until + 1;
+        }
+    }
+
+    /// Whether everything up to `head` was looked at. Asked while draining: the herald then tells of its
+    /// progress too.
+    pub fn has_read(&self, head: Seq) -> bool {
+        self.herald.hurry(&self.interest);
+        self.current.is_none() && self.next > head.0
+    }
+
+    /// Unwanted places: they wait for the next wanted one, to be settled with it.
+    fn pass(&mut self, first: u64, last: u64) {
         match &mut self.trail {
-            Some((_, last)) if *last + 1 == seq => *last = seq,
+            Some((_, end)) if *end + 1 == first => *end = last,
             trail => {
-                if let Some(range) = trail.replace((seq, seq)) {
+                if let Some(range) = trail.replace((first, last)) {
                     self.out.unwanted.push((Seq(range.0), Seq(range.1)));
                 }
             }

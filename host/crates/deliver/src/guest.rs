@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_core::receipt::About;
-use bulkhead_core::{Connector, DeliverError, Delivery, EventBatch, GuestFault, OpenError, Outcome, RecordBatch, RecordFormat};
+use bulkhead_core::{Connector, DeliverError, Delivery, EventBatch, GuestFault, Inbound, OpenError, Outcome, RecordBatch, RecordFormat, Reply};
 
 use crate::instance::Instance;
 
@@ -92,6 +92,13 @@ impl ConnectorSlot {
     pub async fn settle(&mut self, format: &RecordFormat, tokens: &[String]) -> Result<Vec<Outcome>, CallError> {
         let mut guest = self.begin(format).await?;
         let result = guest.settle(tokens).await;
+        self.end(guest, result)
+    }
+
+    /// As [`deliver`](Self::deliver).
+    pub async fn receive(&mut self, format: &RecordFormat, request: &Inbound) -> Result<Reply, CallError> {
+        let mut guest = self.begin(format).await?;
+        let result = guest.receive(request).await;
         self.end(guest, result)
     }
 

@@ -1,13 +1,14 @@
-//! What the lanes of an instance share: breaker, hold, rate limit, slots. The state machines are pure; this
+//! What the lanes of an instance share: breaker, hold, rate limit, adaptive concurrency, slots. The state machines are pure; this
 //! file guards them with one lock, counts, and tells when something changed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bulkhead_observe::Metrics;
+use bulkhead_observe::{InstanceMetrics, Metrics};
 use tokio::sync::{Semaphore, watch};
 
 use crate::breaker::{self, Breaker, BreakerState};
+use crate::concurrency::{Began, Concurrency, Told};
 use crate::hold::{self, Hold, HoldCause};
 use crate::notice::{Notice, NoticeSink};
 use crate::ordering::Ordering;
@@ -22,13 +23,14 @@ pub(crate) struct Instance {
     /// Moves whenever a lane that was told to wait may ask again.
     changed: watch::Sender<u64>,
     notices: NoticeSink,
-    gauge: Box<dyn Fn(i64) + Send + Sync>,
+    metrics: InstanceMetrics,
 }
 
 struct Gate {
     breaker: Breaker,
     hold: Hold,
     rate: Option<Rate>,
+    concurrency: Concurrency,
     /// The receiver asked for rest until then.
     rest_until: Duration,
 }
@@ -46,6 +48,27 @@ pub(crate) enum CallEnd {
     Nothing,
 }
 
+/// What the calls of one job took.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Effort {
+    /// Events that were handed to the connector.
+    pub events: usize,
+    pub took: Duration,
+    /// Some of them are to be tried again.
+    pub pressed: bool,
+}
+
+impl Effort {
+    fn told(&self, end: &CallEnd) -> Told {
+        match end {
+            CallEnd::Failed { .. } => Told::Pressed,
+            CallEnd::Reached if self.pressed => Told::Pressed,
+            CallEnd::Reached if self.events > 0 => Told::Answered { events: self.events, took: self.took },
+            CallEnd::Reached | CallEnd::Held | CallEnd::Nothing => Told::Nothing,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) enum Answer {
     Go(Pass),
@@ -54,10 +77,19 @@ pub(crate) enum Answer {
     Wait,
 }
 
+/// What the gate gives for one job.
+struct Leave {
+    leave: breaker::Leave,
+    began: Began,
+    probe: bool,
+    events: u32,
+}
+
 /// Leave for one job. Dropped without an end it is given back, so that a probe can never be lost.
 pub(crate) struct Pass {
     instance: Arc<Instance>,
     leave: breaker::Leave,
+    began: Began,
     probe: bool,
     /// Events that the rate limit lets through.
     pub events: u32,
@@ -72,20 +104,23 @@ impl std::fmt::Debug for Pass {
 
 impl Instance {
     pub fn new(settings: InstanceSettings, all: Arc<Semaphore>, metrics: &Metrics, notices: NoticeSink) -> Arc<Self> {
-        let gauge = metrics.breaker(&settings.name);
-        gauge.set(BreakerState::Closed.gauge());
+        let metrics = metrics.instance(&settings.name);
+        let concurrency = Concurrency::new(settings.concurrency);
+        metrics.breaker.set(BreakerState::Closed.gauge());
+        metrics.concurrency.set(concurrency.limit().into());
         Arc::new(Self {
-            slots: Slots::new(settings.concurrency, all),
+            slots: Slots::new(concurrency.limit(), all),
             gate: Mutex::new(Gate {
                 breaker: Breaker::new(settings.breaker),
                 hold: Hold::new(settings.trial),
                 rate: settings.rate_limit.map(Rate::new),
+                concurrency,
                 rest_until: Duration::ZERO,
             }),
             settings,
             changed: watch::Sender::new(0),
             notices,
-            gauge: Box::new(move |value| gauge.set(value)),
+            metrics,
         })
     }
 
@@ -105,7 +140,7 @@ impl Instance {
         };
         self.breaker_moved(before, after);
         match asked {
-            Ok((leave, probe, events)) => Answer::Go(Pass { instance: Arc::clone(self), leave, probe, events, ended: false }),
+            Ok(Leave { leave, began, probe, events }) => Answer::Go(Pass { instance: Arc::clone(self), leave, began, probe, events, ended: false }),
             Err(refused) => refused,
         }
     }
@@ -175,7 +210,12 @@ impl Instance {
         self.changed.send_modify(|times| *times += 1);
     }
 
-    fn end(&self, pass: &Pass, end: &CallEnd, now: Duration) {
+    /// Deliveries at the same time: as many as may be now.
+    pub fn concurrency(&self) -> u32 {
+        self.lock().concurrency.limit()
+    }
+
+    fn end(&self, pass: &Pass, end: &CallEnd, effort: &Effort, now: Duration) {
         let mut gate = self.lock();
         let before = gate.breaker.state();
         match end {
@@ -193,6 +233,7 @@ impl Instance {
             gate.hold.abandon_probe();
         }
         let after = gate.breaker.state();
+        self.adapt(&mut gate.concurrency, pass.began, effort.told(end), after);
         drop(gate);
         self.breaker_moved(before, after);
         // A probe's end may let others go; without one nobody waits for this call.
@@ -201,11 +242,25 @@ impl Instance {
         }
     }
 
+    fn adapt(&self, concurrency: &mut Concurrency, began: Began, told: Told, breaker: BreakerState) {
+        let before = concurrency.limit();
+        concurrency.end(began, told);
+        if breaker == BreakerState::Open {
+            concurrency.collapse();
+        }
+        let after = concurrency.limit();
+        if before != after {
+            self.slots.resize(after);
+            self.metrics.concurrency.set(after.into());
+            tracing::debug!(instance = %self.name(), before, after, "concurrency");
+        }
+    }
+
     fn breaker_moved(&self, before: BreakerState, after: BreakerState) {
         if before == after {
             return;
         }
-        (self.gauge)(after.gauge());
+        self.metrics.breaker.set(after.gauge());
         if after == BreakerState::Open {
             tracing::warn!(instance = %self.name(), "circuit breaker opened");
         } else {
@@ -221,7 +276,7 @@ impl Instance {
 }
 
 impl Gate {
-    fn ask(&mut self, now: Duration, events: u32, paced: bool, whole: bool) -> Result<(breaker::Leave, bool, u32), Answer> {
+    fn ask(&mut self, now: Duration, events: u32, paced: bool, whole: bool) -> Result<Leave, Answer> {
         if now < self.rest_until {
             return Err(Answer::Until(self.rest_until));
         }
@@ -233,11 +288,11 @@ impl Gate {
         };
         let asked = match self.breaker.ask(now) {
             breaker::Answer::Go(leave) => match &mut self.rate {
-                Some(rate) if paced => rate.take(events, whole, now).map(|granted| (leave, probe, granted)).map_err(|until| {
+                Some(rate) if paced => rate.take(events, whole, now).map(|granted| (leave, granted)).map_err(|until| {
                     self.breaker.abandon(leave);
                     Answer::Until(until)
                 }),
-                _ => Ok((leave, probe, events)),
+                _ => Ok((leave, events)),
             },
             breaker::Answer::Until(until) => Err(Answer::Until(until)),
             breaker::Answer::Probing => Err(Answer::Wait),
@@ -245,15 +300,15 @@ impl Gate {
         if asked.is_err() && probe {
             self.hold.abandon_probe();
         }
-        asked
+        asked.map(|(leave, events)| Leave { leave, began: self.concurrency.begin(), probe, events })
     }
 }
 
 impl Pass {
-    pub fn end(mut self, end: &CallEnd, now: Duration) {
+    pub fn end(mut self, end: &CallEnd, effort: &Effort, now: Duration) {
         self.ended = true;
         let instance = Arc::clone(&self.instance);
-        instance.end(&self, end, now);
+        instance.end(&self, end, effort, now);
     }
 }
 
@@ -261,7 +316,7 @@ impl Drop for Pass {
     fn drop(&mut self) {
         if !self.ended {
             let instance = Arc::clone(&self.instance);
-            instance.end(self, &CallEnd::Nothing, Duration::ZERO);
+            instance.end(self, &CallEnd::Nothing, &Effort::default(), Duration::ZERO);
         }
     }
 }

@@ -93,6 +93,14 @@ impl Job {
         })
     }
 
+    /// How many were handed to the lane again. They come in requests of their own, so the first event of
+    /// a frame speaks for all.
+    pub fn replayed(&self, range: Range<usize>) -> u32 {
+        let runs = self.items[range].chunk_by(|a, b| a.frame == b.frame);
+        let again = runs.filter(|run| self.frames[run[0].frame as usize].event(run[0].index as usize).lane().is_some());
+        again.map(|run| run.len() as u32).sum()
+    }
+
     pub fn key(&self, i: usize) -> Option<u64> {
         self.keys.get(i).copied()
     }
@@ -103,6 +111,11 @@ impl Job {
 
     pub fn tries(&self, i: usize) -> Tries {
         self.tries.get(i).cloned().unwrap_or_default()
+    }
+
+    /// Whether its events waited for another attempt.
+    pub fn is_retry(&self) -> bool {
+        !self.tries.is_empty()
     }
 
     /// Number of the attempt that is about to be made, as the connector hears it.

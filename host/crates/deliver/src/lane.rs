@@ -8,6 +8,7 @@
 mod backlog;
 mod dispatch;
 mod finish;
+mod restore;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -161,7 +162,7 @@ impl<'a> Driver<'a> {
         let settings = &instance.settings;
         let reader = journal.reader(state.cursor());
         let filters = FilterChain::new(&settings.filters);
-        let mut feed = Feed::new(shared.id.clone(), reader, &state, Arc::clone(&context.parts.routing), filters, settings.ordering, settings.batch);
+        let mut feed = Feed::new(shared.id.clone(), reader, &state, &context, filters, settings.ordering, settings.batch);
         if let Some(rate) = settings.rate_limit {
             feed.limit(rate.burst, u64::MAX);
         }
@@ -179,7 +180,7 @@ impl<'a> Driver<'a> {
                 received_ms: 0,
             });
         }
-        let concurrency = settings.concurrency.max(1) as usize;
+        let concurrency = settings.concurrency.max as usize;
         let (done_to, done) = mpsc::channel(concurrency);
         Self {
             again: journal.reader(state.cursor()),
@@ -219,8 +220,8 @@ impl<'a> Driver<'a> {
     }
 
     async fn run(&mut self, drain: &CancellationToken) -> Ended {
-        if self.instance.settings.ordering == Ordering::Key {
-            self.restore_keys().await;
+        if self.instance.settings.ordering != Ordering::None {
+            self.restore_order().await;
         }
         let timer = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(timer);
@@ -230,12 +231,13 @@ impl<'a> Driver<'a> {
                 self.finish(done);
             }
             let now = self.context.now();
-            if now >= self.next_tick {
-                self.next_tick = now + TICK;
-                self.tick(now);
-            }
             if !self.fill(now) {
                 return Ended::Done;
+            }
+            if now >= self.next_tick {
+                // Spread out: thousands of lanes must not look all at once.
+                self.next_tick = now + TICK.mul_f64(0.75 + self.context.draw() / 4.0);
+                self.tick(now);
             }
             self.shed(now);
             self.dispatch(now).await;
@@ -244,8 +246,8 @@ impl<'a> Driver<'a> {
             if self.draining && self.is_drained() {
                 return Ended::Done;
             }
+            let wake = self.wake_at(now);
             let now = self.context.now();
-            let wake = self.wake_at();
             if wake != timer_at {
                 timer_at = wake;
                 timer.as_mut().reset(tokio::time::Instant::now() + wake.saturating_sub(now));
@@ -291,7 +293,7 @@ impl<'a> Driver<'a> {
         let skimmed = self.feed.skimmed();
         let expired = std::mem::take(&mut skimmed.expired);
         for (first, last) in skimmed.unwanted.drain(..) {
-            self.log.settle(first, last);
+            self.log.pass(first, last);
             self.dirty = true;
         }
         for (filter, count) in skimmed.filtered.drain() {
@@ -310,11 +312,12 @@ impl<'a> Driver<'a> {
     /// The journal cannot give these events any more. It has said so in the log; they settle, because
     /// waiting would not bring them back.
     fn lost(&mut self, first: Seq, last: Seq) {
+        // Told first: a dead letter that was replayed into these places must not pass for delivered.
+        (self.context.parts.notices)(crate::notice::Notice::Lost { lane: self.shared.id.clone(), first: first.0, last: last.0 });
         self.log.settle(first, last);
         self.dirty = true;
         self.metrics.rejected("lost").inc_by(last.0 - first.0 + 1);
         self.shared.fail(self.context.unix_ms(), "lost", &format!("events {first} to {last} cannot be read from the journal"));
-        (self.context.parts.notices)(crate::notice::Notice::Lost { lane: self.shared.id.clone(), first: first.0, last: last.0 });
     }
 
     /// False where reading has ended for good.
@@ -328,7 +331,8 @@ impl<'a> Driver<'a> {
         true
     }
 
-    fn wake_at(&self) -> Duration {
+    /// When to look again after what could be done at `looked` is done.
+    fn wake_at(&self, looked: Duration) -> Duration {
         let mut wake = self.next_tick;
         let times = [
             self.gate_until,
@@ -338,9 +342,9 @@ impl<'a> Driver<'a> {
             self.pending.next_due(),
             if let crate::batch::Ready::Until(at) = self.feed.ready(Duration::ZERO, self.draining) { Some(at) } else { None },
         ];
-        // What is due already waits for a slot, a worker or the gate, not for time.
-        let now = self.context.now();
-        for at in times.into_iter().flatten().filter(|at| *at > now) {
+        // What was due already waits for a slot, a worker or the gate, not for time. What came due since,
+        // while the disk was waited for, was not looked at yet.
+        for at in times.into_iter().flatten().filter(|at| *at > looked) {
             wake = wake.min(at);
         }
         wake
@@ -349,7 +353,7 @@ impl<'a> Driver<'a> {
     /// Nothing under way, and nothing more can be sent now.
     fn is_drained(&self) -> bool {
         let idle = self.feed.len() == 0 && self.returned.is_empty() && self.burying.is_empty() && self.doomed.is_empty();
-        let read_all = self.feed.position() > self.context.parts.journal.head() || self.feed.delayed_until().is_some() || self.read_again_at.is_some();
+        let read_all = self.feed.has_read(self.context.parts.journal.head()) || self.feed.delayed_until().is_some() || self.read_again_at.is_some();
         self.jobs_in_flight == 0 && self.waiting.is_none() && self.slot.is_none() && (self.blocked || (idle && read_all))
     }
 
@@ -365,7 +369,7 @@ impl<'a> Driver<'a> {
             return Some(worker);
         }
         let number = self.workers.len();
-        if number >= self.instance.settings.concurrency.max(1) as usize {
+        if number >= self.instance.settings.concurrency.max as usize {
             return None;
         }
         let worker = Worker::new(Arc::clone(&self.context), Arc::clone(&self.instance), Arc::clone(&self.shared), Arc::clone(&self.formatter));

@@ -6,25 +6,29 @@
 //! Refuses: to parse an event, to name a protocol, to drop anything.
 //!
 //! The decisions are pure state machines with time as an argument ([`retry`](RetryPolicy), [`Breaker`],
-//! hold, batch, rate, schedule, ordering, worklist, judge); `lane` and `worker` are their thin drivers.
+//! hold, batch, rate, concurrency, schedule, ordering, worklist, judge); `lane` and `worker` are their thin drivers.
 
 mod batch;
 mod breaker;
 mod bury;
+mod concurrency;
 mod context;
 mod delivery;
 mod feed;
 mod guest;
+mod herald;
 mod hold;
 mod instance;
 mod job;
 mod judge;
 mod jumps;
 mod lane;
+mod letters;
 mod notice;
 mod ordering;
 mod pending;
 mod rate;
+mod receive;
 mod retry;
 mod routing;
 mod schedule;
@@ -40,13 +44,15 @@ mod tests;
 
 pub use batch::BatchSettings;
 pub use breaker::{Breaker, BreakerSettings, BreakerState};
+pub use bulkhead_core::RateSettings;
+pub use concurrency::ConcurrencySettings;
 pub use context::DeliveryParts;
 pub use delivery::{Delivery, DrainReport, StartError};
 pub use hold::HoldCause;
+pub use letters::DeadLetterSink;
 pub use notice::{Notice, NoticeSink};
 pub use ordering::Ordering;
-pub use rate::RateSettings;
 pub use retry::{Jitter, RetryPolicy, Strategy};
-pub use routing::RoutingTable;
+pub use routing::{Chooser, RoutingTable};
 pub use settings::{BacklogSettings, DeliverySettings, InstanceSettings, LaneSettings, OnBacklogFull};
 pub use status::{LaneStatus, LastError};

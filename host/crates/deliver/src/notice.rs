@@ -32,6 +32,13 @@ pub enum Notice {
         /// Of them Bulkhead's own events.
         own: u64,
     },
+    /// Letters were deleted by a rule that the operator set: `retention` or `drop_oldest`.
+    DeadLettersDropped {
+        by: &'static str,
+        count: u64,
+        /// Only Bulkhead's own events were in need of the room.
+        own: bool,
+    },
     /// The lane stopped because the dead letter store takes nothing more.
     DeadLettersFull {
         lane: LaneId,

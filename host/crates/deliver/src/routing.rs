@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use bulkhead_core::LaneId;
+use bulkhead_core::{EventRef, LaneId};
 use bulkhead_journal::Frame;
 use bulkhead_observe::Metrics;
-use bulkhead_route::{Decision, LaneIndex, Router};
+use bulkhead_route::{Decision, LaneIndex, LaneSet, Router};
 
 /// The rules in force. A change makes a new generation; frames routed before are routed again.
 pub struct RoutingTable {
@@ -32,10 +32,25 @@ pub(crate) struct Routing {
 /// Which lanes want which events of a frame.
 pub(crate) struct FrameRoutes {
     generation: u64,
-    /// Words of each event's set of lanes, one event behind the other.
-    words: Box<[u64]>,
-    each: usize,
+    sets: Sets,
 }
+
+/// The sets of a frame's events. As words they cost a bit a lane and event, which is nothing for few lanes
+/// and more than the events themselves for thousands.
+enum Sets {
+    Words {
+        words: Box<[u64]>,
+        each: usize,
+    },
+    /// Each event's part of `lanes`, rising; neighbours with the same lanes share one.
+    Lists {
+        lanes: Box<[LaneIndex]>,
+        parts: Box<[(u32, u32)]>,
+    },
+}
+
+/// Sets of more words than this are kept as lists.
+const MOST_WORDS: usize = 4;
 
 impl RoutingTable {
     /// `lanes` gives each lane's place as the rules name it.
@@ -52,8 +67,33 @@ impl RoutingTable {
         *current = Arc::new(Routing { generation, router, lanes, counts: Arc::clone(&self.shared) });
     }
 
+    /// Which accepted events the rules in force select for a lane; nothing for one that they do not know.
+    pub fn chooser(&self, lane: &LaneId) -> Option<Chooser> {
+        let routing = self.current();
+        let (lane, set) = (routing.index(lane)?, routing.router.lane_set());
+        Some(Chooser { routing, lane, set })
+    }
+
     pub(crate) fn current(&self) -> Arc<Routing> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Decides for one lane, beside the lanes' own reading: nothing is counted.
+pub struct Chooser {
+    routing: Arc<Routing>,
+    lane: LaneIndex,
+    set: LaneSet,
+}
+
+impl Chooser {
+    /// What was replayed was no acceptance: it is never selected.
+    pub fn wants(&mut self, event: &EventRef<'_>) -> bool {
+        if event.lane().is_some() {
+            return false;
+        }
+        self.routing.router.route(event, &mut self.set);
+        self.set.contains(self.lane)
     }
 }
 
@@ -81,8 +121,7 @@ impl Routing {
     fn route(&self, frame: &Frame) -> FrameRoutes {
         let counted = self.counts.counted.fetch_max(frame.last().0, Ordering::Relaxed);
         let mut set = self.router.lane_set();
-        let each = set.words().len();
-        let mut words = Vec::with_capacity(each * frame.len());
+        let mut sets = Collect::new(set.words().len(), frame.len());
         let mut unrouted = 0;
         for index in 0..frame.len() {
             let event = frame.event(index);
@@ -95,7 +134,7 @@ impl Routing {
                 }
                 None => self.router.route(&event, &mut set),
             };
-            words.extend_from_slice(set.words());
+            sets.add(&set);
             if frame.seq(index).0 > counted {
                 match decision {
                     Decision::Unrouted => unrouted += 1,
@@ -105,13 +144,85 @@ impl Routing {
             }
         }
         self.counts.metrics.unrouted.inc_by(unrouted);
-        FrameRoutes { generation: self.generation, words: words.into(), each }
+        FrameRoutes { generation: self.generation, sets: sets.done() }
     }
 }
 
 impl FrameRoutes {
     pub fn wants(&self, index: usize, lane: LaneIndex) -> bool {
-        let lane = usize::from(lane.0);
-        lane / 64 < self.each && self.words.get(index * self.each + lane / 64).is_some_and(|word| word >> (lane % 64) & 1 != 0)
+        match &self.sets {
+            Sets::Words { words, each } => {
+                let lane = usize::from(lane.0);
+                lane / 64 < *each && words.get(index * each + lane / 64).is_some_and(|word| word >> (lane % 64) & 1 != 0)
+            }
+            Sets::Lists { lanes, parts } => parts.get(index).is_some_and(|(from, to)| lanes[*from as usize..*to as usize].binary_search(&lane).is_ok()),
+        }
+    }
+
+    /// Every lane that wants something of the frame; one may come several times.
+    pub fn each_lane(&self, mut tell: impl FnMut(LaneIndex)) {
+        match &self.sets {
+            Sets::Words { words, each } => {
+                for at in 0..*each {
+                    let mut any = words.iter().skip(at).step_by(*each).fold(0, |any, word| any | word);
+                    while any != 0 {
+                        tell(LaneIndex((at * 64) as u16 + any.trailing_zeros() as u16));
+                        any &= any - 1;
+                    }
+                }
+            }
+            Sets::Lists { lanes, .. } => lanes.iter().copied().for_each(tell),
+        }
     }
 }
+
+/// Gathers sets while a frame is routed.
+struct Collect {
+    each: usize,
+    words: Vec<u64>,
+    lanes: Vec<LaneIndex>,
+    parts: Vec<(u32, u32)>,
+    last: Vec<LaneIndex>,
+}
+
+impl Collect {
+    fn new(each: usize, events: usize) -> Self {
+        let dense = each <= MOST_WORDS;
+        Self {
+            each,
+            words: Vec::with_capacity(if dense { each * events } else { 0 }),
+            lanes: Vec::new(),
+            parts: Vec::with_capacity(if dense { 0 } else { events }),
+            last: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, set: &LaneSet) {
+        if self.each <= MOST_WORDS {
+            self.words.extend_from_slice(set.words());
+            return;
+        }
+        self.last.clear();
+        self.last.extend(set.iter());
+        let part = match self.parts.last() {
+            Some((from, to)) if self.lanes[*from as usize..*to as usize] == self.last[..] => (*from, *to),
+            _ => {
+                let from = self.lanes.len() as u32;
+                self.lanes.extend_from_slice(&self.last);
+                (from, self.lanes.len() as u32)
+            }
+        };
+        self.parts.push(part);
+    }
+
+    fn done(self) -> Sets {
+        if self.each <= MOST_WORDS {
+            Sets::Words { words: self.words.into(), each: self.each }
+        } else {
+            Sets::Lists { lanes: self.lanes.into(), parts: self.parts.into() }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //! event itself stays in the journal and is read again when it is due. Pure: time is an argument.
 
 use std::cmp::Ordering;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -139,15 +139,26 @@ impl Schedule {
         taken
     }
 
-    /// Lets everything of these keys wait until `due`, so that within a key nothing overtakes.
-    pub fn hold_back(&mut self, keys: &HashSet<u64>, due: Duration) {
-        if self.heap.iter().any(|waiting| waiting.due < due && keys.contains(&waiting.key)) {
+    /// Lets everything of these keys, or of all, wait until `due`, so that nothing overtakes.
+    pub fn hold_back(&mut self, keys: Option<&HashSet<u64>>, due: Duration) {
+        let held = |waiting: &Waiting| waiting.due < due && keys.is_none_or(|keys| keys.contains(&waiting.key));
+        if self.heap.iter().any(held) {
             let mut all = std::mem::take(&mut self.heap).into_vec();
-            for waiting in all.iter_mut().filter(|waiting| keys.contains(&waiting.key)) {
-                waiting.due = waiting.due.max(due);
-            }
+            all.iter_mut().filter(|waiting| held(waiting)).for_each(|waiting| waiting.due = due);
             self.heap = all.into();
         }
+    }
+
+    /// Lets nothing be due before what is earlier in the journal and has the same key; without `by_key` all
+    /// have the same. After a start the lane's log says of each event when it was due by itself.
+    pub fn line_up(&mut self, by_key: bool) {
+        let mut latest: HashMap<u64, Duration> = HashMap::new();
+        let all = self.take_oldest(usize::MAX);
+        self.heap.extend(all.into_iter().map(|waiting| {
+            let due = latest.entry(if by_key { waiting.key } else { 0 }).or_default();
+            *due = waiting.due.max(*due);
+            Waiting { due: *due, ..waiting }
+        }));
     }
 
     /// Takes the `most` oldest, whenever they are due.

@@ -4,14 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bulkhead_core::{ConnectorSource, FormatterSource, Tenant};
+use bulkhead_core::{ConnectorSource, FormatterSource, RateSettings, RecordFormat, Tenant};
 use bulkhead_journal::LaneStart;
 use bulkhead_route::FilterSettings;
+use bulkhead_seal::Fields;
 
 use crate::batch::BatchSettings;
 use crate::breaker::BreakerSettings;
+use crate::concurrency::ConcurrencySettings;
 use crate::ordering::Ordering;
-use crate::rate::RateSettings;
 use crate::retry::RetryPolicy;
 
 /// The `delivery` part of the configuration: bounds over all instances.
@@ -60,7 +61,7 @@ pub struct InstanceSettings {
     /// the quarantine, as long as it has served none.
     pub trial: bool,
     /// Batches under way at the same time, over all its lanes.
-    pub concurrency: u32,
+    pub concurrency: ConcurrencySettings,
     pub ordering: Ordering,
     pub batch: BatchSettings,
     pub backlog: BacklogSettings,
@@ -69,9 +70,13 @@ pub struct InstanceSettings {
     pub rate_limit: Option<RateSettings>,
     /// Global rate limits first, then the instance's own filters.
     pub filters: Vec<FilterSettings>,
+    /// What is sealed or redacted before it is formatted.
+    pub fields: Option<Arc<Fields>>,
     /// Calls after which a guest is replaced.
     pub max_calls: u64,
     pub lanes: Vec<LaneSettings>,
+    /// What guests that answer requests are opened with: the format of the first lane, where there is one.
+    pub record_format: RecordFormat,
 }
 
 impl InstanceSettings {
@@ -83,7 +88,7 @@ impl InstanceSettings {
             connector: "".into(),
             source,
             trial: false,
-            concurrency: 4,
+            concurrency: ConcurrencySettings::default(),
             ordering: Ordering::default(),
             batch: BatchSettings::default(),
             backlog: BacklogSettings::default(),
@@ -91,8 +96,10 @@ impl InstanceSettings {
             breaker: BreakerSettings::default(),
             rate_limit: None,
             filters: Vec::new(),
+            fields: None,
             max_calls: 100_000,
             lanes: Vec::new(),
+            record_format: RecordFormat { name: "json".into(), content_type: "application/json".into() },
         }
     }
 }

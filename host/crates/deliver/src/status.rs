@@ -10,6 +10,7 @@ use bulkhead_store::Cause;
 
 use crate::breaker::BreakerState;
 use crate::hold::HoldCause;
+use crate::instance::Instance;
 
 /// Longest text of a failure that is kept for status.
 const MAX_TEXT: usize = 512;
@@ -36,6 +37,8 @@ pub struct LaneStatus {
     /// Until the next attempt, from now on.
     pub next_retry: Option<Duration>,
     pub breaker: BreakerState,
+    /// Deliveries of the instance at the same time: allowed now, and at most.
+    pub concurrency: (u32, u32),
     /// Why the instance sends nothing.
     pub held: Option<HoldCause>,
     /// The lane waits for room in the dead letter store.
@@ -120,8 +123,9 @@ impl LaneShared {
         lock(&self.view).clone()
     }
 
-    pub fn status(&self, now: Duration, unix_ms: i64, breaker: BreakerState, held: Option<HoldCause>) -> LaneStatus {
+    pub fn status(&self, now: Duration, unix_ms: i64, instance: &Instance) -> LaneStatus {
         let view = self.view();
+        let (breaker, held, _) = instance.state();
         LaneStatus {
             lane: self.id.clone(),
             delivered: self.metrics.delivered.get(),
@@ -136,6 +140,7 @@ impl LaneShared {
             unconfirmed: view.unconfirmed,
             next_retry: view.next_retry.map(|due| due.saturating_sub(now)),
             breaker,
+            concurrency: (instance.concurrency(), instance.settings.concurrency.max),
             held,
             dead_letters_full: self.full.load(Ordering::Relaxed) > 0,
             last_error: lock(&self.last_error).clone(),

@@ -3,6 +3,8 @@
 mod faults;
 mod flow;
 mod order;
+mod receive;
 mod rig;
+mod sim;
 mod survive;
 mod upkeep;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bulkhead_core::receipt::About;
 use bulkhead_core::{DeliverError, Delivery, Failure, FormatterSource, OpenError, Outcome};
 use bulkhead_format::{BatchBuilder, FormatFault, FormatterSlot, without};
+use bulkhead_seal::SealedBatch;
 use bulkhead_store::Cause;
 use tokio::sync::mpsc;
 
@@ -16,9 +17,10 @@ use crate::bury::bury;
 use crate::context::Context;
 use crate::guest::{CallError, ConnectorSlot};
 use crate::hold::HoldCause;
-use crate::instance::{CallEnd, Instance, Pass};
+use crate::instance::{CallEnd, Effort, Instance, Pass};
 use crate::job::Job;
 use crate::judge::{Judge, Letter, Verdict};
+use crate::ordering::Ordering as Order;
 use crate::pending::Unconfirmed;
 use crate::schedule::Tries;
 use crate::slots::Slot;
@@ -60,8 +62,12 @@ pub(crate) struct Worker {
     connector: ConnectorSlot,
     /// The events as the formatter sees them, and as the connector does.
     formatted: BatchBuilder,
+    /// Those whose fields are sealed or redacted.
+    sealed: SealedBatch,
     seen: BatchBuilder,
     work: Worklist,
+    /// What the calls of the job in hand took.
+    effort: Effort,
     upkeep: Upkeep,
 }
 
@@ -107,8 +113,10 @@ impl Worker {
             formatter,
             connector,
             formatted: BatchBuilder::default(),
+            sealed: SealedBatch::default(),
             seen: BatchBuilder::default(),
             work: Worklist::default(),
+            effort: Effort::default(),
             upkeep: Upkeep::default(),
         }
     }
@@ -164,6 +172,7 @@ impl Worker {
     async fn deliver(&mut self, job: Job, pass: Pass, slot: Slot) -> Report {
         let mut progress =
             Progress { verdicts: Vec::new(), letters: Vec::new(), suspects: Vec::new(), accepted: 0, retried: 0, served: false, end: CallEnd::Nothing };
+        self.effort = Effort::default();
         let most = self.lane.max_events.load(Ordering::Relaxed);
         self.work.fill(job.len(), most as usize);
         while let Some(range) = self.work.next() {
@@ -177,7 +186,8 @@ impl Worker {
             set(&mut progress.verdicts, job.len(), item, Verdict::Untouched);
         }
         self.judge_suspects(&job, &mut progress);
-        pass.end(&progress.end, self.context.now());
+        self.effort.pressed = progress.retried > 0;
+        pass.end(&progress.end, &self.effort, self.context.now());
         self.lane.metrics.delivered.inc_by(progress.accepted);
         self.lane.metrics.retried.inc_by(progress.retried);
         if !progress.letters.is_empty() {
@@ -198,7 +208,11 @@ impl Worker {
             Ok(guest) => (Arc::clone(guest.projection()), guest.record_format().clone()),
             Err(error) => return closed("formatter", error),
         };
-        let formatted = match self.formatter.format(self.formatted.fill(&projection, job.events(range.clone()))).await {
+        // Guests see these and no others.
+        self.sealed.fill(self.instance.settings.fields.as_deref(), job.events(range.clone()));
+        let sealed = &self.sealed;
+        let events = || job.events(range.clone()).enumerate().map(|(place, event)| sealed.event(place, event));
+        let formatted = match self.formatter.format(self.formatted.fill(&projection, events())).await {
             Ok(formatted) => formatted,
             Err(FormatFault::Open(error)) => return closed("formatter", error),
             Err(FormatFault::Guest { fault, fresh }) => return Call::Fault { fresh, text: format!("formatter: {fault}") },
@@ -221,16 +235,20 @@ impl Worker {
         }
         self.lane.metrics.batches.inc();
         // Of the whole range: what a formatter refused is part of the attempt.
-        self.connector.about(About { lane: self.lane.id.clone(), first: job.seq(range.start), last: job.seq(range.end - 1) });
+        let (first, last, replayed) = (job.seq(range.start), job.seq(range.end - 1), job.replayed(range.clone()));
+        self.connector.about(About { lane: self.lane.id.clone(), first, last, replayed });
+        let begun = self.context.now();
         let delivered = if refused.is_empty() {
-            let events = self.seen.fill(&projection, job.events(range));
+            let events = self.seen.fill(&projection, events());
             self.connector.deliver(&format, &formatted.records, events, attempt).await
         } else {
             let places: Vec<usize> = refused.iter().map(|(place, _)| *place).collect();
-            let kept: Vec<_> = job.events(range).enumerate().filter(|(place, _)| places.binary_search(place).is_err()).map(|(_, event)| event).collect();
+            let kept: Vec<_> = events().enumerate().filter(|(place, _)| places.binary_search(place).is_err()).map(|(_, event)| event).collect();
             let events = self.seen.fill(&projection, kept.into_iter());
             self.connector.deliver(&format, &without(&formatted.records, &places), events, attempt).await
         };
+        self.effort.took += self.context.now().saturating_sub(begun);
+        self.effort.events += count - refused.len();
         match delivered {
             Ok(Delivery::Each(outcomes)) if outcomes.len() != count - refused.len() => {
                 let text = format!("connector: {} outcomes for {} events", outcomes.len(), count - refused.len());
@@ -273,8 +291,10 @@ impl Worker {
                     progress.served = true;
                     self.instance.served();
                 }
+                let before = progress.retried;
                 self.answered(job, range, delivery, refused, &mut judge, progress);
-                true
+                // In order nothing of the job goes ahead of what is to be tried again.
+                self.instance.settings.ordering == Order::None || progress.retried == before
             }
             Call::Split => self.work.halve(&range),
             Call::TooLarge(text) => {
@@ -420,12 +440,12 @@ impl Worker {
             Err(error) => {
                 let now = self.context.now();
                 self.instance.hold(HoldCause::Quarantine, &error.to_string(), now);
-                pass.end(&CallEnd::Nothing, now);
+                pass.end(&CallEnd::Nothing, &Effort::default(), now);
                 return Report::Confirmed(entries, Vec::new());
             }
         };
         if let (Some(first), Some(last)) = (entries.iter().map(|entry| entry.seq).min(), entries.iter().map(|entry| entry.seq).max()) {
-            self.connector.about(About { lane: self.lane.id.clone(), first, last });
+            self.connector.about(About { lane: self.lane.id.clone(), first, last, replayed: 0 });
         }
         let answered = self.connector.settle(&format, &tokens).await;
         let (now, unix_ms) = (self.context.now(), self.context.unix_ms());
@@ -462,7 +482,7 @@ impl Worker {
                 Call::Answered { .. } | Call::Split => (Vec::new(), CallEnd::Nothing),
             },
         };
-        pass.end(&end, now);
+        pass.end(&end, &Effort::default(), now);
         Report::Confirmed(entries, outcomes)
     }
 

@@ -44,7 +44,7 @@ impl Driver<'_> {
         while !self.blocked
             && let Some(kind) = self.next_kind(now)
         {
-            if self.idle.is_empty() && self.workers.len() >= self.instance.settings.concurrency.max(1) as usize {
+            if self.idle.is_empty() && self.workers.len() >= self.instance.settings.concurrency.max as usize {
                 break;
             }
             let Some(slot) = self.slot.take().or_else(|| self.instance.slots.try_take()) else {
@@ -188,12 +188,15 @@ impl Driver<'_> {
         }
     }
 
-    /// The events from the journal, in order, as one job. What cannot be read now waits on.
+    /// The events from the journal, in order, as one job. What cannot be read now waits on, and in order all
+    /// that is later with it.
     pub(super) async fn read_again(&mut self, waiting: Vec<Waiting>, now: Duration) -> Job {
         let mut job = Job::default();
         let mut frame: Option<Arc<Frame>> = None;
-        let by_key = self.instance.settings.ordering == Ordering::Key;
-        for mut entry in waiting {
+        let ordering = self.instance.settings.ordering;
+        let by_key = ordering == Ordering::Key;
+        let mut waiting = waiting.into_iter();
+        while let Some(entry) = waiting.next() {
             match self.frame_of(entry.seq, &mut frame).await {
                 Ok(Some(frame)) => {
                     let index = (entry.seq.0 - frame.first().0) as usize;
@@ -207,8 +210,13 @@ impl Driver<'_> {
                 }
                 Err(error) => {
                     self.read_failed(&error, now);
-                    entry.due = now + super::AFTER_ERROR;
-                    self.schedule.add(entry);
+                    let due = now + super::AFTER_ERROR;
+                    for entry in std::iter::once(entry).chain(waiting.by_ref()) {
+                        self.schedule.add(Waiting { due, ..entry });
+                    }
+                    if ordering != Ordering::None {
+                        self.schedule.hold_back(None, due);
+                    }
                 }
             }
         }
@@ -248,34 +256,5 @@ impl Driver<'_> {
             }
         }
         (!whole.is_empty()).then_some((whole, letters))
-    }
-
-    /// After a start in order of keys: what waits for another attempt keeps its key from later events.
-    pub(super) async fn restore_keys(&mut self) {
-        let waiting = self.schedule.take_oldest(usize::MAX);
-        let now = self.context.now();
-        let mut frame = None;
-        for mut entry in waiting {
-            match self.frame_of(entry.seq, &mut frame).await {
-                Ok(Some(frame)) => {
-                    let event = frame.event((entry.seq.0 - frame.first().0) as usize);
-                    if let Some(keys) = self.feed.keys() {
-                        entry.key = keys.key(&event);
-                        keys.hold(entry.key);
-                    }
-                    entry.received_ms = i64::try_from(event.received() / 1_000_000).unwrap_or(i64::MAX);
-                    self.schedule.add(entry);
-                }
-                Ok(None) => self.lost(entry.seq, entry.seq),
-                Err(error) => {
-                    // Its order within its key is lost with the disk's answer; the event is not.
-                    self.read_failed(&error, now);
-                    if let Some(keys) = self.feed.keys() {
-                        keys.hold(entry.key);
-                    }
-                    self.schedule.add(entry);
-                }
-            }
-        }
     }
 }

@@ -24,7 +24,9 @@ impl Driver<'_> {
     pub(super) fn finish(&mut self, done: Done) {
         self.idle.push(done.worker);
         self.jobs_in_flight -= 1;
-        self.retries_in_flight = false;
+        if matches!(&done.report, Report::Settled(job) | Report::Each(job, _) if job.is_retry()) {
+            self.retries_in_flight = false;
+        }
         match done.report {
             Report::Settled(job) => {
                 self.events_in_flight -= job.len() as u64;
@@ -68,6 +70,7 @@ impl Driver<'_> {
         let mut run: Option<(Seq, Seq)> = None;
         let mut untouched = Vec::new();
         let mut failed_keys = HashSet::new();
+        let retried = job.is_retry();
         for (i, verdict) in verdicts.into_iter().enumerate() {
             let key = job.key(i).unwrap_or_default();
             match verdict {
@@ -97,8 +100,27 @@ impl Driver<'_> {
             }
         }
         self.settle(run);
-        if let (Ordering::Key, Some(latest)) = (self.instance.settings.ordering, latest) {
-            self.schedule.hold_back(&failed_keys, latest);
+        if in_order {
+            // What was not attempted waits behind what failed, and with what it was scheduled with.
+            let by_key = self.instance.settings.ordering == Ordering::Key;
+            let behind = |i: &usize| retried || by_key && failed_keys.contains(&job.key(*i).unwrap_or_default());
+            let (back, rest): (Vec<usize>, Vec<usize>) = untouched.into_iter().partition(behind);
+            untouched = rest;
+            let back_keys: HashSet<u64> = back.iter().map(|i| job.key(*i).unwrap_or_default()).collect();
+            for i in back {
+                if let Some(lead) = job.take_lead(i) {
+                    self.settle(Some(lead));
+                }
+                let waiting =
+                    Waiting { seq: job.seq(i), due: now, tries: job.tries(i), key: job.key(i).unwrap_or_default(), received_ms: received_ms(&job, i) };
+                self.schedule_retry(waiting, now);
+            }
+            // What is later may have been due before: it waits at least as long.
+            for (keys, due) in [(back_keys, now), (failed_keys, latest.unwrap_or(now))] {
+                if !keys.is_empty() {
+                    self.schedule.hold_back(by_key.then_some(&keys), due);
+                }
+            }
         }
         if untouched.len() == job.len() {
             self.returned.push_back(job);

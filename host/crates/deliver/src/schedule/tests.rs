@@ -42,11 +42,21 @@ fn takes_what_is_too_old_whatever_its_due_time() {
 #[test]
 fn holding_back_and_taking_the_oldest() {
     let mut schedule = schedule(&[(5, 30, 0), (9, 10, 0), (2, 20, 0)]);
-    schedule.hold_back(&HashSet::from([0]), Duration::from_secs(25));
+    schedule.hold_back(Some(&HashSet::from([1])), Duration::from_secs(50));
+    schedule.hold_back(Some(&HashSet::from([0])), Duration::from_secs(25));
     assert_eq!(schedule.due(Duration::from_secs(24), 9), 0);
     assert_eq!(seqs(&schedule.take_oldest(2)), [2, 5]);
     assert_eq!(schedule.next_due(), Some(Duration::from_secs(25)));
     assert_eq!(seqs(&schedule.take_oldest(2)), [9]);
+}
+
+#[test]
+fn lined_up_nothing_is_due_before_what_is_earlier() {
+    let mut schedule = schedule(&[(1, 10, 0), (2, 30, 0), (3, 20, 0), (4, 40, 0)]);
+    schedule.line_up(true);
+    assert_eq!([10, 29, 30, 39].map(|now| schedule.due(Duration::from_secs(now), 9)), [1, 1, 3, 3]);
+    schedule.hold_back(None, Duration::from_secs(35));
+    assert_eq!(seqs(&schedule.take_due(Duration::from_secs(35), 9)), [1, 2, 3]);
 }
 
 #[test]

@@ -58,7 +58,7 @@ async fn a_guest_that_breaks_on_everything_is_quarantined_and_nothing_is_buried(
     let broken = Arc::new(AtomicBool::new(true));
     let switch = Arc::clone(&broken);
     let receiver = Receiver::new(&rig, move |_| if switch.load(Atomic::Relaxed) { Reply::Fault } else { Reply::ok() });
-    let delivery = rig.start(vec![receiver.instance("siem", |settings| settings.concurrency = 1)]);
+    let delivery = rig.start(vec![receiver.instance("siem", |settings| settings.concurrency = 1.into())]);
     until("it is quarantined", || delivery.status()[0].held == Some(HoldCause::Quarantine)).await;
     pass(seconds(9)).await;
     let calls = receiver.calls();
@@ -83,7 +83,7 @@ async fn a_guest_that_breaks_on_everything_is_quarantined_and_nothing_is_buried(
 async fn a_stream_of_poison_does_not_keep_good_events_back_for_good() {
     let rig = Rig::new().await;
     let receiver = Receiver::new(&rig, |call| if call.ids.iter().any(|id| id.starts_with("bad")) { Reply::Fault } else { Reply::ok() });
-    let delivery = rig.start(vec![receiver.instance("siem", |settings| settings.concurrency = 1)]);
+    let delivery = rig.start(vec![receiver.instance("siem", |settings| settings.concurrency = 1.into())]);
     rig.append((0..20).map(|i| format!("bad{i}"))).await;
     until("it is quarantined", || delivery.status()[0].held.is_some()).await;
     // What else comes in shows that the guest is well.
@@ -130,7 +130,7 @@ async fn the_breaker_opens_and_half_opens_and_closes() {
     let receiver = Receiver::new(&rig, move |_| if switch.load(Atomic::Relaxed) { Reply::unavailable(None) } else { Reply::ok() });
     let breaker = BreakerSettings { failure_threshold: 3, open_for: seconds(60), half_open_calls: 2 };
     let instance = receiver.instance("siem", |settings| {
-        (settings.breaker, settings.concurrency, settings.batch.max_events) = (breaker, 1, 10);
+        (settings.breaker, settings.concurrency, settings.batch.max_events) = (breaker, 1.into(), 10);
     });
     let delivery = rig.start(vec![instance]);
     rig.append(ids(0..200)).await;
@@ -147,7 +147,7 @@ async fn the_breaker_opens_and_half_opens_and_closes() {
     until("all is accepted", || backlog(&rig) == 0).await;
     assert_eq!(set_of(receiver.accepted()).len(), 200);
     assert_eq!(delivery.status()[0].breaker, BreakerState::Closed);
-    assert_eq!(rig.metrics.breaker("siem").get(), 0);
+    assert_eq!(rig.metrics.instance("siem").breaker.get(), 0);
     assert_eq!(rig.letters.totals().letters, 0);
 }
 
@@ -175,7 +175,7 @@ async fn retry_after_is_honoured_by_the_whole_instance_and_capped() {
         1 => Reply::unavailable(Some(1_000_000)),
         _ => Reply::ok(),
     });
-    let _delivery = rig.start(vec![receiver.instance("siem", |settings| settings.concurrency = 1)]);
+    let _delivery = rig.start(vec![receiver.instance("siem", |settings| settings.concurrency = 1.into())]);
     rig.append(ids(0..5)).await;
     until("the first call fails", || receiver.calls() == 1).await;
     rig.append(ids(5..10)).await;
@@ -209,7 +209,7 @@ async fn where_people_must_act_the_events_wait() {
     let asked = Arc::clone(&failure);
     let receiver = Receiver::new(&rig, move |_| asked.lock().unwrap().clone().map_or_else(Reply::ok, Reply::Fail));
     let retry = RetryPolicy { max_attempts: Some(1), jitter: Jitter::None, ..RetryPolicy::default() };
-    let delivery = rig.start(vec![receiver.instance("siem", |settings| (settings.retry, settings.concurrency) = (retry, 1))]);
+    let delivery = rig.start(vec![receiver.instance("siem", |settings| (settings.retry, settings.concurrency) = (retry, 1.into()))]);
     rig.append(ids(0..5)).await;
     until("it is held", || delivery.status()[0].held == Some(HoldCause::Unauthorized)).await;
     assert_eq!(delivery.status()[0].last_error.as_ref().map(|error| (error.code, error.text.as_str())), Some(("unauthorized", "401")));
@@ -243,6 +243,35 @@ async fn the_retry_budget_ends_in_the_dead_letters() {
     assert_eq!(buried_ids(&letters), [("e1".into(), Cause::RetriesExhausted), ("e2".into(), Cause::RetriesExhausted)]);
     assert_eq!((letters[0].attempts, letters[0].attempt_log.len()), (3, 3));
     assert!(letters[0].reason.contains("retry.max_attempts"), "{}", letters[0].reason);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_of_failures_ends_in_the_dead_letters() {
+    let rig = Rig::new().await;
+    let receiver = Receiver::new(&rig, |_| Reply::unavailable(None));
+    let delivery = rig.start(vec![receiver.instance("siem", |settings| settings.batch.max_events = 1)]);
+    rig.append(ids(0..3)).await;
+    until("the first attempt fails", || delivery.status()[0].retrying > 0).await;
+    // The breaker opens for a minute after each attempt, and something is due by then. No more time passes
+    // until the disk has answered: a minute is longer than the store waits for its connection.
+    let minute = async || {
+        let calls = receiver.calls();
+        pass(seconds(60)).await;
+        let worked_in = || receiver.calls() > calls && delivery.status()[0].in_flight == 0;
+        until("an attempt is made", || worked_in() || backlog(&rig) == 0).await;
+    };
+    for _ in 0..24 * 60 - 1 {
+        minute().await;
+    }
+    assert_eq!((rig.letters.totals().letters, backlog(&rig)), (0, 3), "not before the day is over");
+    for _ in 0..10 {
+        minute().await;
+    }
+    until("they are buried", || backlog(&rig) == 0).await;
+    let letters = rig.letters().await;
+    assert!(letters.iter().all(|letter| letter.cause == Cause::RetriesExhausted && letter.reason.contains("retry.max_elapsed")), "{letters:?}");
+    assert!(letters[0].attempts > 100, "the breaker lets attempts through all day: {}", letters[0].attempts);
+    assert!(letters[0].attempt_log.len() <= 16, "the first and the latest of them");
 }
 
 #[tokio::test(start_paused = true)]

@@ -59,7 +59,7 @@ async fn a_batch_takes_what_is_there_and_no_more_than_its_limits() {
     let (first, held) = (AtomicBool::new(true), Arc::clone(&gate));
     let receiver = Receiver::new(&rig, move |_| if first.swap(false, Atomic::Relaxed) { Reply::Later(Arc::clone(&held)) } else { Reply::ok() });
     let batch = BatchSettings { max_events: 30, ..BatchSettings::default() };
-    let _delivery = rig.start(vec![receiver.instance("siem", |settings| (settings.batch, settings.concurrency) = (batch, 1))]);
+    let _delivery = rig.start(vec![receiver.instance("siem", |settings| (settings.batch, settings.concurrency) = (batch, 1.into()))]);
     rig.append(ids(0..1)).await;
     until("the first is under way", || receiver.calls() == 1).await;
     rig.append(ids(1..71)).await;
@@ -93,7 +93,7 @@ async fn the_connectors_own_limits_hold_from_the_first_batch() {
     rig.append(ids(0..100)).await;
     let limits = BatchLimits { max_events: Some(8), max_bytes: Some(20) };
     let receiver = Receiver::limited(&rig, limits, |_| Reply::ok());
-    let _delivery = rig.start(vec![receiver.instance("siem", |settings| settings.concurrency = 1)]);
+    let _delivery = rig.start(vec![receiver.instance("siem", |settings| settings.concurrency = 1.into())]);
     until("all are accepted", || receiver.accepted().len() == 100).await;
     for call in receiver.calls.lock().unwrap().iter() {
         assert!(call.ids.len() <= 8 && call.ids.iter().map(String::len).sum::<usize>() <= 20, "{call:?}");
@@ -131,6 +131,10 @@ async fn events_without_a_lane_are_counted_once() {
     let _delivery = rig.start_routed(instances, Router::new(Vec::new(), &[], Vec::new(), 2).unwrap());
     rig.append(ids(0..10)).await;
     rig.append(ids(10..15)).await;
+    // Nothing is for them, so nothing wakes them before their next look.
+    for _ in 0..3 {
+        pass(seconds(1)).await;
+    }
     until("both lanes are past them", || backlog(&rig) == 0).await;
     assert_eq!(rig.metrics.unrouted.get(), 15);
 }
@@ -282,4 +286,29 @@ async fn removing_and_adding_an_instance_leaves_the_others_alone() {
     delivery.add(one.instance("one", |_| {})).unwrap();
     until("it goes on where it was", || one.accepted().len() == 20).await;
     assert!(matches!(delivery.add(one.instance("one", |_| {})), Err(StartError::Running(_))));
+}
+
+/// Many lanes and few events: only the lanes that want something are woken; the others follow at their
+/// next look, at a drain at once, and the journal lets go of what nobody needs.
+#[tokio::test(start_paused = true)]
+async fn lanes_that_want_nothing_are_left_alone_and_follow_all_the_same() {
+    let rig = Rig::new().await;
+    let receivers: Vec<_> = (0..40).map(|_| Receiver::new(&rig, |_| Reply::ok())).collect();
+    let instances: Vec<_> = receivers.iter().enumerate().map(|(i, receiver)| receiver.instance(&format!("lane{i}"), |_| {})).collect();
+    let delivery = rig.start_routed(instances, Router::new(Vec::new(), &[LaneIndex(7)], Vec::new(), 40).unwrap());
+    quiet().await;
+    rig.append(ids(0..10)).await;
+    until("its lane has them", || receivers[7].accepted().len() == 10).await;
+    quiet().await;
+    let behind = || delivery.status().iter().filter(|lane| lane.backlog > 0).count();
+    assert_eq!(behind(), 39, "nobody else was woken");
+    for _ in 0..3 {
+        pass(seconds(1)).await;
+    }
+    assert_eq!(behind(), 0);
+    rig.append(ids(10..20)).await;
+    until("its lane has them", || receivers[7].accepted().len() == 20).await;
+    let report = delivery.drain(seconds(5)).await;
+    assert_eq!(report.unsettled.iter().filter(|(_, left)| *left > 0).count(), 0, "a drain leaves nothing that nobody wants");
+    assert_eq!(receivers.iter().map(|receiver| receiver.calls()).sum::<usize>(), receivers[7].calls());
 }

@@ -24,7 +24,7 @@ async fn strict_order_survives_failures() {
         _ => Reply::ok(),
     });
     let delivery = rig.start(vec![receiver.instance("siem", |settings| {
-        (settings.ordering, settings.batch.max_events, settings.concurrency) = (Ordering::Strict, 10, 4);
+        (settings.ordering, settings.batch.max_events, settings.concurrency) = (Ordering::Strict, 10, 4.into());
     })]);
     for request in 0..10 {
         rig.append(ids(request * 10..request * 10 + 10)).await;
@@ -71,7 +71,7 @@ async fn by_key_each_key_is_in_order_and_others_go_on() {
         Reply::each(call, move |id| if failed.contains(id.split_once('-').unwrap().0) { retry() } else { accepted() })
     });
     let _delivery = rig.start(vec![receiver.instance("siem", |settings| {
-        (settings.ordering, settings.batch.max_events, settings.concurrency) = (Ordering::Key, 8, 4);
+        (settings.ordering, settings.batch.max_events, settings.concurrency) = (Ordering::Key, 8, 4.into());
         settings.breaker.failure_threshold = 1_000;
     })]);
     for request in 0..30 {

@@ -32,6 +32,10 @@ pub struct TestClock {
 }
 
 impl TestClock {
+    pub fn new() -> Self {
+        Self { start: tokio::time::Instant::now(), set: Arc::default() }
+    }
+
     pub fn jump(&self, seconds: i64) {
         self.set.fetch_add(seconds * 1_000_000_000, Atomic::Relaxed);
     }
@@ -69,7 +73,7 @@ impl Rig {
     pub async fn with(letter_settings: DeadLetterSettings) -> Self {
         let (still, wait) = std::sync::mpsc::channel::<()>();
         tokio::task::spawn_blocking(move || wait.recv());
-        let clock = TestClock { start: tokio::time::Instant::now(), set: Arc::default() };
+        let clock = TestClock::new();
         let dir = tempfile::tempdir().unwrap();
         let (journal, store, letters) = open(dir.path(), &clock, letter_settings).await;
         Self {
@@ -109,7 +113,7 @@ impl Rig {
         let parts = DeliveryParts {
             settings: DeliverySettings::default(),
             journal: self.journal.clone(),
-            dead_letters: self.letters.clone(),
+            dead_letters: Arc::new(self.letters.clone()),
             metrics: self.metrics.clone(),
             routing: RoutingTable::new(router, lanes, &self.metrics),
             clock: Arc::new(self.clock.clone()),

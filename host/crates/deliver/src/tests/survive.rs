@@ -95,7 +95,7 @@ async fn a_full_dead_letter_store_stops_the_lane_until_there_is_room() {
     let reject = Receiver::new(&rig, |call| Reply::each(call, |_| Outcome::Rejected { reason: "no".into() }));
     let other = Receiver::new(&rig, |_| Reply::ok());
     let batch = BatchSettings { max_events: 2, ..BatchSettings::default() };
-    let instances = vec![reject.instance("reject", |settings| (settings.batch, settings.concurrency) = (batch, 1)), other.instance("other", |_| {})];
+    let instances = vec![reject.instance("reject", |settings| (settings.batch, settings.concurrency) = (batch, 1.into())), other.instance("other", |_| {})];
     let delivery = rig.start(instances);
     rig.append(ids(0..10)).await;
     until("the lane stops", || delivery.status()[1].dead_letters_full).await;
@@ -147,7 +147,7 @@ async fn a_drain_sends_what_it_can_and_counts_the_rest() {
         Receiver::new(&rig, |_| Reply::Hang),
         Receiver::new(&rig, |_| Reply::unavailable(None)),
     );
-    let one = |settings: &mut InstanceSettings| (settings.concurrency, settings.batch.max_events) = (1, 10);
+    let one = |settings: &mut InstanceSettings| (settings.concurrency, settings.batch.max_events) = (1.into(), 10);
     let instances = vec![slow.instance("slow", one), stuck.instance("stuck", one), down.instance("down", one)];
     let delivery = rig.start(instances);
     rig.append(ids(0..30)).await;
@@ -314,7 +314,7 @@ async fn chaos(seed: u64, ordering: Ordering) {
     let settings = |settings: &mut InstanceSettings| {
         settings.ordering = ordering;
         settings.batch.max_events = 16;
-        settings.concurrency = 3;
+        settings.concurrency = 3.into();
         settings.breaker.open_for = seconds(5);
     };
     let mut rig = rig;

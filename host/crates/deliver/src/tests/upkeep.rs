@@ -9,7 +9,7 @@ use super::rig::*;
 use crate::*;
 
 fn one(settings: &mut InstanceSettings) {
-    settings.concurrency = 1;
+    settings.concurrency = 1.into();
 }
 
 #[tokio::test(start_paused = true)]
