@@ -75,6 +75,12 @@ impl Attempt {
         self.end = end;
     }
 
+    /// On record whatever it does.
+    pub fn always(mut self) -> Self {
+        self.always = true;
+        self
+    }
+
     /// A call that hands events over, or asks about them.
     pub fn of(mut self, about: Option<About>, events: u32, number: u32) -> Self {
         (self.about, self.events, self.number, self.always) = (about, events, number, true);

@@ -1,24 +1,27 @@
 //! Compiled components on disk, so that a start takes a fraction of a millisecond instead of a second.
 //!
 //! A file is `<key>.cwasm` below `<data_dir>/cache`, the key being SHA-256 over the component's digest,
-//! the engine's version, our settings and the processor's features. Its bytes: `BHCW2\n`, 32 bytes of
-//! HMAC-SHA256 over the SHA-256 of key and artefact, the artefact. The MAC's key lies in `<data_dir>/cache.key`,
+//! the engine's version, our settings and the processor's features. Its bytes: `BHCW3\n`, 32 bytes of
+//! keyed BLAKE3 over key, a zero byte and artefact, the artefact. The MAC's key lies in `<data_dir>/cache.key`,
 //! readable by the owner only. What does not verify is never handed to the engine: it is logged,
 //! removed and made anew.
+//!
+//! What is checked is what runs: the artefact is read once, hashed on its way into memory that nobody else
+//! can write, and mapped from there. BLAKE3, because SHA-256 of 40 MB of a Python component took longer than
+//! all the rest.
 
-use std::fs;
-use std::io::{self, Write as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use ring::{digest, hmac};
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::engine::SETTINGS_ID;
 
-const MAGIC: &[u8; 6] = b"BHCW2\n";
+const MAGIC: &[u8; 6] = b"BHCW3\n";
 const MAC: usize = 32;
 /// Bytes ahead of the artefact.
 const HEAD: usize = MAGIC.len() + MAC;
@@ -30,7 +33,7 @@ const MAX_FILE: u64 = 512 << 20;
 /// The cache of one data directory.
 pub struct Cache {
     dir: PathBuf,
-    key: hmac::Key,
+    key: [u8; 32],
 }
 
 impl std::fmt::Debug for Cache {
@@ -44,15 +47,15 @@ impl Cache {
     pub fn open(data_dir: &Path) -> io::Result<Self> {
         let dir = data_dir.join("cache");
         fs::create_dir_all(&dir)?;
-        Ok(Self { dir, key: hmac::Key::new(hmac::HMAC_SHA256, &key(&data_dir.join("cache.key"))?) })
+        Ok(Self { dir, key: key(&data_dir.join("cache.key"))? })
     }
 
     /// The compiled form of a component, if it is there and ours.
     pub fn load(&self, engine: &Engine, digest: &[u8; 32]) -> Option<Component> {
         let name = name(digest);
         let path = self.path(&name);
-        let file = match self.read(&path, &name) {
-            Ok(Some(file)) => file,
+        let checked = match self.read(&path, &name) {
+            Ok(Some(checked)) => checked,
             Ok(None) => return None,
             Err(problem) => {
                 tracing::warn!(file = %path.display(), problem, "a compiled component was not used; it is compiled again");
@@ -60,7 +63,7 @@ impl Cache {
                 return None;
             }
         };
-        match deserialize(engine, &file[HEAD..]) {
+        match checked.component(engine) {
             Ok(component) => Some(component),
             Err(error) => {
                 tracing::warn!(file = %path.display(), error = format!("{error:#}"), "a compiled component does not fit this engine; it is compiled again");
@@ -82,27 +85,55 @@ impl Cache {
         self.dir.join(format!("{name}.cwasm"))
     }
 
-    /// The whole file, checked; the artefact begins at [`HEAD`].
-    fn read(&self, path: &Path, name: &str) -> Result<Option<Vec<u8>>, &'static str> {
-        match fs::metadata(path) {
-            Ok(metadata) if metadata.len() > MAX_FILE => return Err("it is too large"),
-            Ok(_) => {}
+    /// The artefact of a file, checked.
+    fn read(&self, path: &Path, name: &str) -> Result<Option<Checked>, &'static str> {
+        const UNREADABLE: &str = "it cannot be read";
+        let mut file = match File::open(path) {
+            Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(_) => return Err("it cannot be read"),
+            Err(_) => return Err(UNREADABLE),
+        };
+        let length = file.metadata().map_err(|_| UNREADABLE)?.len();
+        if length > MAX_FILE {
+            return Err("it is too large");
         }
-        let bytes = fs::read(path).map_err(|_| "it cannot be read")?;
-        let rest = bytes.strip_prefix(MAGIC).ok_or("it does not begin as our files do")?;
-        let (mac, artefact) = rest.split_at_checked(MAC).ok_or("it is cut off")?;
-        // Verified in constant time, over the name too: one artefact cannot stand in for another.
-        hmac::verify(&self.key, covered(name, artefact).as_ref(), mac).map_err(|_| "its checksum is not ours")?;
-        Ok(Some(bytes))
+        let mut head = Vec::with_capacity(HEAD);
+        (&mut file).take(HEAD as u64).read_to_end(&mut head).map_err(|_| UNREADABLE)?;
+        let mac = head.strip_prefix(MAGIC).ok_or("it does not begin as our files do")?;
+        let mac = <[u8; MAC]>::try_from(mac).map_err(|_| "it is cut off")?;
+        let mut hash = self.hash(name);
+        let mut memory = Memory::new();
+        let mut rest = file.take(MAX_FILE);
+        let mut step = vec![0; READ];
+        loop {
+            let read = match rest.read(&mut step) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return Err(UNREADABLE),
+            };
+            hash.update(&step[..read]);
+            memory.write_all(&step[..read]).map_err(|_| "there is no memory for it")?;
+        }
+        // Compared in constant time, over the name too: one artefact cannot stand in for another.
+        if hash.finalize() != blake3::Hash::from_bytes(mac) {
+            return Err("its checksum is not ours");
+        }
+        Ok(Some(Checked(memory)))
+    }
+
+    /// What the MAC is made over begins with the name.
+    fn hash(&self, name: &str) -> blake3::Hasher {
+        let mut hash = blake3::Hasher::new_keyed(&self.key);
+        hash.update(name.as_bytes()).update(&[0]);
+        hash
     }
 
     fn write(&self, name: &str, artefact: &[u8]) -> io::Result<()> {
-        let mac = hmac::sign(&self.key, covered(name, artefact).as_ref());
+        let mac = self.hash(name).update(artefact).finalize();
         let temporary = self.dir.join(format!("{name}.{}.tmp", std::process::id()));
         let mut file = private(&temporary)?;
-        let written = file.write_all(MAGIC).and_then(|()| file.write_all(mac.as_ref())).and_then(|()| write_in_steps(&mut file, artefact));
+        let written = file.write_all(MAGIC).and_then(|()| file.write_all(mac.as_bytes())).and_then(|()| write_in_steps(&mut file, artefact));
         if let Err(error) = written.and_then(|()| fs::rename(&temporary, self.path(name))) {
             let _ = fs::remove_file(&temporary);
             return Err(error);
@@ -136,20 +167,85 @@ fn write_in_steps(file: &mut fs::File, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// What the MAC is made over. `ring` hashes two to three times as fast as the portable crate, and
-/// artefacts of interpreted languages have 40 MB.
-fn covered(name: &str, artefact: &[u8]) -> digest::Digest {
-    let mut hash = digest::Context::new(&digest::SHA256);
-    hash.update(name.as_bytes());
-    hash.update(&[0]);
-    hash.update(artefact);
-    hash.finish()
+/// Bytes that are read at once: they stay in the processor's cache from the hash to the copy.
+const READ: usize = 256 << 10;
+
+/// Memory of this process alone. A file without a name where the system has them: it is mapped as it lies,
+/// where bytes in a vector would be copied once more.
+enum Memory {
+    #[cfg(target_os = "linux")]
+    Unnamed(File),
+    Plain(Vec<u8>),
+}
+
+impl Memory {
+    fn new() -> Self {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::{MemfdFlags, memfd_create};
+            if let Ok(file) = memfd_create("component", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING) {
+                return Self::Unnamed(file.into());
+            }
+        }
+        Self::Plain(Vec::new())
+    }
+}
+
+impl Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Unnamed(file) => file.write(bytes),
+            Self::Plain(kept) => kept.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An artefact of ours in memory of this process.
+struct Checked(Memory);
+
+impl Checked {
+    fn component(self, engine: &Engine) -> wasmtime::Result<Component> {
+        match self.0 {
+            #[cfg(target_os = "linux")]
+            Memory::Unnamed(mut file) => {
+                use rustix::fs::{SealFlags, fcntl_add_seals};
+                fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+                match map(engine, &file) {
+                    Ok(component) => Ok(component),
+                    // A system may forbid to run what is mapped from such a file.
+                    Err(_) => {
+                        let mut bytes = Vec::new();
+                        io::Seek::rewind(&mut file)?;
+                        file.read_to_end(&mut bytes)?;
+                        deserialize(engine, &bytes)
+                    }
+                }
+            }
+            Memory::Plain(bytes) => deserialize(engine, &bytes),
+        }
+    }
+}
+
+/// The same as [`deserialize`] for an artefact in a sealed file without a name: nobody can change what is mapped.
+#[cfg(target_os = "linux")]
+fn map(engine: &Engine, file: &File) -> wasmtime::Result<Component> {
+    use std::os::fd::AsRawFd as _;
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    #[expect(unsafe_code, reason = "the bytes were verified by MAC on their way into the file, which is sealed since")]
+    unsafe {
+        Component::deserialize_file(engine, path)
+    }
 }
 
 /// The one place where compiled code enters the process.
 ///
 /// The engine trusts these bytes as it trusts its own compiler. They come from [`Cache::read`], which
-/// has verified that this host wrote them: with its own key, for this very name.
+/// has verified that this host wrote them: with its own key, for this very name. [`map`] is the same.
 ///
 /// The other source is the compile worker: this very binary, started by this process, which reads its
 /// artefact from the worker's pipe and from nowhere else.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_core::{
-    BatchLimits, BoxFuture, Connector, ConnectorSource, DeliverError, Delivery, EventBatch, GuestFault, OpenError, Outcome, Projection, RecordBatch,
-    RecordFormat,
+    BatchLimits, BoxFuture, Connector, ConnectorSource, DeliverError, Delivery, EventBatch, GuestFault, Inbound, OpenError, Outcome, Projection, RecordBatch,
+    RecordFormat, Reply,
     receipt::{About, Outcomes},
 };
 use wasmtime::Store;
@@ -18,6 +18,7 @@ use crate::component::Linked;
 use crate::convert::{self, MAX_ID, Projections};
 use crate::egress::redact::Redactor;
 use crate::limits::Limit;
+use crate::reply;
 use crate::store::{Calls, Factory, Guest};
 
 /// Opens connectors of one instance.
@@ -45,7 +46,7 @@ impl Shared {
 }
 
 /// Calls that are counted.
-pub(crate) const CALLS: &[&str] = &["instantiate", "configure", "deliver", "settle", "check", "maintain", "close"];
+pub(crate) const CALLS: &[&str] = &["instantiate", "configure", "deliver", "settle", "check", "receive", "maintain", "close"];
 
 impl ConnectorSource for Source {
     /// Not cancel safe in itself, but nothing is lost: a dropped one was never used.
@@ -169,6 +170,25 @@ impl Instance {
         answer
     }
 
+    async fn call_receive(&mut self, request: &Inbound) -> Result<Reply, DeliverError> {
+        let shared = Arc::clone(&self.shared);
+        self.alive()?;
+        let attempt = Attempt::begin(&shared, &self.bill, "receive").await.map(Attempt::always);
+        self.start()?;
+        let begun = shared.factory.begin(&mut self.store)?;
+        let headers: Vec<(&str, &[u8])> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        let parts = delivering::Inbound { method: &request.method, path: &request.path, headers: &headers, body: &request.body };
+        let result = begun.run(self.exports.call_receive(&mut self.store, parts)).await;
+        let result = shared.factory.end(&mut self.store, &begun, &shared.calls, "receive", result);
+        let answer = match self.done(result) {
+            Ok(Ok(made)) => self.checked(reply::reply(made)).map_err(DeliverError::from),
+            Ok(Err(failure)) => Err(convert::failure(failure, &shared.redactor).into()),
+            Err(fault) => Err(fault.into()),
+        };
+        attempt::answered(attempt, &answer, |_| Outcomes::default());
+        answer
+    }
+
     async fn call_maintain(&mut self) -> Result<Option<Duration>, DeliverError> {
         self.alive()?;
         let shared = Arc::clone(&self.shared);
@@ -234,6 +254,10 @@ impl Connector for Instance {
 
     fn check(&mut self) -> BoxFuture<'_, Result<String, DeliverError>> {
         Box::pin(self.call_check())
+    }
+
+    fn receive<'a>(&'a mut self, request: &'a Inbound) -> BoxFuture<'a, Result<Reply, DeliverError>> {
+        Box::pin(self.call_receive(request))
     }
 
     fn maintain(&mut self) -> BoxFuture<'_, Result<Option<Duration>, DeliverError>> {

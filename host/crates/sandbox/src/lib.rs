@@ -27,6 +27,7 @@ mod limiter;
 pub mod limits;
 mod linker;
 mod manifest;
+mod reply;
 mod sandbox;
 mod store;
 mod wasi;

@@ -176,6 +176,11 @@ impl Sandbox {
     /// As [`Self::load`], with a limit of its own for the size in bytes.
     pub fn load_within(&self, name: &str, bytes: &[u8], limit: u64) -> Result<Component, LoadError> {
         let inspection = Inspection::read(bytes, limit).map_err(|source| LoadError::Inspect { name: name.into(), source })?;
+        self.load_inspected(name, bytes, inspection)
+    }
+
+    /// The same for bytes that were inspected already: many megabytes are hashed once.
+    pub fn load_inspected(&self, name: &str, bytes: &[u8], inspection: Inspection) -> Result<Component, LoadError> {
         for contradiction in &inspection.contradictions {
             tracing::warn!(component = name, contradiction, "the manifest contradicts the component; the component counts");
         }

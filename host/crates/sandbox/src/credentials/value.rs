@@ -48,6 +48,12 @@ impl Value {
         Ok(())
     }
 
+    /// The secret for something that is no credential, under the name of its key; its command is run once.
+    pub async fn resolve(mut self, owner: &str, clock: &Arc<dyn Clock>) -> Result<Arc<SecretString>, String> {
+        self.owned_by(owner)?;
+        self.get(clock).await.map_err(|failure| failure.text)
+    }
+
     /// The secret, where no command makes it.
     pub(super) fn fixed(&self) -> Option<&str> {
         match &self.0 {

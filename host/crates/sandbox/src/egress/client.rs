@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use bulkhead_core::TokenBucket;
 use bulkhead_core::receipt::{Exchange, ExchangeEnd};
 use bulkhead_observe::Metrics;
 use bytes::Bytes;
@@ -30,7 +31,6 @@ use super::{Allowed, Asked, Destination, Refusal, RefusalKind, Resolve, decide, 
 use crate::attempt::Receipts;
 use crate::bill::{Bill, Recording, thread_time};
 use crate::credentials::{Means, Outgoing};
-use crate::host::log::Rate;
 use crate::limits::{Limit, Limits, Watch};
 
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
@@ -133,14 +133,14 @@ pub struct Egress {
     places: Places,
     /// What the host itself asks for goes by this name on receipts.
     own_name: Option<String>,
-    rate: Mutex<Rate>,
+    rate: Mutex<TokenBucket>,
     /// The rate that is only counted, where it is.
-    counted_rate: Option<Mutex<Rate>>,
+    counted_rate: Option<Mutex<TokenBucket>>,
     redactor: Arc<Redactor>,
     limits: Arc<Limits>,
     watch: Arc<Watch>,
     /// Refusals that are logged: a guest can ask a million times a second.
-    said: Mutex<Rate>,
+    said: Mutex<TokenBucket>,
 }
 
 impl fmt::Debug for Egress {
@@ -173,12 +173,12 @@ impl Egress {
             connections,
             places,
             own_name: None,
-            rate: Mutex::new(Rate::new(limits.enforced(Limit::HttpRate))),
-            counted_rate: limits.counts(Limit::HttpRate).then(|| Mutex::new(Rate::new(limits.get(Limit::HttpRate)))),
+            rate: Mutex::new(TokenBucket::per_second(limits.enforced(Limit::HttpRate))),
+            counted_rate: limits.counts(Limit::HttpRate).then(|| Mutex::new(TokenBucket::per_second(limits.get(Limit::HttpRate)))),
             redactor,
             limits,
             watch,
-            said: Mutex::new(Rate::new(REFUSALS_A_SECOND)),
+            said: Mutex::new(TokenBucket::per_second(REFUSALS_A_SECOND)),
         }
     }
 
@@ -274,7 +274,7 @@ impl Egress {
         if let Some(limit) = refusal.limit {
             self.watch.reached(limit);
         }
-        if self.said.lock().unwrap_or_else(PoisonError::into_inner).take(self.means.clock.monotonic()) {
+        if self.said.lock().unwrap_or_else(PoisonError::into_inner).take(self.means.clock.monotonic()).is_ok() {
             tracing::warn!(instance = self.instance, destination, rule = refusal.rule, reason = refusal.text, "egress refused");
         }
     }
@@ -356,7 +356,7 @@ impl Egress {
     /// Takes one request of this second.
     fn pace(&self) -> Result<(), SendError> {
         let now = self.means.clock.monotonic();
-        let take = |rate: &Mutex<Rate>| rate.lock().unwrap_or_else(PoisonError::into_inner).take(now);
+        let take = |rate: &Mutex<TokenBucket>| rate.lock().unwrap_or_else(PoisonError::into_inner).take(now).is_ok();
         if !take(&self.rate) {
             self.watch.reached(Limit::HttpRate);
             return Err(SendError::Busy(self.limits.refusal(Limit::HttpRate, self.limits.enforced(Limit::HttpRate) + 1)));

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bulkhead_core::Clock;
+use bulkhead_core::{Clock, TokenBucket};
 use prometheus::IntCounter;
 
 use crate::bindings::log as wit;
@@ -51,9 +51,9 @@ pub struct InstanceLog {
     pub clock: Arc<dyn Clock>,
     pub cut: IntCounter,
     watch: Arc<Watch>,
-    rate: Mutex<Rate>,
+    rate: Mutex<TokenBucket>,
     /// The rate that is only counted, where it is.
-    counted_rate: Option<Mutex<Rate>>,
+    counted_rate: Option<Mutex<TokenBucket>>,
     line: usize,
     call: usize,
 }
@@ -69,8 +69,8 @@ impl InstanceLog {
         watch: Arc<Watch>,
     ) -> Self {
         let limits = watch.limits();
-        let rate = Mutex::new(Rate::new(limits.enforced(Limit::LogRate)));
-        let counted_rate = limits.counts(Limit::LogRate).then(|| Mutex::new(Rate::new(limits.get(Limit::LogRate))));
+        let rate = Mutex::new(TokenBucket::per_second(limits.enforced(Limit::LogRate)));
+        let counted_rate = limits.counts(Limit::LogRate).then(|| Mutex::new(TokenBucket::per_second(limits.get(Limit::LogRate))));
         let (line, call) = (limits.size(Limit::LogLine), limits.size(Limit::LogCall));
         Self { instance: instance.into(), component: component.into(), sink, redactor, clock, cut, watch, rate, counted_rate, line, call }
     }
@@ -79,7 +79,7 @@ impl InstanceLog {
 impl InstanceLog {
     /// Whether a line may pass that brings its call to so many bytes.
     fn fits(&self, bytes: usize, now: Duration) -> bool {
-        let take = |rate: &Mutex<Rate>| rate.lock().unwrap_or_else(PoisonError::into_inner).take(now);
+        let take = |rate: &Mutex<TokenBucket>| rate.lock().unwrap_or_else(PoisonError::into_inner).take(now).is_ok();
         if bytes > self.call {
             self.watch.reached(Limit::LogCall);
             return false;
@@ -190,38 +190,6 @@ pub fn clean(text: &str, limit: usize, redactor: &Redactor) -> String {
 /// The longest prefix of at most `limit` bytes that ends at a character.
 pub fn cut(text: &str, limit: usize) -> &str {
     &text[..text.floor_char_boundary(limit)]
-}
-
-/// A token bucket of one second.
-#[derive(Debug)]
-pub struct Rate {
-    per_second: u64,
-    /// In millionths of a line.
-    tokens: u64,
-    last: Duration,
-}
-
-const MILLION: u64 = 1_000_000;
-
-impl Rate {
-    pub fn new(per_second: u64) -> Self {
-        Self { per_second, tokens: per_second.saturating_mul(MILLION), last: Duration::ZERO }
-    }
-
-    /// True where another line may pass at `now`, which never goes back.
-    pub fn take(&mut self, now: Duration) -> bool {
-        let elapsed = u64::try_from(now.saturating_sub(self.last).as_micros()).unwrap_or(u64::MAX);
-        self.last = self.last.max(now);
-        let full = self.per_second.saturating_mul(MILLION);
-        self.tokens = self.tokens.saturating_add(elapsed.saturating_mul(self.per_second)).min(full);
-        match self.tokens.checked_sub(MILLION) {
-            Some(left) => {
-                self.tokens = left;
-                true
-            }
-            None => false,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Real engine, hostile guests: each ends in a typed error within its time, and the host serves on.
 
 mod bill;
+#[path = "../../../../../tests/hostile/toolkit/guests.rs"]
 mod guests;
 mod handles;
 mod limits;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use bulkhead_core::{DeliverError, Delivery, EventBatch, Failure, GuestFault, OpenError, Outcome, RecordBatch, RecordFormat};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use self::guests::{ACCEPT, Connector, ECHO, FILES, Formatter, HTTP, LOG, METRICS, SEND, STATE};
+use self::guests::{ACCEPT, ECHO, FILES, HTTP, LOG, METRICS, SEND, STATE};
 use super::*;
 use crate::credentials::Credential;
 use crate::egress::DestinationSettings;
@@ -20,6 +21,9 @@ use crate::host::files::FileAccess;
 use crate::host::log::Level;
 use crate::host::state::MemoryState;
 use crate::limits::LimitError;
+
+type Connector = guests::Connector<'static>;
+type Formatter = guests::Formatter<'static>;
 
 #[derive(Default)]
 struct Lines(Mutex<Vec<String>>);

@@ -87,17 +87,6 @@ fn lines_calls_and_seconds_are_bounded_and_counted() {
     assert_eq!(cut.get(), 50 + 80);
 }
 
-#[test]
-fn the_rate_refills_with_time_and_not_beyond_a_second() {
-    let mut rate = Rate::new(2);
-    let at = Duration::from_millis;
-    assert_eq!([rate.take(at(0)), rate.take(at(0)), rate.take(at(0))], [true, true, false]);
-    assert!(!rate.take(at(499)));
-    assert!(rate.take(at(500)));
-    assert!(!rate.take(at(400)), "time that goes back gives nothing");
-    assert_eq!([rate.take(at(100_000)), rate.take(at(100_000)), rate.take(at(100_000))], [true, true, false]);
-}
-
 /// H60 for the log: lines full of secrets, some of which came up only now, cut at every place.
 #[test]
 fn a_flood_of_secrets_is_redacted_line_by_line() {

@@ -164,7 +164,7 @@ async fn a_delivery_is_on_record_with_what_was_sent() {
     let source = host.connector(sending(), grants(&receiver.url, &sink, &[])).expect("sets up");
     let mut connector = source.open(&format()).await.unwrap_or_else(|error| panic!("{error}"));
     assert!(sink.taken().is_empty(), "nothing left the host yet");
-    let about = About { lane: LaneId::new("siem", "cef"), first: Seq(3), last: Seq(9) };
+    let about = About { lane: LaneId::new("siem", "cef"), first: Seq(3), last: Seq(9), replayed: 0 };
     connector.about(about.clone());
     connector.deliver(&records(b"hello"), &batch(b""), 2).await.expect("delivers");
     connector.deliver(&records(b"hello"), &batch(b""), 3).await.expect("delivers");

@@ -1,7 +1,7 @@
 //! Handles of connections in a guest that no compiler would make: used after they are gone, dropped
 //! twice, made up. The call ends, and what the guest held is closed.
 
-use super::guests::{Connector, HTTP};
+use super::guests::HTTP;
 use super::*;
 
 const TCP: &str = r#"
