@@ -3,9 +3,12 @@
 mod auth;
 mod connectors;
 mod dead_letters;
+mod extract;
+mod inbound;
 mod lanes;
 pub mod problem;
 mod receipts;
+mod replays;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,8 +19,9 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use bulkhead_core::Clock;
+use bulkhead_core::{Clock, LaneId, MAX_EVENT_BYTES};
 use bulkhead_deliver::Delivery;
+use bulkhead_ingest::FilesHandle;
 use bulkhead_journal::Journal;
 use bulkhead_observe::Metrics;
 use bulkhead_store::DeadLetters;
@@ -29,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use problem::Problem;
 
 use crate::pipeline::Control;
+use crate::replay::{self, Replayer};
 use crate::unverified::Unverified;
 
 /// Largest body of a management request in bytes.
@@ -43,6 +48,10 @@ pub struct Api {
     pub delivery: Arc<Delivery>,
     pub journal: Journal,
     pub dead_letters: DeadLetters,
+    pub replayer: Arc<Replayer>,
+    pub lane_replays: Arc<replay::lane::Lanes>,
+    /// Whether the intake asks for the required fields of a shape; edits are held to the same.
+    pub strict: bool,
     /// The folder of receipts, where they are kept.
     pub receipts: Option<PathBuf>,
     pub clock: Arc<dyn Clock>,
@@ -53,6 +62,8 @@ pub struct Api {
     /// True between the first moment that events can be accepted and the begin of the drain.
     pub ready: Arc<AtomicBool>,
     pub unverified: Unverified,
+    /// Entries of `listen.files`.
+    pub files: Arc<[FilesHandle]>,
 }
 
 /// Serves until cancelled. Not cancel safe beyond the token: requests under way are answered.
@@ -70,9 +81,17 @@ fn routes(api: Api) -> Router {
         .route("/api/integration/instances", get(lanes::instances))
         .route("/api/integration/instances/{instance}/pause", post(lanes::pause))
         .route("/api/integration/instances/{instance}/resume", post(lanes::resume))
+        .route("/api/integration/inbound", get(inbound::list))
+        .route("/api/integration/inbound/{name}", get(inbound::show))
         .route("/api/integration/audit/receipts", get(receipts::list))
         .route("/api/integration/dead-letters", get(dead_letters::list))
         .route("/api/integration/dead-letters/{id}", get(dead_letters::show))
+        .route(
+            "/api/integration/dead-letters/{id}/event",
+            axum::routing::put(dead_letters::replace).patch(dead_letters::patch).layer(DefaultBodyLimit::max(MAX_EVENT_BYTES)),
+        )
+        .route("/api/integration/replays", get(replays::list).post(replays::begin))
+        .route("/api/integration/replays/{id}", get(replays::show).delete(replays::cancel))
         .route("/api/integration/dead-letters/replay", post(dead_letters::replay))
         .route("/api/integration/dead-letters/purge", post(dead_letters::purge))
         // Bounded by the ceiling of `limits.component_size`, on its way to disk.
@@ -105,6 +124,14 @@ async fn metrics(State(api): State<Api>) -> Result<Response, Problem> {
     api.metrics.dead_letters.set(i64::try_from(totals.letters).unwrap_or(i64::MAX));
     let text = api.metrics.encode().map_err(|error| Problem::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}
+
+/// A lane's name, `instance/format`.
+fn lane_id(name: &str) -> Result<LaneId, Problem> {
+    match name.split_once('/') {
+        Some((instance, format)) if !instance.is_empty() && !format.is_empty() && !format.contains('/') => Ok(LaneId::new(instance, format)),
+        _ => Err(Problem::bad_request("bad_lane", format!("`{}` is no lane: write instance/format, such as siem/cef", name.escape_default()))),
+    }
 }
 
 /// A moment for people and programs.

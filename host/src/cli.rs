@@ -11,14 +11,17 @@ mod inspect;
 mod journal;
 mod notify;
 mod policy;
+mod replay;
 mod schema;
 mod send;
 mod serve;
+mod unseal;
 mod validate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use bulkhead_ingest::LineFormat;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use failure::{Exit, Failure};
@@ -57,6 +60,10 @@ enum Verb {
         /// Give up what a lane has not delivered, `instance/format`, where no route names it any more.
         #[arg(long, value_name = "LANE")]
         discard_lane: Vec<String>,
+        /// Take the lines of standard input as events, deliver everything, and exit; lines are `auto`
+        /// (JSON, syslog or text by how they begin), `json`, `text` or `syslog`.
+        #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "auto", value_parser = serve::line_format)]
+        stdin: Option<LineFormat>,
     },
     /// Check a configuration and print every fault.
     Validate {
@@ -77,12 +84,16 @@ enum Verb {
     },
     /// Dead letters of a running host.
     Dlq(dlq::DlqArgs),
+    /// Read a lane again from a point in time.
+    Replay(replay::ReplayArgs),
     /// Upload a component to a running host.
     Push(connector::PushArgs),
     /// Components of a running host and their versions.
     Connector(connector::ConnectorArgs),
     /// Offline tools for the journal of a host that is not running.
     Journal(journal::JournalArgs),
+    /// Open sealed fields in text, with the keys of a configuration.
+    Unseal(unseal::UnsealArgs),
     /// Compile the component on standard input within limits; the host starts this for each.
     #[command(hide = true)]
     CompileComponent(compile::CompileArgs),
@@ -119,16 +130,18 @@ pub fn main() -> ExitCode {
     };
     let output = if cli.json { Output::Json } else { cli.output };
     let result = match cli.verb {
-        Verb::Serve { config, check, discard_lane } => serve::run(&config, check, &discard_lane, output),
+        Verb::Serve { config, check, discard_lane, stdin } => serve::run(&config, check, &discard_lane, stdin, output),
         Verb::Validate { config } => validate::run(&config, output),
         Verb::Config { verb: ConfigVerb::Schema } => schema::print_schema(),
         Verb::Config { verb: ConfigVerb::Show { config, effective: _ } } => schema::print_effective(&config, output),
         Verb::Send(args) => send::run(&args, output),
         Verb::Inspect { component } => inspect::run(&component, output),
         Verb::Dlq(args) => dlq::run(&args, output),
+        Verb::Replay(args) => replay::run(&args, output),
         Verb::Push(args) => connector::push(&args, output),
         Verb::Connector(args) => connector::run(&args, output),
         Verb::Journal(args) => journal::run(&args, output),
+        Verb::Unseal(args) => unseal::run(&args, output),
         Verb::CompileComponent(args) => compile::run(&args),
         Verb::Policy(args) => policy::run(&args, output),
         Verb::Audit(args) => audit::run(&args, output),

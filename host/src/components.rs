@@ -253,6 +253,19 @@ impl Components {
         names
     }
 
+    /// The same without the guests of a checkout's tests, which lie beside the built-in ones: whatever is built in
+    /// has a manifest.
+    pub fn shown(&self, catalogue: &Catalogue) -> Vec<String> {
+        let of_tests = |name: &str| {
+            let uploaded = self.uploads.as_ref().is_some_and(|(_, index)| index.named(name).is_some());
+            let bare = |described: Arc<Described>| described.inspection.as_ref().is_some_and(|inspection| inspection.manifest.is_none());
+            !uploaded && self.described_file(name, catalogue).is_some_and(|(origin, described)| origin == Origin::BuiltIn && bare(described))
+        };
+        let mut names = self.names();
+        names.retain(|name| !of_tests(name));
+        names
+    }
+
     fn file_names(&self) -> Vec<String> {
         let mut names: Vec<String> = EMBEDDED.iter().map(|(name, _)| (*name).to_owned()).collect();
         for folder in [&self.own, &self.built].into_iter().flatten() {

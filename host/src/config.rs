@@ -6,9 +6,12 @@
 mod assemble;
 mod checked;
 mod credentials;
+mod encryption;
 mod fault;
 mod fingerprint;
+mod inbound;
 mod intake;
+mod integrity;
 mod interpolate;
 mod keys;
 mod nearest;
@@ -29,7 +32,7 @@ use std::time::Duration;
 
 use bulkhead_audit::AuditSettings;
 use bulkhead_deliver::DeliverySettings;
-use bulkhead_ingest::{HttpIntakeSettings, SyslogSettings};
+use bulkhead_ingest::{FilesSettings, HttpIntakeSettings, InboundSettings, RepeatSettings, SyslogSettings};
 use bulkhead_journal::JournalSettings;
 use bulkhead_observe::LogSettings;
 use bulkhead_route::{Filter, LaneIndex, Route};
@@ -39,11 +42,14 @@ use bulkhead_store::DeadLetterSettings;
 pub use checked::RawConfig;
 pub use fault::{Fault, FaultKind, Source, Span};
 pub use fingerprint::Fingerprint;
+pub use integrity::IntegrityRule;
 pub use schema::schema;
 pub use secret_fields::secret_fields;
-pub use settings::{ApiListener, FormatterConfig, Instance, Lane, UploadSettings};
+pub use settings::{ApiListener, EncryptionSettings, FormatterConfig, Instance, Lane, UploadSettings};
 
 use fault::Faults;
+
+use crate::replay::LetterRetry;
 
 /// A checked configuration.
 #[derive(Debug)]
@@ -53,6 +59,8 @@ pub struct Config {
     pub api: ApiListener,
     pub http: HttpIntakeSettings,
     pub syslog: Vec<SyslogSettings>,
+    pub inbound: Vec<InboundSettings>,
+    pub files: Vec<FilesSettings>,
     pub instances: Vec<Instance>,
     pub formatters: Vec<FormatterConfig>,
     /// Every pair of instance and format that a route names; [`LaneIndex`] counts in it.
@@ -62,7 +70,16 @@ pub struct Config {
     /// Global filters without state; global rate limits are among each instance's filters.
     pub filters: Vec<Filter>,
     pub dead_letters: DeadLetterSettings,
+    /// When dead letters are handed back by themselves; `None` where they are not.
+    pub letter_retry: Option<LetterRetry>,
     pub journal: JournalSettings,
+    /// Removal of repeated events; `None` where it is switched off.
+    pub repeats: Option<RepeatSettings>,
+    /// Rules by which hash chains of sources are verified.
+    pub integrity: Vec<IntegrityRule>,
+    /// How long answers are kept for their `Idempotency-Key`; `None` where they are not.
+    pub idempotency_window: Option<Duration>,
+    pub encryption: EncryptionSettings,
     pub delivery: DeliverySettings,
     /// Requests and connections of all connectors at the same time; derived from the limit of open
     /// files where absent.
@@ -76,7 +93,7 @@ pub struct Config {
     pub upload: UploadSettings,
     /// Not wrong, but perhaps not meant: instances that no route uses, no route at all.
     pub warnings: Vec<Fault>,
-    /// Credentials that run a program when they are used.
+    /// Credentials, and `encryption`, that run a program when they are used.
     pub commands: Vec<String>,
     fingerprints: Vec<(String, Fingerprint)>,
     policies: Vec<(String, Fingerprint)>,
@@ -115,6 +132,8 @@ impl Config {
             api,
             http,
             syslog,
+            inbound,
+            files,
             instances,
             formatters,
             lanes,
@@ -122,7 +141,12 @@ impl Config {
             default_route,
             filters,
             dead_letters,
+            letter_retry,
             journal,
+            repeats,
+            idempotency_window,
+            integrity,
+            encryption,
             delivery,
             max_egress,
             log,
@@ -138,6 +162,8 @@ impl Config {
             api,
             http,
             syslog,
+            inbound,
+            files,
             instances,
             formatters,
             lanes,
@@ -145,7 +171,12 @@ impl Config {
             default_route,
             filters,
             dead_letters,
+            letter_retry,
             journal,
+            repeats,
+            idempotency_window,
+            integrity,
+            encryption,
             delivery,
             max_egress,
             log,
@@ -163,7 +194,8 @@ impl Config {
     }
 
     fn find_warnings(&self) -> Vec<Fault> {
-        let unused = |at: &usize| self.lanes.iter().all(|lane| lane.instance != *at);
+        let answers = |at: usize| self.inbound.iter().any(|inbound| inbound.instance.as_ref() == Some(&self.instances[at].name));
+        let unused = |at: &usize| self.lanes.iter().all(|lane| lane.instance != *at) && !answers(*at);
         let mut warnings: Vec<Fault> = (0..self.instances.len())
             .filter(unused)
             .map(|at| {
@@ -172,6 +204,11 @@ impl Config {
                 self.fault(FaultKind::Conflict, instance.span, format!("instances.{}", instance.name), "no route leads to this instance", hint)
             })
             .collect();
+        for inbound in self.inbound.iter().filter(|inbound| matches!(inbound.verifier.scheme, bulkhead_ingest::Scheme::None)) {
+            let hint = Some("where the sender signs, say how in `verify`".to_owned());
+            let key = format!("inbound.{}.verify", inbound.name);
+            warnings.push(self.fault(FaultKind::Conflict, Span::default(), key, "nothing is verified: whoever knows the address may send", hint));
+        }
         if self.lanes.is_empty() {
             let hint = Some("events are accepted and kept, but delivered nowhere".to_owned());
             warnings.push(self.fault(FaultKind::Conflict, Span::default(), "routes", "there is no route and no default route", hint));

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bulkhead_core::{BoxFuture, Connector, ConnectorSource, Formatter, FormatterSource, OpenError, RecordFormat};
 use bulkhead_deliver::{InstanceSettings, LaneSettings};
-use bulkhead_journal::LaneStart;
 use bulkhead_registry::Digest;
+use bulkhead_seal::{Fields, Keyring, RuleFault};
 use sha2::{Digest as _, Sha256};
 
 use bulkhead_sandbox::{Component, ConnectorGrants, FileAccess, FilesGrant, FormatterGrants, Limit, Limits, Sandbox, StateStore};
@@ -44,6 +44,14 @@ pub struct Used {
     pub digest: Digest,
 }
 
+/// What instances get from the host that runs them.
+#[derive(Clone, Copy, Default)]
+pub struct Parts<'a> {
+    pub receipts: Option<&'a HostReceipts>,
+    /// Keys for their fields.
+    pub keyring: Option<&'a Keyring>,
+}
+
 /// Loads what the configuration refers to, and nothing else; of the instances, all or those in `only`.
 pub async fn build(
     config: &Config,
@@ -51,10 +59,21 @@ pub async fn build(
     sandbox: &Sandbox,
     state: Arc<dyn StateStore>,
     purpose: Purpose,
-    receipts: Option<&HostReceipts>,
+    parts: Parts<'_>,
     only: Option<&HashSet<Arc<str>>>,
 ) -> Result<Vec<Built>, Vec<Fault>> {
-    let mut builder = Builder { config, sandbox, state, purpose, receipts, components, loaded: HashMap::new(), formats: HashMap::new(), faults: Vec::new() };
+    let mut builder = Builder {
+        config,
+        sandbox,
+        state,
+        purpose,
+        receipts: parts.receipts,
+        keyring: parts.keyring,
+        components,
+        loaded: HashMap::new(),
+        formats: HashMap::new(),
+        faults: Vec::new(),
+    };
     let mut instances = Vec::new();
     for (at, instance) in config.instances.iter().enumerate() {
         if only.is_none_or(|only| only.contains(instance.name.as_str())) {
@@ -70,6 +89,7 @@ struct Builder<'a> {
     state: Arc<dyn StateStore>,
     purpose: Purpose,
     receipts: Option<&'a HostReceipts>,
+    keyring: Option<&'a Keyring>,
     components: &'a Components,
     /// By what names it; `None` for one that cannot be loaded, which is said once.
     loaded: HashMap<String, Option<Loaded>>,
@@ -155,7 +175,7 @@ impl Builder<'_> {
         settings.tenant = self.config.http.rules.tenant.clone();
         settings.connector = component.inspection().digest_hex().into();
         settings.max_calls = instance.max_calls;
-        settings.concurrency = instance.concurrency.min(wanted.and_then(|manifest| manifest.limits.concurrency).unwrap_or(u32::MAX));
+        settings.concurrency = instance.concurrency.at_most(wanted.and_then(|manifest| manifest.limits.concurrency).unwrap_or(u32::MAX));
         settings.ordering = instance.ordering;
         settings.batch = instance.batch;
         settings.backlog = instance.backlog;
@@ -163,6 +183,8 @@ impl Builder<'_> {
         settings.breaker = instance.breaker;
         settings.rate_limit = instance.rate_limit;
         settings.filters = instance.filters.clone();
+        self.answers(instance, wanted.map(|manifest| manifest.operations.as_slice()).unwrap_or_default());
+        settings.fields = self.fields(instance)?;
         let mut digest = Sha256::new();
         digest.update(self.config.fingerprint(&instance.name).unwrap_or_default());
         digest.update(component.inspection().digest);
@@ -180,7 +202,7 @@ impl Builder<'_> {
             uses.push(used);
             let Some(format) = format else {
                 // Its formatter was revoked: its events wait.
-                settings.lanes.push(LaneSettings { format: Arc::clone(&lane.id.format), formatter: formatter_source, start: LaneStart::Now });
+                settings.lanes.push(LaneSettings { format: Arc::clone(&lane.id.format), formatter: formatter_source, start: instance.from });
                 continue;
             };
             let accepts = wanted.map(|manifest| manifest.accepts.as_slice()).unwrap_or_default();
@@ -194,7 +216,10 @@ impl Builder<'_> {
                 self.refused(instance.config.spans.get("").copied().unwrap_or(instance.span), &format!("{key}.config"), &error);
                 return None;
             }
-            settings.lanes.push(LaneSettings { format: Arc::clone(&lane.id.format), formatter: formatter_source, start: LaneStart::Now });
+            if settings.lanes.is_empty() {
+                settings.record_format = format.clone();
+            }
+            settings.lanes.push(LaneSettings { format: Arc::clone(&lane.id.format), formatter: formatter_source, start: instance.from });
         }
         if lanes.is_empty() {
             // No lane will open it, so that its configuration would go unchecked.
@@ -207,6 +232,18 @@ impl Builder<'_> {
         Some(Built { settings, fingerprint: digest.finalize().into(), uses, unverified: unverified.collect() })
     }
 
+    /// Who is to answer requests must be able to, as far as its manifest says.
+    fn answers(&mut self, instance: &Instance, operations: &[String]) {
+        if operations.is_empty() || operations.iter().any(|operation| operation == "receive") {
+            return;
+        }
+        for inbound in self.config.inbound.iter().filter(|inbound| inbound.instance.as_ref() == Some(&instance.name)) {
+            let message = format!("`{}` answers no requests; it does {}", instance.connector, operations.join(", "));
+            let hint = Some("leave `instance` out: the body is taken in as it is".to_owned());
+            self.fault(instance.connector_span, format!("inbound.{}.instance", inbound.name), message, hint);
+        }
+    }
+
     /// An instance whose connector was revoked: its lanes are there and hold its events.
     async fn barred(&mut self, at: usize, instance: &Instance, loaded: &Loaded, reason: &Arc<str>) -> Option<Built> {
         tracing::error!(instance = instance.name, reason = &**reason, "instance is held: its component was revoked");
@@ -215,6 +252,7 @@ impl Builder<'_> {
         settings.backlog = instance.backlog;
         settings.retry = instance.retry;
         settings.filters = instance.filters.clone();
+        settings.fields = self.fields(instance)?;
         let mut digest = Sha256::new();
         digest.update(self.config.fingerprint(&instance.name).unwrap_or_default());
         digest.update(loaded.used().digest.bytes());
@@ -225,9 +263,24 @@ impl Builder<'_> {
             let Some((source, _, used)) = self.formatter(&formatter, instance, &lane.key).await else { continue };
             digest.update(used.digest.bytes());
             uses.push(used);
-            settings.lanes.push(LaneSettings { format: Arc::clone(&lane.id.format), formatter: source, start: LaneStart::Now });
+            settings.lanes.push(LaneSettings { format: Arc::clone(&lane.id.format), formatter: source, start: instance.from });
         }
         Some(Built { settings, fingerprint: digest.finalize().into(), uses, unverified: Vec::new() })
+    }
+
+    /// What is sealed for an instance; `None` outside is a fault. Where nothing runs no key is had.
+    fn fields(&mut self, instance: &Instance) -> Option<Option<Arc<Fields>>> {
+        let encryption = &self.config.encryption;
+        let rules = instance.rules.as_ref().unwrap_or(&encryption.rules).clone();
+        match Fields::new(rules, self.keyring, encryption.rotate_every.as_secs()) {
+            Ok(fields) => Some(fields.map(Arc::new)),
+            Err(RuleFault::NoKey) if self.purpose == Purpose::Check => Some(None),
+            Err(fault) => {
+                let hint = Some("a key that is new takes a restart".to_owned());
+                self.fault(instance.span, format!("instances.{}", instance.name), fault.to_string(), hint);
+                None
+            }
+        }
     }
 
     /// A formatter's source for one instance, what it makes unless it was revoked, and which it is.

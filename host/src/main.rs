@@ -6,6 +6,8 @@ mod cli;
 mod components;
 mod config;
 mod guests;
+mod integrity;
+mod keys;
 mod own_events;
 mod pipeline;
 mod receipts;

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bulkhead_core::{Clock, EventBuilder, EventRef, Shape};
 use bulkhead_deliver::{BreakerState, Notice};
-use bulkhead_ingest::{Form, Normaliser, Rules};
+use bulkhead_ingest::{FilesNotice, Form, Normaliser, Rules};
 use bulkhead_journal::{AppendBatch, Durability, Journal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -65,6 +65,11 @@ impl OwnEvents {
     /// What happens to the host itself and to what it runs.
     pub fn lifecycle(&self, what: &Lifecycle) {
         self.raise(|| Some(Described::lifecycle(what)));
+    }
+
+    /// What the intake of files tells.
+    pub fn files(&self, notice: &FilesNotice) {
+        self.raise(|| Some(Described::files(notice)));
     }
 
     /// What delivery tells.
@@ -123,6 +128,11 @@ async fn write(mut queue: mpsc::Receiver<Described>, journal: Journal, clock: Ar
             return;
         }
     }
+}
+
+/// Writes an own event past the queue: it is on disk when this returns. For what must not be dropped.
+pub async fn append_now(journal: &Journal, clock: &dyn Clock, described: &Described) {
+    append(&mut Normaliser::new(Rules::default()), journal, clock, described).await;
 }
 
 async fn append(normaliser: &mut Normaliser, journal: &Journal, clock: &dyn Clock, described: &Described) {

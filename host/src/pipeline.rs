@@ -1,24 +1,27 @@
 //! The rooms joined in the order of an event's way: ingest → journal → route → format → deliver.
 
 mod control;
+mod gate;
+mod once;
 mod reload;
 pub mod uploads;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, RwLock, Weak};
 use std::time::Duration;
 
 use bulkhead_core::{Clock, LaneId, SystemClock};
 use bulkhead_deliver::{Delivery, DeliveryParts, Notice, RoutingTable};
-use bulkhead_ingest::{Proto, SyslogSettings};
+use bulkhead_ingest::{FilesHandle, HttpIntakeSettings, Inbound, InboundError, Proto, SyslogSettings};
 use bulkhead_journal::{Journal, JournalSettings, Observer, RealFs};
 use bulkhead_observe::Metrics;
 use bulkhead_registry::{Registry, RegistryError};
 use bulkhead_route::{Filter, LaneIndex, Route, Router, RouterError};
 use bulkhead_sandbox::{Compiler, MemoryState, Places, Sandbox, SandboxError, SandboxSettings, StateStore, WorkerSettings};
+use bulkhead_seal::AtRest;
 use bulkhead_store::{Store, StoreError};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::{JoinHandle, JoinSet};
@@ -30,14 +33,21 @@ pub use reload::ReloadError;
 use crate::api::{self, Api};
 use crate::components::{Catalogue, Components};
 use crate::config::{Config, Fault};
-use crate::guests::{self, Built, Purpose};
+use crate::guests::{self, Built, Parts, Purpose};
+use crate::integrity::{Integrity, IntegrityError};
+use crate::keys::{self, KeysError};
 use crate::own_events::{Lifecycle, OwnEvents};
-use crate::receipts::{HostReceipts, ReceiptsError};
+use crate::receipts::{HostReceipts, ReceiptsError, Trail};
+use crate::replay::{self, Replayer};
 use crate::state::StoredState;
 use crate::unverified::Unverified;
 
+/// How far files were read, below `data_dir`.
+const POSITIONS: &str = "files";
 /// Where a running host says what it listens on, below its `data_dir`.
 const LISTENING: &str = "listening.json";
+/// Where accepted requests of inbound webhooks are remembered, below `data_dir`.
+const INBOUND: &str = "inbound";
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -45,14 +55,24 @@ pub enum StartError {
     Faults(Vec<Fault>),
     #[error("cannot listen on {addr} ({key})")]
     Listen { addr: SocketAddr, key: &'static str, source: std::io::Error },
+    #[error("cannot have the keys of `encryption`")]
+    Keys(#[from] KeysError),
     #[error("cannot open the journal")]
     Journal(#[from] bulkhead_journal::OpenError),
+    #[error(transparent)]
+    Repeats(#[from] bulkhead_ingest::OpenRepeatsError),
+    #[error(transparent)]
+    Integrity(#[from] IntegrityError),
+    #[error("cannot read the answers kept for idempotency keys (journal.idempotency_window)")]
+    Answers(#[source] std::io::Error),
     #[error("cannot open the store")]
     Store(#[from] StoreError),
     #[error("cannot open the registry of uploaded components")]
     Registry(#[from] RegistryError),
     #[error("cannot start the sandbox")]
     Sandbox(#[from] SandboxError),
+    #[error(transparent)]
+    Inbound(#[from] InboundError),
     #[error(transparent)]
     Receipts(#[from] ReceiptsError),
     #[error("cannot start delivery")]
@@ -65,10 +85,14 @@ pub enum StartError {
     LaneWithoutRoute { lane: String, backlog: u64 },
     #[error("cannot remove lane `{lane}`")]
     RemoveLane { lane: String, source: bulkhead_journal::LaneError },
+    #[error("cannot make {}, where it is kept how far files were read (listen.files)", dir.display())]
+    Positions { dir: PathBuf, source: std::io::Error },
     #[error("cannot write {LISTENING} in data_dir")]
     Listening(#[source] std::io::Error),
 }
 
+/// What the names of lanes begin with that are no instance's.
+const OWN_LANE: char = '@';
 /// Longest time that the last own events have to reach the journal.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
 
@@ -78,6 +102,8 @@ pub struct Host {
     intake: SocketAddr,
     delivery: Arc<Delivery>,
     journal: Journal,
+    metrics: Metrics,
+    clock: Arc<dyn Clock>,
     /// What changes a running host: reloads and uploads.
     control: Arc<Control>,
     receipts: Option<Arc<HostReceipts>>,
@@ -89,6 +115,12 @@ pub struct Host {
     stop_api: CancellationToken,
     serving_intake: JoinSet<()>,
     serving_api: JoinHandle<()>,
+    /// What reads the journal beside the lanes.
+    stop_following: CancellationToken,
+    following: JoinSet<()>,
+    /// Hands dead letters back, and sees what became of them.
+    keeping: JoinHandle<()>,
+    lane_replays: Arc<replay::lane::Lanes>,
 }
 
 impl Host {
@@ -102,11 +134,25 @@ impl Host {
         let (api_addr, intake_addr) = (local(&api_listener, "listen.api")?, local(&intake_listener, "listen.http")?);
         let syslog = bind_syslog(&config.syslog).await?;
 
-        let (journal, recovery) = Journal::open(journal_settings(&config, &clock, &metrics), Arc::new(RealFs))?;
+        let keyring = keys::keyring(&config.encryption, &clock).await?;
+        let at_rest = keys::at_rest(&config.encryption, keyring.as_ref());
+        if let Some(keyring) = &keyring {
+            let older: Vec<_> = keyring.ids().skip(1).collect();
+            tracing::info!(key = %keyring.current().id(), ?older, at_rest = at_rest.seal, "keys");
+        }
+        let (journal, recovery) = Journal::open(journal_settings(&config, at_rest.clone(), &clock, &metrics), Arc::new(RealFs))?;
         tracing::info!(?recovery, "journal open");
         forget_lanes(&journal, &config, discard)?;
+        let (gate, follower) = gate::open(&config, &journal, &clock, &metrics)?;
+        let (stop_following, mut following) = (CancellationToken::new(), JoinSet::new());
+        if let Some(follower) = follower {
+            following.spawn(follower.run(stop_following.clone()));
+        }
+        if let Some(integrity) = Integrity::open(&config.integrity, &config.data_dir, &journal, Arc::clone(&clock), &metrics)? {
+            following.spawn(integrity.run(stop_following.clone()));
+        }
         let store = Store::open(&config.data_dir).await?;
-        let dead_letters = store.dead_letters(config.dead_letters).await?;
+        let dead_letters = store.dead_letters_at_rest(config.dead_letters, at_rest).await?;
 
         let max_egress = max_egress(config.max_egress);
         let sandbox = Sandbox::new(
@@ -128,6 +174,8 @@ impl Host {
             }
         };
         let config = Arc::new(config);
+        let inbound = Inbound::new(config.data_dir.join(INBOUND), metrics.clone(), Arc::clone(&clock));
+        inbound.replace(reload::prepare_inbound(&inbound, &config).await?);
         let registry = Arc::new(Registry::open(&config.data_dir)?);
         let index = registry.index();
         for (digest, revocation) in index.revoked() {
@@ -135,8 +183,17 @@ impl Host {
             sandbox.revoke(*digest.bytes(), &uploads::said(name, digest, &revocation.stamp.by, revocation.reason.as_deref()));
         }
         let components = Components::new(Some(&config.connectors_dir)).with_uploads(&registry, index, &config.upload.signing);
-        let built =
-            guests::build(&config, &components, &sandbox, Arc::clone(&state), Purpose::Serve, receipts.as_deref(), None).await.map_err(StartError::Faults)?;
+        let built = guests::build(
+            &config,
+            &components,
+            &sandbox,
+            Arc::clone(&state),
+            Purpose::Serve,
+            Parts { receipts: receipts.as_deref(), keyring: keyring.as_ref() },
+            None,
+        )
+        .await
+        .map_err(StartError::Faults)?;
         for warning in &config.warnings {
             tracing::warn!(key = warning.key, "{}", warning.message);
         }
@@ -151,26 +208,45 @@ impl Host {
         let instances = built.into_iter().map(|built| built.settings).collect();
 
         let (own_events, writing_own_events) = OwnEvents::start(config.own_events, &journal, &clock);
+        let trail = Trail::new(receipts.as_ref());
+        let replayer = Replayer::new(dead_letters.clone(), journal.clone(), Arc::clone(&clock), metrics.clone(), trail);
+        replayer.recover().await?;
+        let replays = store.lane_replays();
+        let reading_again = replay::lane::recover(&replays, &journal).await?;
         let parts = DeliveryParts {
             settings: config.delivery,
             routing: Arc::clone(&routing),
             journal: journal.clone(),
-            dead_letters: dead_letters.clone(),
+            dead_letters: Arc::new(dead_letters.clone()),
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),
             notices: Arc::new({
-                let own_events = own_events.clone();
+                let (own_events, replayer) = (own_events.clone(), Arc::clone(&replayer));
                 move |notice| {
                     if let Some(control) = hears.get() {
                         Control::heard(control, &notice);
                     }
                     log_notice(&notice);
+                    replayer.heard(&notice);
                     own_events.notice(&notice);
                 }
             }),
         };
         let delivery = Arc::new(Delivery::start(parts, instances, CancellationToken::new())?);
+        inbound.answered_by(Arc::clone(&delivery) as _);
 
+        let lane_replays = replay::lane::Lanes::start(
+            replay::lane::Parts {
+                replays,
+                journal: journal.clone(),
+                routing: Arc::clone(&routing),
+                delivery: Arc::clone(&delivery),
+                clock: Arc::clone(&clock),
+                metrics: metrics.clone(),
+                trail: replayer.trail.clone(),
+            },
+            reading_again,
+        );
         let control = Arc::new(Control {
             settings: control::Settings { connectors_dir: config.connectors_dir.clone(), upload: config.upload.clone(), syslog: config.syslog.clone() },
             delivery: Arc::clone(&delivery),
@@ -180,7 +256,9 @@ impl Host {
             state,
             registry,
             catalogue: Catalogue::default(),
+            inbound: inbound.clone(),
             receipts: receipts.clone(),
+            keyring,
             own_events: own_events.clone(),
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),
@@ -192,8 +270,10 @@ impl Host {
         let _ = heard.set(Arc::downgrade(&control));
 
         let (stop_intake, stop_api) = (CancellationToken::new(), CancellationToken::new());
+        let keeping = tokio::spawn(Arc::clone(&replayer).keep(Arc::clone(&delivery), config.letter_retry.clone(), stop_intake.clone()));
         let mut serving = JoinSet::new();
-        serving.spawn(bulkhead_ingest::serve(intake_listener, config.http.clone(), journal.clone(), metrics.clone(), Arc::clone(&clock), stop_intake.clone()));
+        let http = HttpIntakeSettings { inbound: Some(inbound), ..config.http.clone() };
+        serving.spawn(bulkhead_ingest::serve(intake_listener, http, gate.clone(), metrics.clone(), Arc::clone(&clock), stop_intake.clone()));
         let syslog_addrs = syslog.iter().map(|(_, settings)| settings.addr).collect::<Vec<_>>();
         for (socket, settings) in syslog {
             let (journal, metrics, clock, stop) = (journal.clone(), metrics.clone(), Arc::clone(&clock), stop_intake.clone());
@@ -202,19 +282,43 @@ impl Host {
                 SyslogSocket::Udp(socket) => serving.spawn(bulkhead_ingest::serve_udp(socket, settings, journal, metrics, clock, stop)),
             };
         }
+        let positions = config.data_dir.join(POSITIONS);
+        if !config.files.is_empty() {
+            std::fs::create_dir_all(&positions).map_err(|source| StartError::Positions { dir: positions.clone(), source })?;
+        }
+        let mut files = Vec::new();
+        for settings in &config.files {
+            let handle = FilesHandle::new(settings);
+            files.push(handle.clone());
+            let own_events = own_events.clone();
+            serving.spawn(bulkhead_ingest::serve_files(
+                settings.clone(),
+                positions.join(format!("{}.json", settings.name)),
+                handle,
+                gate.clone(),
+                metrics.clone(),
+                Arc::clone(&clock),
+                Arc::new(move |notice| own_events.files(&notice)),
+                stop_intake.clone(),
+            ));
+        }
         let ready = Arc::new(AtomicBool::new(true));
         let api = Api {
             clock: Arc::clone(&clock),
-            metrics,
+            metrics: metrics.clone(),
             delivery: Arc::clone(&delivery),
             journal: journal.clone(),
             dead_letters,
+            replayer,
+            lane_replays: Arc::clone(&lane_replays),
+            strict: config.http.rules.strict,
             receipts: config.audit.as_ref().map(|settings| settings.dir.clone()),
             tokens: config.api.tokens.clone().into(),
             control: Arc::clone(&control),
             uploads: Arc::new(tokio::sync::Semaphore::new(api::UPLOADS)),
             ready: Arc::clone(&ready),
             unverified: unverified.clone(),
+            files: files.into(),
         };
         let serving_api = tokio::spawn(api::serve(api_listener, api, stop_api.clone()));
 
@@ -225,6 +329,8 @@ impl Host {
             intake: intake_addr,
             delivery,
             journal,
+            metrics,
+            clock,
             control,
             receipts,
             own_events,
@@ -234,6 +340,10 @@ impl Host {
             stop_api,
             serving_intake: serving,
             serving_api,
+            stop_following,
+            following,
+            keeping,
+            lane_replays,
         })
     }
 
@@ -263,16 +373,20 @@ impl Host {
         self.stop_intake.cancel();
         // Requests under way are answered; one that does not end is cut off with the process.
         let _ = tokio::time::timeout_at(end, async { while self.serving_intake.join_next().await.is_some() {} }).await;
+        let _ = tokio::time::timeout_at(end, self.lane_replays.stop()).await;
         let report = self.delivery.drain(end.saturating_duration_since(tokio::time::Instant::now())).await;
         for (lane, unsettled) in &report.unsettled {
             if *unsettled > 0 {
                 tracing::info!(%lane, unsettled, "events wait for the next start");
             }
         }
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.keeping).await;
         self.stop_api.cancel();
         let _ = tokio::time::timeout(Duration::from_secs(1), self.serving_api).await;
         let unsettled = report.unsettled.iter().map(|(_, unsettled)| unsettled).sum();
         self.own_events.last(&Lifecycle::Stopped { unsettled }, self.writing_own_events, LAST_EVENTS).await;
+        self.stop_following.cancel();
+        while self.following.join_next().await.is_some() {}
         self.journal.close().await;
         if let Some(receipts) = self.receipts {
             // The thread may wait for the disk.
@@ -333,8 +447,12 @@ fn forget_lanes(journal: &Journal, config: &Config, discard: &[String]) -> Resul
     let wanted: HashSet<String> = config.lanes.iter().map(|lane| lane.id.to_string()).collect();
     // No backlog to be had: an unreadable log, which only people can judge.
     let backlog = |lane: &String| journal.lane_backlog(lane).unwrap_or(u64::MAX);
-    let orphans: Vec<(String, u64)> =
-        journal.lane_names().into_iter().filter(|lane| !wanted.contains(lane)).map(|lane| (lane.clone(), backlog(&lane))).collect();
+    let orphans: Vec<(String, u64)> = journal
+        .lane_names()
+        .into_iter()
+        .filter(|lane| !lane.starts_with(OWN_LANE) && !wanted.contains(lane))
+        .map(|lane| (lane.clone(), backlog(&lane)))
+        .collect();
     // All are looked at before any is touched.
     if let Some((lane, backlog)) = orphans.iter().find(|(lane, backlog)| *backlog > 0 && !discard.contains(lane)) {
         return Err(StartError::LaneWithoutRoute { lane: lane.clone(), backlog: *backlog });
@@ -353,6 +471,7 @@ fn log_notice(notice: &Notice) {
         Notice::Held { instance, cause, reason } => tracing::error!(%instance, cause = cause.name(), reason, "instance held: its events wait"),
         Notice::Released { instance, cause } => tracing::info!(%instance, cause = cause.name(), "instance goes on"),
         Notice::DeadLetters { lane, cause, count, own: _ } => tracing::warn!(%lane, cause = cause.name(), count, "dead letters"),
+        Notice::DeadLettersDropped { by, count, own: _ } => tracing::warn!(by, count, "dead letters deleted, as configured"),
         Notice::DeadLettersFull { lane } => tracing::error!(%lane, "lane stopped: the dead letter store is full (dead_letters.max_bytes)"),
         Notice::DeadLettersRoom { lane } => tracing::info!(%lane, "lane goes on: the dead letter store has room"),
         Notice::Lost { lane, first, last } => tracing::error!(%lane, first, last, "accepted events cannot be read from the journal any more"),
@@ -391,7 +510,7 @@ pub async fn check(config: &Config) -> Vec<Fault> {
     };
     let index = registry.index();
     let components = Components::new(Some(&config.connectors_dir)).with_uploads(&registry, index, &config.upload.signing);
-    guests::build(config, &components, &sandbox, Arc::new(MemoryState::default()), Purpose::Check, None, None).await.err().unwrap_or_default()
+    guests::build(config, &components, &sandbox, Arc::new(MemoryState::default()), Purpose::Check, Parts::default(), None).await.err().unwrap_or_default()
 }
 
 /// Most compile workers at once: two, so that one slow component does not stop a reload.
@@ -404,9 +523,12 @@ fn compiler(config: &Config) -> Compiler {
     Compiler::workers(WorkerSettings { program, args: vec!["compile-component".into()], limits: config.upload.compile, at_once: WORKERS })
 }
 
-fn journal_settings(config: &Config, clock: &Arc<dyn Clock>, metrics: &Metrics) -> JournalSettings {
+fn journal_settings(config: &Config, at_rest: AtRest, clock: &Arc<dyn Clock>, metrics: &Metrics) -> JournalSettings {
     let mut settings = JournalSettings::new(&config.journal.dir, config.journal.max_bytes);
     settings.segment_bytes = config.journal.segment_bytes;
+    settings.keep = config.journal.keep;
+    settings.compression = config.journal.compression;
+    settings.at_rest = at_rest;
     settings.clock = Arc::clone(clock);
     settings.observer = Some(Arc::new(JournalMetrics(metrics.clone())));
     settings

@@ -49,7 +49,7 @@ pub async fn list(State(api): State<Api>, Query(page): Query<Page>) -> Result<Js
         let index = api.control.registry.index();
         let components = api.control.components(index.clone());
         let users = api.control.users();
-        let (names, by_user) = (components.names(), by_digest(&users));
+        let (names, by_user) = (components.shown(&api.control.catalogue), by_digest(&users));
         let data: Vec<Value> = names.iter().skip(offset).take(limit).map(|name| summary(&components, &api.control.catalogue, &index, name, &by_user)).collect();
         let link = |offset: usize| format!("/api/integration/connectors?limit={limit}&offset={offset}");
         Ok(Json(json!({

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use bulkhead_deliver::LaneStatus;
+use bulkhead_ingest::FilesStatus;
 use serde_json::{Value, json};
 
 use super::Api;
@@ -12,7 +13,9 @@ pub async fn health(State(api): State<Api>) -> Json<Value> {
     let lanes = api.delivery.status();
     let stats = api.journal.stats();
     let letters = api.dead_letters.totals();
-    let degraded = lanes.iter().any(|lane| lane.held.is_some() || lane.dead_letters_full || lane.breaker.name() != "closed");
+    let files: Vec<(&str, FilesStatus)> = api.files.iter().map(|files| (&*files.name, files.status())).collect();
+    let unread = files.iter().any(|(_, files)| files.unreadable_count > 0 || files.beyond > 0 || files.stopped.is_some());
+    let degraded = unread || lanes.iter().any(|lane| lane.held.is_some() || lane.dead_letters_full || lane.breaker.name() != "closed");
     let status = if stats.fault.is_some() {
         "unhealthy"
     } else if degraded {
@@ -30,6 +33,8 @@ pub async fn health(State(api): State<Api>) -> Json<Value> {
         },
         "dead_letters": {"letters": letters.letters, "bytes": letters.bytes, "max_bytes": api.dead_letters.settings().max_bytes},
         "lanes": lanes.iter().map(lane).collect::<Vec<_>>(),
+        "inbound": super::inbound::summary(&api),
+        "files": files.iter().map(|(name, status)| read_files(name, status)).collect::<Vec<_>>(),
         // Not degraded: the operator wanted it. But nobody shall forget it.
         "unverified_destinations": api.unverified.all(),
     }))
@@ -70,6 +75,14 @@ fn known(found: bool, instance: &str) -> Result<(), Problem> {
     if found { Ok(()) } else { Err(Problem::not_found(format!("there is no instance `{}`", instance.escape_default()))) }
 }
 
+fn read_files(name: &str, status: &FilesStatus) -> Value {
+    let unreadable = status.unreadable.iter().map(|(path, error)| json!({"path": path, "error": error}));
+    json!({
+        "name": name, "followed": status.followed, "open": status.open, "behind_bytes": status.behind, "blocked": status.blocked, "stopped": status.stopped,
+        "unreadable_count": status.unreadable_count, "unreadable": unreadable.collect::<Vec<_>>(), "beyond_limit": status.beyond,
+    })
+}
+
 fn lane(lane: &LaneStatus) -> Value {
     json!({
         "instance": &*lane.lane.instance, "format": &*lane.lane.format,
@@ -77,7 +90,7 @@ fn lane(lane: &LaneStatus) -> Value {
         "cursor": lane.cursor.0, "backlog": lane.backlog, "oldest_seconds": lane.oldest.as_secs_f64(),
         "in_flight": lane.in_flight, "retrying": lane.retrying, "unconfirmed": lane.unconfirmed,
         "next_retry_seconds": lane.next_retry.map(|due| due.as_secs_f64()),
-        "breaker": lane.breaker.name(), "held": lane.held.map(|cause| cause.name()), "dead_letters_full": lane.dead_letters_full,
+        "breaker": lane.breaker.name(), "concurrency": {"limit": lane.concurrency.0, "max": lane.concurrency.1}, "held": lane.held.map(|cause| cause.name()), "dead_letters_full": lane.dead_letters_full,
         "last_error": lane.last_error.as_ref().map(|error| json!({"at_ms": error.at_ms, "code": error.code, "text": error.text})),
     })
 }

@@ -33,7 +33,7 @@ enum AuditVerb {
         place: Place,
         #[arg(long)]
         instance: Option<String>,
-        /// `deliver`, `settle`, `check`, `configure`; or a mark of the chain: `start`, `stop`, `torn`, `lost`, `dropped`.
+        /// `deliver`, `settle`, `check`, `configure`; `act`; or a mark of the chain: `start`, `stop`, `torn`, `lost`, `dropped`.
         #[arg(long)]
         call: Option<String>,
         /// One of accepted, retry, rejected, pending, failed, fault, dropped, refused.

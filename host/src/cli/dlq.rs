@@ -1,5 +1,8 @@
 //! `bulkhead dlq`: the dead letters of a running host, through its API.
 
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
@@ -25,7 +28,10 @@ enum DlqVerb {
     List {
         #[command(flatten)]
         which: Which,
-        /// At most this many.
+        /// Letters of this state: open, replaying (on its way to its lane), delivered (kept because it was edited).
+        #[arg(long, value_delimiter = ',')]
+        state: Vec<String>,
+        /// At most this many, 1 to 1000.
         #[arg(long, default_value_t = 100)]
         limit: u32,
         /// Behind the letter with this id.
@@ -33,11 +39,27 @@ enum DlqVerb {
         after: Option<i64>,
     },
     /// One letter with its attempts and the original event.
-    Show { id: i64 },
+    Show { id: String },
+    /// Put another event in place of a letter's; both are kept.
+    Edit(Edit),
     /// Hand letters to their lanes again, with their ids kept.
     Replay(Change),
     /// Delete letters for good.
     Purge(Change),
+}
+
+#[derive(Debug, Args)]
+struct Edit {
+    id: String,
+    /// The whole event; `-` reads standard input.
+    #[arg(long, required_unless_present = "patch", conflicts_with = "patch")]
+    file: Option<PathBuf>,
+    /// A JSON merge patch (RFC 7396); `-` reads standard input.
+    #[arg(long, required_unless_present = "file")]
+    patch: Option<PathBuf>,
+    /// Hand it to its lane at once.
+    #[arg(long)]
+    replay: bool,
 }
 
 #[derive(Debug, Args)]
@@ -51,40 +73,46 @@ struct Change {
 
 #[derive(Debug, Args)]
 struct Which {
+    /// One or several, with commas between them.
+    #[arg(long, value_delimiter = ',')]
+    id: Vec<String>,
+    /// `instance/format`.
     #[arg(long)]
-    id: Option<i64>,
+    lane: Option<String>,
     #[arg(long)]
     instance: Option<String>,
     #[arg(long)]
     format: Option<String>,
-    /// For example `rejected` or `retries-exhausted`.
-    #[arg(long)]
-    cause: Option<String>,
+    /// For example `rejected`; or a class: `transient`, `permanent`, `guest`.
+    #[arg(long, value_delimiter = ',')]
+    cause: Vec<String>,
     /// Event type.
     #[arg(long = "type")]
     event_type: Option<String>,
     #[arg(long)]
     event_id: Option<String>,
-    /// RFC 3339: letters added since.
+    /// RFC 3339: letters that died at this time or later.
     #[arg(long)]
     since: Option<String>,
+    /// RFC 3339: letters that died before this time.
+    #[arg(long)]
+    until: Option<String>,
 }
 
 impl Which {
     fn pairs(&self) -> Map<String, Value> {
         let texts = [
+            ("lane", &self.lane),
             ("instance", &self.instance),
             ("format", &self.format),
-            ("cause", &self.cause),
             ("type", &self.event_type),
             ("event_id", &self.event_id),
             ("since", &self.since),
+            ("until", &self.until),
         ];
-        let mut pairs: Map<_, _> = texts.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?.into()))).collect();
-        if let Some(id) = self.id {
-            pairs.insert("id".into(), id.into());
-        }
-        pairs
+        let texts = texts.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?.into())));
+        let lists = [("id", &self.id), ("cause", &self.cause)].into_iter().filter(|(_, list)| !list.is_empty());
+        texts.chain(lists.map(|(key, list)| (key.to_owned(), list.join(",").into()))).collect()
     }
 }
 
@@ -101,19 +129,29 @@ pub fn run(args: &DlqArgs, output: Output) -> Result<Exit, Failure> {
                 print(line(letter))?;
             }
             eprintln!("{} of {} letters", answer["meta"]["count"], answer["meta"]["total"]);
+            if !answer["links"]["next"].is_null() {
+                eprintln!("  more: --after {}", answer["data"].as_array().and_then(|letters| letters.last()).map_or(&Value::Null, |last| &last["id"]));
+            }
         }
-        (Output::Text, DlqVerb::Show { .. }) => print(format!("{:#}", answer["data"]))?,
-        (Output::Text, DlqVerb::Replay(_)) => {
+        (Output::Text, DlqVerb::Show { .. } | DlqVerb::Edit(Edit { replay: false, .. })) => print(format!("{:#}", answer["data"]))?,
+        (Output::Text, DlqVerb::Replay(_) | DlqVerb::Edit(_)) => {
             print(format!("{} events handed to their lanes", answer["replaying"]))?;
-            for (key, words) in
-                [("without_lane", "letters stay: their lane is not configured any more"), ("unreadable", "letters stay: their event cannot be read")]
-            {
+            for (key, words) in [
+                ("under_way", "letters were handed over before and are not delivered yet"),
+                ("without_lane", "letters stay: their lane is not configured any more"),
+                ("unreadable", "letters stay: their event cannot be read"),
+            ] {
                 if answer[key].as_u64().is_some_and(|count| count > 0) {
                     eprintln!("{} {words}", answer[key]);
                 }
             }
         }
-        (Output::Text, DlqVerb::Purge(_)) => print(format!("{} letters purged", answer["purged"]))?,
+        (Output::Text, DlqVerb::Purge(_)) => {
+            print(format!("{} letters purged", answer["purged"]))?;
+            if answer["replaying"].as_u64().is_some_and(|count| count > 0) {
+                eprintln!("{} letters are on their way to their lanes and were left alone", answer["replaying"]);
+            }
+        }
     }
     Ok(Exit::Ok)
 }
@@ -121,8 +159,9 @@ pub fn run(args: &DlqArgs, output: Output) -> Result<Exit, Failure> {
 fn line(letter: &Value) -> String {
     let text = |key: &str| letter[key].as_str().unwrap_or_default().to_owned();
     format!(
-        "{:>6}  {}  {}/{}  {}  {} attempts  {}  {}",
+        "{:>6}  {:<9}  {}  {}/{}  {}  {} attempts  {}  {}",
         letter["id"],
+        text("state"),
         text("added"),
         text("instance"),
         text("format"),
@@ -136,36 +175,79 @@ fn line(letter: &Value) -> String {
 async fn ask(args: &DlqArgs) -> Result<Value, Failure> {
     let client = client()?;
     let base = format!("{}/api/integration/dead-letters", args.api.trim_end_matches('/'));
+    let send = async |request: reqwest::RequestBuilder, url: &str| -> Result<Value, Failure> {
+        let request = if let Some(token) = &args.token { request.bearer_auth(token) } else { request };
+        let response = request.send().await.map_err(|error| unreachable(url, &error))?;
+        if !response.status().is_success() {
+            return Err(refusal(url, response).await);
+        }
+        let body = response.bytes().await.map_err(|error| unreachable(url, &error))?;
+        serde_json::from_slice(&body).map_err(|error| Failure::from_error(Exit::Failed, "host.answer", &error))
+    };
+    let post = async |verb: &str, body: &Map<String, Value>| {
+        let url = format!("{base}/{verb}");
+        send(client.post(&url).header("content-type", "application/json").body(json!(body).to_string()), &url).await
+    };
     let change = |change: &Change| {
         let mut body = change.which.pairs();
         body.insert("all".into(), change.all.into());
-        json!(body).to_string()
+        body
     };
-    let (url, request) = match &args.verb {
-        DlqVerb::List { which, limit, after } => {
+    match &args.verb {
+        DlqVerb::List { which, state, limit, after } => {
             let mut pairs = which.pairs();
             pairs.insert("limit".into(), (*limit).into());
+            if !state.is_empty() {
+                pairs.insert("state".into(), state.join(",").into());
+            }
             if let Some(after) = after {
                 pairs.insert("after".into(), (*after).into());
             }
             let query: Vec<_> = pairs.iter().map(|(key, value)| format!("{key}={}", percent(value))).collect();
             let url = format!("{base}?{}", query.join("&"));
-            (url.clone(), client.get(url))
+            send(client.get(&url), &url).await
         }
-        DlqVerb::Show { id } => (format!("{base}/{id}"), client.get(format!("{base}/{id}"))),
-        DlqVerb::Replay(which) => (format!("{base}/replay"), client.post(format!("{base}/replay")).body(change(which))),
-        DlqVerb::Purge(which) => (format!("{base}/purge"), client.post(format!("{base}/purge")).body(change(which))),
+        DlqVerb::Show { id } => {
+            let url = format!("{base}/{}", percent(&id.as_str().into()));
+            send(client.get(&url), &url).await
+        }
+        DlqVerb::Edit(edit) => {
+            let url = format!("{base}/{}/event", percent(&edit.id.as_str().into()));
+            let request = match (&edit.file, &edit.patch) {
+                (Some(file), _) => client.put(&url).header("content-type", "application/json").body(read(file)?),
+                (None, Some(patch)) => client.patch(&url).header("content-type", "application/merge-patch+json").body(read(patch)?),
+                (None, None) => return Err(Failure::new(Exit::Usage, "dlq.edit", "give the event with --file, or a change with --patch")),
+            };
+            let edited = send(request, &url).await?;
+            if edit.replay { post("replay", &Map::from_iter([("id".to_owned(), edited["data"]["id"].clone())])).await } else { Ok(edited) }
+        }
+        DlqVerb::Replay(which) => {
+            let body = change(which);
+            let mut sum = post("replay", &body).await?;
+            while sum["more"] == true {
+                // What was handed over is not open any more: the next request begins behind it.
+                let next = post("replay", &body).await?;
+                for key in ["replaying", "without_lane", "unreadable"] {
+                    let add = if key == "replaying" { sum[key].as_u64().unwrap_or(0) } else { 0 };
+                    sum[key] = (add + next[key].as_u64().unwrap_or(0)).into();
+                }
+                sum["more"] = next["more"].clone();
+            }
+            Ok(sum)
+        }
+        DlqVerb::Purge(which) => post("purge", &change(which)).await,
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = if path.as_os_str() == "-" {
+        std::io::stdin().read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))
     };
-    let mut request = request.header("content-type", "application/json");
-    if let Some(token) = &args.token {
-        request = request.bearer_auth(token);
-    }
-    let response = request.send().await.map_err(|error| unreachable(&url, &error))?;
-    if !response.status().is_success() {
-        return Err(refusal(&url, response).await);
-    }
-    let body = response.bytes().await.map_err(|error| unreachable(&url, &error))?;
-    serde_json::from_slice(&body).map_err(|error| Failure::from_error(Exit::Failed, "host.answer", &error))
+    read.map_err(|error| Failure::new(Exit::NotFound, "dlq.read", format!("cannot read {}: {error}", path.display())))?;
+    Ok(bytes)
 }
 
 /// A query value (RFC 3986 §2.1).

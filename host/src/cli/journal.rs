@@ -7,11 +7,12 @@ use std::sync::Arc;
 use bulkhead_core::Seq;
 use bulkhead_journal::tools::{self, Report};
 use bulkhead_journal::{Fs, OpenError, RealFs};
+use bulkhead_seal::{KeyId, Keyring};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::failure::print;
-use super::{Exit, Failure, Output};
+use super::{Exit, Failure, Output, validate};
 
 #[derive(Debug, Args)]
 pub struct JournalArgs {
@@ -24,11 +25,18 @@ enum JournalVerb {
     /// Segments and lanes at a glance.
     Inspect(Place),
     /// Read everything and check every checksum; exit 1 where something is wrong.
-    Verify(Place),
+    Verify {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        keys: Keys,
+    },
     /// Original events as JSON lines.
     Export {
         #[command(flatten)]
         place: Place,
+        #[command(flatten)]
+        keys: Keys,
         /// First event by its number.
         #[arg(long, default_value_t = 1)]
         from: u64,
@@ -47,14 +55,28 @@ struct Place {
     dir: PathBuf,
 }
 
+#[derive(Debug, Args)]
+struct Keys {
+    /// A configuration whose `encryption` has the keys of what is sealed.
+    #[arg(short, long)]
+    config: Option<PathBuf>,
+}
+
+impl Keys {
+    fn keyring(&self, output: Output) -> Result<Option<Keyring>, Failure> {
+        self.config.as_deref().map_or(Ok(None), |path| validate::keyring(path, output))
+    }
+}
+
 pub fn run(args: &JournalArgs, output: Output) -> Result<Exit, Failure> {
     let fs: Arc<dyn Fs> = Arc::new(RealFs);
     match &args.verb {
         JournalVerb::Inspect(Place { dir }) => show(&tools::inspect(&fs, dir).map_err(failure)?, output),
-        JournalVerb::Verify(Place { dir }) => show(&tools::verify(&fs, dir).map_err(failure)?, output),
-        JournalVerb::Export { place, from, to } => {
+        JournalVerb::Verify { place, keys } => show(&tools::verify(&fs, &place.dir, keys.keyring(output)?.as_ref()).map_err(failure)?, output),
+        JournalVerb::Export { place, keys, from, to } => {
             let mut failed = None;
-            let report = tools::export(&fs, &place.dir, Seq(*from)..=Seq(*to), |_, _, event| {
+            let keyring = keys.keyring(output)?;
+            let report = tools::export(&fs, &place.dir, keyring.as_ref(), Seq(*from)..=Seq(*to), |_, _, event| {
                 // Originals are JSON, which may hold line breaks between its parts but never inside a string.
                 let line = String::from_utf8_lossy(event.original()).replace(['\n', '\r'], " ");
                 match print(line) {
@@ -72,7 +94,10 @@ pub fn run(args: &JournalArgs, output: Output) -> Result<Exit, Failure> {
                     for fault in &report.faults {
                         eprintln!("{}", fault_line(fault));
                     }
-                    Ok(if report.faults.is_empty() { Exit::Ok } else { Exit::Failed })
+                    for line in unread_lines(&report) {
+                        eprintln!("{line}");
+                    }
+                    Ok(if report.faults.is_empty() && report.unread.is_empty() { Exit::Ok } else { Exit::Failed })
                 }
             }
         }
@@ -96,13 +121,21 @@ fn show(report: &Report, output: Output) -> Result<Exit, Failure> {
         Output::Text => {
             print(format!("events {} to {}, {} segments, torn tail of {} bytes", report.first, report.last, report.segments.len(), report.torn_bytes))?;
             for segment in &report.segments {
-                let contents =
-                    segment.contents.as_ref().map(|contents| format!(", {} frames, {} bytes used", contents.frames, contents.used)).unwrap_or_default();
+                let contents = segment
+                    .contents
+                    .as_ref()
+                    .map(|contents| {
+                        format!(", {} frames ({} packed, {} sealed), {} bytes used", contents.frames, contents.packed, contents.sealed, contents.used)
+                    })
+                    .unwrap_or_default();
                 print(format!("  {}  {} to {}, {} bytes{contents}", segment.file.display(), segment.first, segment.last, segment.bytes))?;
             }
             for lane in &report.lanes {
                 let cursor = lane.state.as_ref().map_or_else(|| "unreadable".to_owned(), |state| format!("settled up to {}", state.cursor()));
                 print(format!("  lane {}: {cursor}, backlog {}", lane.lane, lane.backlog))?;
+            }
+            for line in unread_lines(report) {
+                print(format!("  {line}"))?;
             }
             for fault in &report.faults {
                 eprintln!("{}", fault_line(fault));
@@ -117,16 +150,29 @@ fn as_json(report: &Report) -> Value {
         "schema_version": 1, "first": report.first.0, "last": report.last.0, "torn_bytes": report.torn_bytes,
         "segments": report.segments.iter().map(|segment| json!({
             "file": segment.file, "bytes": segment.bytes, "first": segment.first.0, "last": segment.last.0,
-            "frames": segment.contents.as_ref().map(|contents| contents.frames), "used": segment.contents.as_ref().map(|contents| contents.used),
+            "frames": segment.contents.as_ref().map(|contents| contents.frames),
+            "packed": segment.contents.as_ref().map(|contents| contents.packed), "sealed": segment.contents.as_ref().map(|contents| contents.sealed),
+            "used": segment.contents.as_ref().map(|contents| contents.used),
         })).collect::<Vec<_>>(),
         "lanes": report.lanes.iter().map(|lane| json!({
             "lane": lane.lane, "cursor": lane.state.as_ref().map(|state| state.cursor().0), "backlog": lane.backlog, "bytes": lane.bytes,
         })).collect::<Vec<_>>(),
+        "unread": report.unread.iter().map(|(key, frames)| json!({"key": key.to_string(), "frames": frames})).collect::<Vec<_>>(),
         "faults": report.faults.iter().map(|fault| json!({
             "file": fault.file, "offset": fault.offset, "bytes": fault.bytes, "what": fault.what,
             "lost": fault.lost.map(|(first, last)| [first.0, last.0]),
         })).collect::<Vec<_>>(),
     })
+}
+
+/// What was sealed with keys that were not given.
+fn unread_lines(report: &Report) -> Vec<String> {
+    let line = |(key, frames): (&KeyId, &u64)| {
+        format!(
+            "{frames} frames are sealed with key {key}: their checksums are right, their contents were not read; name a configuration with this key (--config)"
+        )
+    };
+    report.unread.iter().map(line).collect()
 }
 
 fn fault_line(fault: &tools::Fault) -> String {

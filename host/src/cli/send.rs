@@ -19,7 +19,7 @@ const TRIES: u32 = 10;
 
 #[derive(Debug, Args)]
 pub struct SendArgs {
-    /// Where to post.
+    /// Where to post: the intake's address, or a URL with a path of its own.
     #[arg(long, default_value = "http://127.0.0.1:8781/events", env = "BULKHEAD_URL")]
     to: String,
     /// Bearer token of the intake listener.
@@ -40,6 +40,15 @@ pub struct SendArgs {
 }
 
 const TEMPLATE: &str = r#"{"id":"{id}","timestamp":"{now}","event_type":"bulkhead.sample","severity":"info","user":"sample","message":"sample event {n}"}"#;
+
+/// The URL to post to: without a path it is the intake's own.
+fn target(to: &str) -> String {
+    let (scheme, rest) = to.split_once("://").unwrap_or(("http", to));
+    match rest.trim_end_matches('/') {
+        host if !host.contains(['/', '?']) => format!("{scheme}://{host}/events"),
+        _ => to.to_owned(),
+    }
+}
 
 pub fn run(args: &SendArgs, output: Output) -> Result<Exit, Failure> {
     let events = source(args)?;
@@ -102,7 +111,7 @@ fn source(args: &SendArgs) -> Result<Vec<String>, Failure> {
 }
 
 async fn post_all(args: &SendArgs, events: &[String]) -> Result<Sent, Failure> {
-    let client = client()?;
+    let (client, to) = (client()?, target(&args.to));
     let bar = if std::io::stderr().is_terminal() { ProgressBar::new(events.len() as u64) } else { ProgressBar::hidden() };
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} events, {per_sec}, {eta} left") {
         bar.set_style(style);
@@ -124,7 +133,7 @@ async fn post_all(args: &SendArgs, events: &[String]) -> Result<Sent, Failure> {
             let due = start + Duration::from_secs_f64(at as f64 / f64::from(rate));
             tokio::time::sleep_until(due.into()).await;
         }
-        sent.retried += post(args, &client, body).await?;
+        sent.retried += post(args, &to, &client, body).await?;
         sent.requests += 1;
         sent.accepted += (end - at) as u64;
         bar.set_position(end as u64);
@@ -136,21 +145,39 @@ async fn post_all(args: &SendArgs, events: &[String]) -> Result<Sent, Failure> {
 }
 
 /// Posts one request until it is accepted or refused for good; answers how often it was tried again.
-async fn post(args: &SendArgs, client: &reqwest::Client, body: String) -> Result<u64, Failure> {
+async fn post(args: &SendArgs, to: &str, client: &reqwest::Client, body: String) -> Result<u64, Failure> {
     for tried in 1..=TRIES {
-        let mut request = client.post(&args.to).header("content-type", "application/x-ndjson").body(body.clone());
+        let mut request = client.post(to).header("content-type", "application/x-ndjson").body(body.clone());
         if let Some(token) = &args.token {
             request = request.bearer_auth(token);
         }
-        let response = request.send().await.map_err(|error| unreachable(&args.to, &error))?;
+        let response = request.send().await.map_err(|error| unreachable(to, &error))?;
         match response.status().as_u16() {
             200..=299 => return Ok(u64::from(tried - 1)),
             429 | 503 if tried < TRIES => {
                 let wait = response.headers().get("retry-after").and_then(|value| value.to_str().ok()).and_then(|value| value.parse().ok());
                 tokio::time::sleep(Duration::from_secs(wait.unwrap_or(1u64).min(30))).await;
             }
-            _ => return Err(refusal(&args.to, response).await),
+            _ => return Err(refusal(to, response).await),
         }
     }
-    Err(Failure::new(Exit::Unreachable, "send.busy", format!("{} stayed busy for {TRIES} tries", args.to)))
+    Err(Failure::new(Exit::Unreachable, "send.busy", format!("{to} stayed busy for {TRIES} tries")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::target;
+
+    #[test]
+    fn an_address_is_enough() {
+        for (to, want) in [
+            ("http://127.0.0.1:8781", "http://127.0.0.1:8781/events"),
+            ("https://intake.acme/", "https://intake.acme/events"),
+            ("127.0.0.1:8781", "http://127.0.0.1:8781/events"),
+            ("http://127.0.0.1:8781/events", "http://127.0.0.1:8781/events"),
+            ("http://proxy/audit/events?x=1", "http://proxy/audit/events?x=1"),
+        ] {
+            assert_eq!(target(to), want);
+        }
+    }
 }

@@ -1,6 +1,9 @@
-//! `bulkhead serve`: starts the pipeline, says when it is ready, drains on SIGTERM or SIGINT.
+//! `bulkhead serve`: starts the pipeline, says when it is ready, drains on SIGTERM or SIGINT. With `--stdin`
+//! the lines of standard input are events, and the host ends once they are delivered.
 
 use std::path::Path;
+
+use bulkhead_ingest::LineFormat;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -8,7 +11,7 @@ use super::{Exit, Failure, Output, notify, validate};
 use crate::config::Config;
 use crate::pipeline::{self, Host, ReloadError};
 
-pub fn run(path: &Path, check: bool, discard: &[String], output: Output) -> Result<Exit, Failure> {
+pub fn run(path: &Path, check: bool, discard: &[String], stdin: Option<LineFormat>, output: Output) -> Result<Exit, Failure> {
     if check {
         return validate::run(path, output);
     }
@@ -24,10 +27,15 @@ pub fn run(path: &Path, check: bool, discard: &[String], output: Output) -> Resu
         .enable_all()
         .build()
         .map_err(|error| Failure::from_error(Exit::Failed, "runtime.start", &error))?
-        .block_on(serve(path, config, discard))
+        .block_on(serve(path, config, discard, stdin))
 }
 
-async fn serve(path: &Path, config: Config, discard: &[String]) -> Result<Exit, Failure> {
+/// The value of `--stdin`.
+pub fn line_format(text: &str) -> Result<LineFormat, String> {
+    LineFormat::from_name(text).ok_or_else(|| format!("one of {}", LineFormat::ALL.map(LineFormat::name).join(", ")))
+}
+
+async fn serve(path: &Path, config: Config, discard: &[String], stdin: Option<LineFormat>) -> Result<Exit, Failure> {
     let handler = |kind| signal(kind).map_err(|error| Failure::from_error(Exit::Failed, "signal.handler", &error));
     let (mut terminate, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
     let drain = config.drain;
@@ -35,23 +43,38 @@ async fn serve(path: &Path, config: Config, discard: &[String]) -> Result<Exit, 
     let host = Host::start(config, discard).await.map_err(|error| failure(path, &error))?;
     tracing::info!(api = %host.api(), http = %host.intake(), version = env!("CARGO_PKG_VERSION"), "ready");
     notify::notify("READY=1");
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
-            _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
-            _ = hangup.recv() => {
-                notify::notify("RELOADING=1");
-                reload(path, &host).await;
-                notify::notify("READY=1");
-                continue;
+    let outcome = {
+        let once = async {
+            match stdin {
+                Some(format) => host.take_stdin(std::io::stdin(), format, drain).await,
+                None => std::future::pending().await,
             }
+        };
+        tokio::pin!(once);
+        loop {
+            tokio::select! {
+                taken = &mut once => break Some(taken),
+                _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
+                _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
+                _ = hangup.recv() => {
+                    notify::notify("RELOADING=1");
+                    reload(path, &host).await;
+                    notify::notify("READY=1");
+                    continue;
+                }
+            }
+            break None;
         }
-        break;
-    }
+    };
     notify::notify("STOPPING=1");
     let unsettled = host.drain(drain).await;
     tracing::info!(unsettled, "stopped; what is not settled is on disk");
-    Ok(Exit::Ok)
+    match outcome {
+        Some(Err(error)) => Err(Failure::from_error(Exit::Failed, "stdin", &error)),
+        // Whoever waits for the end wants to know that not all of it is delivered.
+        Some(Ok(())) if unsettled > 0 => Err(Failure::new(Exit::Failed, "stdin.unsettled", format!("{unsettled} deliveries wait for the next start"))),
+        _ => Ok(Exit::Ok),
+    }
 }
 
 /// SIGHUP: the new configuration is in force, or the old one still is and the log says why.

@@ -1,6 +1,10 @@
 //! `bulkhead validate`: every fault of a configuration at once, components included.
 
 use std::path::Path;
+use std::sync::Arc;
+
+use bulkhead_core::{Clock, SystemClock};
+use bulkhead_seal::Keyring;
 
 use super::{Exit, Failure, Output, failure::print};
 use crate::config::{Config, Fault};
@@ -17,6 +21,27 @@ pub fn run(path: &Path, output: Output) -> Result<Exit, Failure> {
 /// Loads with the process's environment.
 pub fn load(path: &Path) -> Result<Config, Vec<Fault>> {
     Config::load(path, &|name| std::env::var(name).ok())
+}
+
+/// The keys of a configuration, commands run.
+pub fn keyring(path: &Path, output: Output) -> Result<Option<Keyring>, Failure> {
+    Ok(with_keyring(path, output)?.1)
+}
+
+/// The same with the configuration.
+pub fn with_keyring(path: &Path, output: Output) -> Result<(Config, Option<Keyring>), Failure> {
+    let config = match load(path) {
+        Ok(config) => config,
+        Err(faults) => {
+            report(path, &faults, output)?;
+            return Err(Failure::new(Exit::Configuration, "config.faults", format!("{} cannot be read", path.display())));
+        }
+    };
+    let keyring = super::http_client::block_on(async {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        crate::keys::keyring(&config.encryption, &clock).await.map_err(|error| Failure::from_error(Exit::Configuration, "encryption.keys", &error))
+    })?;
+    Ok((config, keyring))
 }
 
 /// Faults to stderr for people, to stdout as JSON for programs.

@@ -4,33 +4,42 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bulkhead_core::Tenant;
+use bulkhead_core::{Seq, Tenant};
 use bulkhead_deliver::{
-    BacklogSettings, BatchSettings, BreakerSettings, DeliverySettings, Jitter, OnBacklogFull, Ordering, RateSettings, RetryPolicy, Strategy,
+    BacklogSettings, BatchSettings, BreakerSettings, ConcurrencySettings, DeliverySettings, Jitter, OnBacklogFull, Ordering, RateSettings, RetryPolicy,
+    Strategy,
 };
-use bulkhead_ingest::{HttpIntakeSettings, IntakeRate, IntakeToken, Rules, ShapeRule, SyslogSettings};
-use bulkhead_journal::{Durability, JournalSettings};
+use bulkhead_ingest::{FilesSettings, HttpIntakeSettings, InboundSettings, IntakeToken, RepeatSettings, Rules, ShapeRule, SyslogSettings};
+use bulkhead_journal::{Compression, Durability, JournalSettings, Keep, LaneStart};
 use bulkhead_observe::{LogFormat, LogSettings};
 use bulkhead_registry::PublicKey;
 use bulkhead_route::{Filter, FilterSettings, LaneIndex, Route};
 use bulkhead_sandbox::{CompileLimits, Destination, DestinationSettings, FileAccess, FilesGrant, MachineGrants, TlsSettings};
-use bulkhead_store::{DeadLetterSettings, OnFull};
+use bulkhead_store::{Cause, DeadLetterSettings, OnFull};
 use secrecy::{ExposeSecret, SecretString};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::components::Signing;
+use crate::replay::LetterRetry;
 
 use super::checked::{Checked, Fields, Item};
 use super::credentials::{self, Credentials};
+use super::encryption;
 use super::fault::{FaultKind, Faults, Span};
+use super::inbound;
 use super::intake;
+use super::integrity::{self, IntegrityRule};
 use super::nearest;
 use super::routing::{self, Lanes, number};
-use super::settings::{ApiListener, FormatterConfig, Instance, Lane, UploadSettings};
+use super::settings::{ApiListener, EncryptionSettings, FormatterConfig, Instance, Lane, UploadSettings};
 
 pub(super) struct Assembled {
     pub api: ApiListener,
     pub http: HttpIntakeSettings,
     pub syslog: Vec<SyslogSettings>,
+    pub inbound: Vec<InboundSettings>,
+    pub files: Vec<FilesSettings>,
     pub instances: Vec<Instance>,
     pub formatters: Vec<FormatterConfig>,
     pub lanes: Vec<Lane>,
@@ -38,7 +47,12 @@ pub(super) struct Assembled {
     pub default_route: Vec<LaneIndex>,
     pub filters: Vec<Filter>,
     pub dead_letters: DeadLetterSettings,
+    pub letter_retry: Option<LetterRetry>,
     pub journal: JournalSettings,
+    pub repeats: Option<RepeatSettings>,
+    pub idempotency_window: Option<Duration>,
+    pub integrity: Vec<IntegrityRule>,
+    pub encryption: EncryptionSettings,
     pub delivery: DeliverySettings,
     pub max_egress: Option<usize>,
     pub log: LogSettings,
@@ -48,13 +62,15 @@ pub(super) struct Assembled {
 pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Assembled {
     let (api, http) = listeners(root.map("listen"), faults);
     let syslog = intake::syslog(root.map("listen"), faults);
+    let inbound = inbound::all(root, &http, faults);
+    let files = intake::files(root.map("listen"), faults);
     let credentials = credentials::all(root, faults);
     let (rates, filters): (Vec<_>, Vec<_>) =
         routing::filters(root.list("filters")).into_iter().partition(|filter| matches!(filter, FilterSettings::RateLimiting(_)));
     let instances: Vec<Instance> =
-        root.named("instances").iter().filter_map(|(name, span, value)| instance(name, *span, value.as_map()?, &rates, &credentials, faults)).collect();
+        root.named("instances").iter().filter_map(|(name, span, value)| instance(name, *span, value.as_map()?, root, &rates, &credentials, faults)).collect();
     let known = root.named("instances").iter().map(|(name, ..)| name.as_str()).collect();
-    let mut lanes = Lanes { instances: &instances, known, lanes: Vec::new() };
+    let mut lanes = Lanes::new(&instances, known);
     let routes = lanes.routes(root.list("routes"), faults);
     let default_route = lanes.targets(root.list("default_route"), "default_route", faults);
     let lanes = lanes.lanes;
@@ -62,13 +78,20 @@ pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Assembled {
         api,
         http,
         syslog,
+        inbound,
+        files,
         formatters: root.named("formatters").iter().filter_map(|(name, span, value)| formatter(name, *span, value.as_map()?)).collect(),
         lanes,
         routes,
         default_route,
         filters: filters.into_iter().filter_map(|filter| if let FilterSettings::Plain(filter) = filter { Some(filter) } else { None }).collect(),
         dead_letters: dead_letters(root.map("dead_letters")),
+        letter_retry: letter_retry(root.map("dead_letters").map("retry"), faults),
         journal: journal(root),
+        repeats: repeats(root.map("journal")),
+        idempotency_window: root.map("journal").duration("idempotency_window").filter(|window| !window.is_zero()),
+        integrity: integrity::rules(root.list("integrity"), faults),
+        encryption: super::encryption::encryption(root.map("encryption"), faults),
         delivery: delivery(root.map("delivery")),
         max_egress: root.map("delivery").count("max_egress").and_then(|count| usize::try_from(count).ok()),
         log: log(root.map("telemetry").map("log"), faults),
@@ -116,8 +139,8 @@ fn http_intake(fields: &Fields) -> HttpIntakeSettings {
     let tenant = fields.text("tenant").and_then(|name| Tenant::new(&name)).unwrap_or_default();
     HttpIntakeSettings {
         tokens: secrets(fields.list("tokens")).iter().filter_map(|token| IntakeToken::new(token.expose_secret())).collect(),
-        rate: fields.opt_map("rate_limit").and_then(intake_rate),
-        token_rate: fields.opt_map("token_rate_limit").and_then(intake_rate),
+        rate: fields.opt_map("rate_limit").and_then(rate_limit),
+        token_rate: fields.opt_map("token_rate_limit").and_then(rate_limit),
         max_body: fields.size("max_body").and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX),
         durability: match fields.text("durability").as_deref() {
             Some("os") => Durability::Os,
@@ -134,10 +157,23 @@ fn secrets(list: &[Checked]) -> Vec<SecretString> {
     list.iter().filter_map(one).collect()
 }
 
-fn instance(name: &str, span: Span, fields: &Fields, rates: &[FilterSettings], credentials: &Credentials, faults: &mut Faults) -> Option<Instance> {
+fn instance(
+    name: &str,
+    span: Span,
+    fields: &Fields,
+    root: &Fields,
+    rates: &[FilterSettings],
+    credentials: &Credentials,
+    faults: &mut Faults,
+) -> Option<Instance> {
     let key = format!("instances.{name}");
     let destinations = destinations(fields, &key, credentials, faults);
     let retry = retry(fields.map("retry"), &format!("{key}.retry"), faults);
+    let concurrency = concurrency(fields.map("concurrency"), &format!("{key}.concurrency"), faults);
+    let rules = fields.opt_map("encryption").map(|own| encryption::rules(own, &format!("{key}.encryption"), faults));
+    if let Some(rules) = &rules {
+        encryption::needs_key(rules, root, fields.span("encryption"), &format!("{key}.encryption.fields"), faults);
+    }
     let mut filters = rates.to_vec();
     filters.extend(routing::filters(fields.list("filters")));
     let directory = |(name, _, value): &(String, Span, Checked)| {
@@ -156,19 +192,46 @@ fn instance(name: &str, span: Span, fields: &Fields, rates: &[FilterSettings], c
         limits: fields.limits("limits"),
         machine: machine(fields.map("grants")),
         max_calls: fields.count("max_calls").unwrap_or(1),
-        concurrency: number(fields, "concurrency").unwrap_or(1),
+        concurrency,
         ordering: match fields.text("ordering").as_deref() {
             Some("key") => Ordering::Key,
             Some("strict") => Ordering::Strict,
             _ => Ordering::None,
         },
+        from: from(fields, &key, faults),
         batch: batch(fields.map("batch")),
         backlog: backlog(fields.map("backlog")),
         retry,
         breaker: breaker(fields.map("circuit_breaker")),
         rate_limit: fields.opt_map("rate_limit").and_then(rate_limit),
         filters,
+        rules,
     })
+}
+
+/// Where a lane begins that the journal does not know yet.
+fn from(fields: &Fields, key: &str, faults: &mut Faults) -> LaneStart {
+    let text = fields.text("from").unwrap_or_default();
+    match text.as_str() {
+        "now" => LaneStart::Now,
+        "beginning" => LaneStart::From(Seq(1)),
+        _ => {
+            let time = OffsetDateTime::parse(&text, &Rfc3339).ok();
+            let nanos = time.and_then(|time| u64::try_from(time.unix_timestamp_nanos()).ok());
+            match nanos.map(|nanos| (nanos, time.is_some_and(|time| time > OffsetDateTime::now_utc()))) {
+                Some((nanos, false)) => return LaneStart::Since(nanos),
+                Some((_, true)) => {
+                    let hint = Some("write `now`: a new lane gets what comes in from then on".to_owned());
+                    faults.push(FaultKind::OutOfRange, fields.span("from"), format!("{key}.from"), "the time lies in the future", hint);
+                }
+                None => {
+                    let hint = Some("write `now`, `beginning`, or a time such as 2026-11-02T08:00:00Z".to_owned());
+                    faults.push(FaultKind::WrongType, fields.span("from"), format!("{key}.from"), "not a place to begin", hint);
+                }
+            }
+            LaneStart::Now
+        }
+    }
 }
 
 fn destinations(fields: &Fields, key: &str, credentials: &Credentials, faults: &mut Faults) -> Vec<Destination> {
@@ -241,6 +304,16 @@ fn backlog(fields: &Fields) -> BacklogSettings {
     BacklogSettings { max_bytes: fields.size("max_bytes"), max_age: fields.duration("max_age"), on_full }
 }
 
+fn concurrency(fields: &Fields, key: &str, faults: &mut Faults) -> ConcurrencySettings {
+    let (min, max) = (number(fields, "min").unwrap_or(1), number(fields, "max").unwrap_or(1));
+    if min > max {
+        let hint = "lower `min` or raise `max`".into();
+        faults.push(FaultKind::Conflict, fields.span("min"), format!("{key}.min"), "`min` is more than `max`", Some(hint));
+    }
+    let adaptive = fields.bool("adaptive").unwrap_or(true);
+    ConcurrencySettings { min: if adaptive { min } else { max }, max }.at_most(max)
+}
+
 fn retry(fields: &Fields, key: &str, faults: &mut Faults) -> RetryPolicy {
     let (initial, max) = (fields.duration("initial").unwrap_or_default(), fields.duration("max").unwrap_or_default());
     if initial > max {
@@ -274,11 +347,7 @@ fn breaker(fields: &Fields) -> BreakerSettings {
     }
 }
 
-fn intake_rate(fields: &Fields) -> Option<IntakeRate> {
-    rate_limit(fields).map(|RateSettings { events_per_second, burst }| IntakeRate { events_per_second, burst })
-}
-
-fn rate_limit(fields: &Fields) -> Option<RateSettings> {
+pub(super) fn rate_limit(fields: &Fields) -> Option<RateSettings> {
     let events_per_second = number(fields, "events_per_second")?;
     Some(RateSettings { events_per_second, burst: number(fields, "burst").unwrap_or(events_per_second) })
 }
@@ -301,13 +370,36 @@ fn dead_letters(fields: &Fields) -> DeadLetterSettings {
     }
 }
 
+/// Nothing where letters are not handed back by themselves.
+fn letter_retry(fields: &Fields, faults: &mut Faults) -> Option<LetterRetry> {
+    let mut causes = Vec::new();
+    for word in fields.list("causes") {
+        let Some(text) = word.as_text() else { continue };
+        let named = Cause::named(text);
+        if named.is_empty() {
+            let known: Vec<_> = ["transient", "permanent", "guest"].into_iter().chain(Cause::ALL.iter().map(|cause| cause.name())).collect();
+            let message = format!("there is no cause `{text}`");
+            faults.push(FaultKind::UnknownReference, word.span, "dead_letters.retry.causes", message, Some(nearest::hint(text, &known)));
+        }
+        causes.extend(named.into_iter().filter(|cause| !causes.contains(cause)).collect::<Vec<_>>());
+    }
+    Some(LetterRetry { interval: fields.duration("interval")?, causes, most: number(fields, "max_retries").unwrap_or(1) })
+}
+
 fn journal(root: &Fields) -> JournalSettings {
     let fields = root.map("journal");
     let dir = root.path("data_dir").unwrap_or_default().join("journal");
     JournalSettings {
         segment_bytes: fields.size("segment_bytes").unwrap_or_default(),
+        keep: Keep { max_age: fields.map("keep").duration("max_age"), max_bytes: fields.map("keep").size("max_bytes") },
+        compression: if fields.text("compression").as_deref() == Some("lz4") { Compression::Lz4 } else { Compression::None },
         ..JournalSettings::new(dir, fields.size("max_bytes").unwrap_or_default())
     }
+}
+
+fn repeats(journal: &Fields) -> Option<RepeatSettings> {
+    let window = journal.duration("dedup_window").filter(|window| !window.is_zero())?;
+    Some(RepeatSettings { window, keys: journal.count("dedup_keys").unwrap_or(1) })
 }
 
 fn delivery(fields: &Fields) -> DeliverySettings {

@@ -34,7 +34,7 @@ pub(super) fn all(root: &Fields, faults: &mut Faults) -> Credentials {
     all
 }
 
-/// Credentials for which a program is run when they are used, and not before.
+/// Credentials, and `encryption`, for which a program is run when they are used, and not before.
 pub(super) fn with_commands(root: &Fields) -> Vec<String> {
     let runs = |value: &Checked| matches!(&value.item, Item::Map(fields) if fields.get("command").is_some());
     let any = |value: &Checked| match &value.item {
@@ -43,7 +43,8 @@ pub(super) fn with_commands(root: &Fields) -> Vec<String> {
     };
     let found =
         root.named("credentials").iter().filter(|(_, _, value)| matches!(&value.item, Item::Tagged(_, fields) if fields.0.iter().any(|(_, value)| any(value))));
-    found.map(|(name, ..)| name.clone()).collect()
+    let keys = root.map("encryption").0.iter().any(|(_, value)| any(value)).then(|| "encryption".to_owned());
+    found.map(|(name, ..)| name.clone()).chain(keys).collect()
 }
 
 /// Nothing where a part is missing or faulty.
@@ -78,7 +79,7 @@ fn value(fields: &Fields, name: &str) -> Option<Value> {
     one(fields.get(name)?)
 }
 
-fn one(checked: &Checked) -> Option<Value> {
+pub(super) fn one(checked: &Checked) -> Option<Value> {
     match &checked.item {
         Item::Secret(secret) => Some(secret.clone().into()),
         Item::Map(fields) => Some(command(fields)?.into()),

@@ -16,8 +16,8 @@ pub(super) fn fingerprints(root: &Fields, lanes: &[Lane]) -> Vec<(String, Finger
 }
 
 /// Keys of an instance that say how it works, not what it may reach. A key that is not here counts as policy.
-const NO_POLICY: [&str; 11] =
-    ["connector", "config", "concurrency", "ordering", "batch", "backlog", "retry", "health_check", "circuit_breaker", "rate_limit", "filters"];
+const NO_POLICY: [&str; 12] =
+    ["connector", "config", "concurrency", "ordering", "from", "batch", "backlog", "retry", "health_check", "circuit_breaker", "rate_limit", "filters"];
 
 /// The part of each that grants and limits, with the credentials that it names.
 pub(super) fn policies(root: &Fields) -> Vec<(String, Fingerprint)> {
@@ -51,6 +51,9 @@ fn one(root: &Fields, name: &str, value: &Checked, lanes: &[Lane]) -> Fingerprin
         for (_, _, formatter) in root.named("formatters").iter().filter(|(name, ..)| **name == *lane.id.format) {
             add(&mut digest, formatter);
         }
+    }
+    for name in ["fields", "redact", "rotate_every"] {
+        root.map("encryption").get(name).into_iter().for_each(|value| add(&mut digest, value));
     }
     // Global rate limits hold for each lane by itself.
     root.list("filters").iter().for_each(|filter| add(&mut digest, filter));

@@ -1,7 +1,7 @@
-//! `listen.syslog` → settings: what must go together, and the files of TLS.
+//! `listen.syslog` and `listen.files` → settings: what must go together, the files of TLS, patterns.
 
 use bulkhead_core::Tenant;
-use bulkhead_ingest::{Framing, Proto, SyslogSettings};
+use bulkhead_ingest::{FilesSettings, Framing, LineFormat, Pattern, Proto, Start, SyslogSettings};
 use bulkhead_tls::{ServerTls, ServerTlsSettings};
 
 use super::checked::Fields;
@@ -72,4 +72,33 @@ fn tls(fields: &Fields, key: &str, faults: &mut Faults) -> Option<ServerTls> {
             None
         }
     }
+}
+
+pub(super) fn files(listen: &Fields, faults: &mut Faults) -> Vec<FilesSettings> {
+    let entries = listen.named("files").iter().filter_map(|(name, _, value)| Some((name, value.as_map()?)));
+    entries
+        .map(|(name, fields)| FilesSettings {
+            name: name.clone(),
+            paths: patterns(fields, "paths", name, faults),
+            exclude: patterns(fields, "exclude", name, faults),
+            start: if fields.text("start").as_deref() == Some("end") { Start::End } else { Start::Beginning },
+            format: fields.text("format").and_then(|name| LineFormat::from_name(&name)).unwrap_or_default(),
+            max_line: fields.size("max_line").and_then(|size| usize::try_from(size).ok()).unwrap_or(1),
+            interval: fields.duration("interval").unwrap_or_default(),
+            max_open: fields.count("max_open").and_then(|count| usize::try_from(count).ok()).unwrap_or(1),
+            follow_symlinks: fields.bool("follow_symlinks").unwrap_or_default(),
+            tenant: fields.text("tenant").and_then(|name| Tenant::new(&name)).unwrap_or_default(),
+        })
+        .collect()
+}
+
+fn patterns(fields: &Fields, key: &str, name: &str, faults: &mut Faults) -> Vec<Pattern> {
+    let mut all = Vec::new();
+    for value in fields.list(key) {
+        match Pattern::parse(value.as_text().unwrap_or_default()) {
+            Ok(pattern) => all.push(pattern),
+            Err(problem) => faults.push(FaultKind::WrongType, value.span, format!("listen.files.{name}.{key}"), problem, None),
+        }
+    }
+    all
 }

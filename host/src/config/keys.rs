@@ -130,6 +130,7 @@ pub(super) static ROOT: Section = Section {
     keys: &[
         key("data_dir", Path, Default("./data"), "Journal, dead letters, state and the cache of compiled components."),
         key("listen", Map(&LISTEN), Default("{}"), "Addresses and who may use them."),
+        key("inbound", Named(&Map(&INBOUND)), Default("{}"), "Addresses for webhooks of others, POST /api/integration/webhook/{key} on listen.http."),
         key("connectors_dir", Path, Default("./connectors"), "More .wasm files beside the built-in ones."),
         key("instances", Named(&Map(&INSTANCE)), Default("{}"), "Configured connectors, by a name of your choice."),
         key("credentials", Named(&Tagged(CREDENTIALS)), Default("{}"), "Secrets that the host applies to requests; connectors never see them."),
@@ -144,6 +145,8 @@ pub(super) static ROOT: Section = Section {
         key("default_route", List { of: &Map(&TARGET), min: 0, max: 256 }, Default("[]"), "Where events go that no route matched."),
         key("dead_letters", Map(&DEAD_LETTERS), Default("{}"), "Events that no receiver took."),
         key("journal", Map(&JOURNAL), Default("{}"), "The journal of accepted events."),
+        key("integrity", List { of: &Map(&INTEGRITY), min: 0, max: 64 }, Default("[]"), "Hash chains of the programs that send events, to be verified."),
+        key("encryption", Map(&ENCRYPTION), Default("{}"), "Keys, and what is sealed with them."),
         key("delivery", Map(&DELIVERY), Default("{}"), "Delivery over all instances."),
         key("audit", Map(&AUDIT), Default("{}"), "Receipts: a record of every delivery attempt."),
         key("drain", Duration { min: 0, max: HOUR }, Default("30s"), "Longest time for deliveries under way after SIGTERM."),
@@ -168,6 +171,12 @@ static LISTEN: Section = Section {
         key("api", Short { key: "addr", map: &API }, Default("127.0.0.1:8780"), "Management API, /metrics, /livez, /readyz."),
         key("http", Short { key: "addr", map: &HTTP }, Default("127.0.0.1:8781"), "Event intake: POST /events."),
         key("syslog", List { of: &Map(&SYSLOG), min: 0, max: 16 }, Default("[]"), "Syslog intake (RFC 5424, RFC 3164)."),
+        key(
+            "files",
+            Named(&Map(&FILES_INTAKE)),
+            Default("{}"),
+            "Files whose lines are events, by a name of your choice; how far they were read is kept under it.",
+        ),
     ],
 };
 
@@ -197,6 +206,26 @@ static SYSLOG: Section = Section {
         key("max_message", Size { min: 480, max: 8 * MIB }, Default("64KiB"), "Longest message."),
         key("max_connections", Count { min: 1, max: 100_000 }, Default("1000"), "Connections at the same time (tcp, tls); more wait."),
         key("idle", Duration { min: SECOND, max: DAY }, Default("1h"), "A connection on which nothing comes for this long is closed (tcp, tls)."),
+    ],
+};
+
+static FILES_INTAKE: Section = Section {
+    name: "files_intake",
+    keys: &[
+        key("paths", OneOrMany(&Text), Required, "Patterns of paths: * ? [a-z] within a name, ** for directories."),
+        key("exclude", List { of: &Text, min: 0, max: 64 }, Default("[]"), "Patterns of names, or of whole paths, that are left out."),
+        key(
+            "start",
+            Choice(&["beginning", "end"]),
+            Default("beginning"),
+            "Where files begin that are there when this entry is used for the first time; later ones begin at their beginning.",
+        ),
+        key("format", Choice(&["auto", "json", "text", "syslog"]), Default("auto"), "What a line is; auto looks at how it begins."),
+        key("max_line", Size { min: 256, max: MIB }, Default("256KiB"), "Longest line; a longer one comes as several events."),
+        key("interval", Duration { min: 10, max: HOUR }, Default("1s"), "Time between two looks at the files."),
+        key("max_open", Count { min: 1, max: 10_000 }, Default("256"), "Files that are open at the same time."),
+        key("follow_symlinks", Bool, Default("false"), "Read files that symbolic links matched by a pattern lead to."),
+        key("tenant", Tenant, Default("default"), "Whose events come in here."),
     ],
 };
 
@@ -233,6 +262,72 @@ static HTTP: Section = Section {
 const TOKENS: Kind = List { of: &Secret, min: 0, max: 256 };
 const TOKENS_DOC: &str = "Bearer tokens, one of which a client must send; without tokens only loopback addresses are allowed.";
 
+static INBOUND: Section = Section {
+    name: "inbound",
+    keys: &[
+        key("key", OneOrMany(&Secret), Required, "Last part of the address, or several during a rotation, the new one first."),
+        key("verify", Tagged(VERIFY), Required, "How requests are known to be the sender's."),
+        key("source", Text, Optional, "Source of events that name none; inbound: and the name where absent."),
+        key("type", Text, Default("inbound.message"), "Type of events that name none."),
+        key("headers", List { of: &Text, min: 0, max: 32 }, Default("[]"), "Request headers that become labels of the events, and that a connector sees."),
+        key("instance", Name, Optional, "Name of an instance whose connector answers the requests (`receive`); without one the body is taken in as it is."),
+        key("tenant", Tenant, Optional, "Whose events come in here; the listener's where absent."),
+        key("max_body", Size { min: KIB, max: 256 * MIB }, Optional, "Largest request body, at most the listener's."),
+        key("rate_limit", Map(&RATE_LIMIT), Optional, "Most events a second; beyond it 429 with Retry-After."),
+        key("remember", Map(&REMEMBER), Default("{}"), "Accepted requests that are known when they come again."),
+    ],
+};
+
+static REMEMBER: Section = Section {
+    name: "remember",
+    keys: &[
+        key("time", Duration { min: 10 * 60 * SECOND, max: 90 * DAY }, Default("3d"), "For how long; senders repeat for up to three days."),
+        key("requests", Count { min: 1, max: 10_000_000 }, Default("100000"), "How many; beyond it the oldest is forgotten early, and counted."),
+    ],
+};
+
+const TOLERANCE: Key =
+    key("tolerance", Duration { min: SECOND, max: DAY }, Default("5m"), "Longest time between the signed timestamp and now, in both directions.");
+const INBOUND_SECRET: Key = key("secret", OneOrMany(&Secret), Required, "The secret, or several during a rotation, the new one first.");
+
+const VERIFY: &[(&str, &Section)] = &[
+    (
+        "standard-webhooks",
+        &Section {
+            name: "verify_standard_webhooks",
+            keys: &[
+                key("secret", OneOrMany(&Secret), Required, "whsec_… (HMAC), or the sender's public key whpk_… (ed25519); several during a rotation."),
+                TOLERANCE,
+            ],
+        },
+    ),
+    ("github", &Section { name: "verify_github", keys: &[INBOUND_SECRET] }),
+    ("slack", &Section { name: "verify_slack", keys: &[INBOUND_SECRET, TOLERANCE] }),
+    (
+        "hmac",
+        &Section {
+            name: "verify_hmac",
+            keys: &[
+                INBOUND_SECRET,
+                key("header", Text, Required, "Header field of the signature; several signatures may stand between commas."),
+                key("algorithm", Choice(&["sha256", "sha512"]), Default("sha256"), "Hash of the HMAC."),
+                key("encoding", Choice(&["hex", "base64"]), Default("hex"), "How the signature is written."),
+                key("prefix", AnyText, Default("''"), "Text before the signature, for example \"sha256=\"."),
+                key(
+                    "signs",
+                    Text,
+                    Default("body"),
+                    "What is signed: body, timestamp.body, id.timestamp.body, or text with {id}, {timestamp}, {body} in it, for example v0:{timestamp}:{body}.",
+                ),
+                key("timestamp_header", Text, Optional, "Header field of a signed timestamp, seconds or milliseconds since 1970."),
+                key("id_header", Text, Optional, "Header field of the message's id; without one what is signed tells messages apart."),
+                TOLERANCE,
+            ],
+        },
+    ),
+    ("none", &Section { name: "verify_none", keys: &[] }),
+];
+
 static INSTANCE: Section = Section {
     name: "instance",
     keys: &[
@@ -243,14 +338,21 @@ static INSTANCE: Section = Section {
         key("grants", Map(&GRANTS), Default("{}"), "What it may see of this machine, and WASI's own HTTP."),
         key("limits", Limits, Default("{}"), "Limits of the sandbox."),
         key("max_calls", Count { min: 1, max: 100_000_000 }, Default("100000"), "Calls that one guest serves before a fresh one takes its place."),
-        key("concurrency", Count { min: 1, max: 1024 }, Default("4"), "Deliveries at the same time."),
+        key("concurrency", Short { key: "max", map: &CONCURRENCY }, Default("4"), "Deliveries at the same time: at most so many, or a map."),
         key("ordering", Choice(&["none", "key", "strict"]), Default("none"), "Which events must arrive in order: none, those with the same key, all."),
+        key("from", Text, Default("now"), "Where lanes begin that the journal does not know yet: now, beginning, or a time such as 2026-11-02T08:00:00Z."),
         key("batch", Map(&BATCH), Default("{}"), "Events per delivery."),
         key("backlog", Map(&BACKLOG), Default("{}"), "What may wait for a receiver that is down."),
         key("retry", Map(&RETRY), Default("{}"), "When events are tried again; the first bound reached wins."),
         key("circuit_breaker", Map(&CIRCUIT_BREAKER), Default("{}"), "Leaving a receiver alone that fails."),
         key("rate_limit", Map(&RATE_LIMIT), Optional, "Most events a second."),
         key("filters", List { of: &Tagged(FILTERS), min: 0, max: 64 }, Default("[]"), "What events for this instance must pass."),
+        key(
+            "encryption",
+            Map(&INSTANCE_ENCRYPTION),
+            Optional,
+            "Fields that are sealed or masked for this instance, in place of those of the whole configuration.",
+        ),
     ],
 };
 
@@ -320,6 +422,15 @@ static GRANTS: Section = Section {
         key("random", Bool, Default("false"), "Random numbers of the machine; else they repeat from a seed."),
         key("wasi_http", Bool, Default("false"), "wasi:http for libraries of other languages: to the same destinations, under the same rules."),
         key("env", Named(&AnyText), Default("{}"), "All that it sees as its environment; never the host's own."),
+    ],
+};
+
+static CONCURRENCY: Section = Section {
+    name: "concurrency",
+    keys: &[
+        key("max", Count { min: 1, max: 1024 }, Default("4"), "Most deliveries at the same time."),
+        key("min", Count { min: 1, max: 1024 }, Default("1"), "Fewest that errors and latency lead to."),
+        key("adaptive", Bool, Default("true"), "Fewer where the receiver fails or slows down, more where it bears them; false: always max."),
     ],
 };
 
@@ -604,6 +715,16 @@ static DEAD_LETTERS: Section = Section {
         key("max_bytes", Size { min: MIB, max: 1024 * TIB }, Default("1GiB"), "Most bytes."),
         key("retention", Duration { min: SECOND, max: YEARS }, Optional, "Age at which one is deleted; never where absent."),
         key("on_full", Choice(&["stop_lane", "drop_oldest"]), Default("stop_lane"), "Stop the lane that has nowhere to put one, or delete the oldest."),
+        key("retry", Map(&DEAD_LETTER_RETRY), Default("{}"), "Handing dead letters back to their lanes by itself."),
+    ],
+};
+
+static DEAD_LETTER_RETRY: Section = Section {
+    name: "dead_letter_retry",
+    keys: &[
+        key("interval", Duration { min: SECOND, max: YEARS }, Optional, "Time from a letter's death to its next try; no tries where absent."),
+        key("causes", List { of: &Text, min: 1, max: 16 }, Default("[transient]"), "Which letters: causes, or their classes transient, permanent, guest."),
+        key("max_retries", Count { min: 1, max: 1000 }, Default("5"), "How often one letter is handed back by itself."),
     ],
 };
 
@@ -617,6 +738,91 @@ static JOURNAL: Section = Section {
     keys: &[
         key("max_bytes", Size { min: 256 * KIB, max: 1024 * TIB }, Default("10GiB"), "Disk budget; beyond it senders hear 429."),
         key("segment_bytes", Size { min: 64 * KIB, max: 1024 * MIB }, Default("64MiB"), "Size of one segment file; a quarter of max_bytes where that is less."),
+        key(
+            "dedup_window",
+            Duration { min: 0, max: 30 * DAY },
+            Default("0s"),
+            "For how long an event with the same source and id is answered as accepted and not journalled again; 0s: not at all.",
+        ),
+        key(
+            "dedup_keys",
+            Count { min: 1, max: 1_000_000_000 },
+            Default("900000"),
+            "Most events that are known for that; 100 bytes of memory each, 20 on disk.",
+        ),
+        key(
+            "idempotency_window",
+            Duration { min: 0, max: 30 * DAY },
+            Default("24h"),
+            "For how long a request with the same Idempotency-Key hears the first one's answer; 0s: the header says nothing.",
+        ),
+        key("keep", Map(&KEEP), Default("{}"), "What stays after every lane has settled it, for `bulkhead replay`; makes room for new events."),
+        key("compression", Choice(&["none", "lz4"]), Default("none"), "Whether requests are packed on disk, each by itself, where that makes them smaller."),
+    ],
+};
+
+static KEEP: Section = Section {
+    name: "journal_keep",
+    keys: &[
+        key("max_age", Duration { min: SECOND, max: YEARS }, Optional, "How long settled events stay; no bound where absent and max_bytes is set."),
+        key("max_bytes", Size { min: 64 * KIB, max: 1024 * TIB }, Optional, "How many bytes of them stay; part of the journal's own max_bytes."),
+    ],
+};
+
+static INTEGRITY: Section = Section {
+    name: "integrity_rule",
+    keys: &[
+        key("name", Name, Required, "Unique among the rules; the subject of what is found."),
+        key("when", Condition, Optional, "Which events; all where absent."),
+        key("chain", List { of: &Text, min: 0, max: 8 }, Default("[]"), "JSON pointers to what tells chains apart; the event's source where empty."),
+        key("hash", Text, Optional, "JSON pointer to the event's hash."),
+        key("previous", Text, Optional, "JSON pointer to the hash of the event before."),
+        key("sequence", Text, Optional, "JSON pointer to the event's number."),
+        key("algorithm", Choice(&["sha256", "sha512", "hmac-sha256"]), Default("sha256"), "How the hash is made."),
+        key("encoding", Choice(&["hex", "base64"]), Default("hex"), "How the hash is written."),
+        key("secret", Secret, Optional, "The key of hmac-sha256."),
+        key("hashed", Map(&HASHED), Optional, "What the hash is made of; where absent, only the places of events are looked at."),
+        key("reorder", Count { min: 0, max: 1024 }, Default("16"), "Events that may wait for one that is late."),
+        key("late", Duration { min: SECOND, max: DAY }, Default("30s"), "How long one may wait."),
+        key("remember", Count { min: 16, max: 65_536 }, Default("256"), "Events of a chain that are known when they are sent again; 40 bytes each."),
+        key("max_chains", Count { min: 1, max: 1_000_000 }, Default("1000"), "Chains that are known; the one that was quiet longest is forgotten first."),
+    ],
+};
+
+static HASHED: Section = Section {
+    name: "hashed",
+    keys: &[
+        key("form", Choice(&["member", "template", "jcs"]), Required, "A member as it was sent, text with fields, or canonical JSON (RFC 8785)."),
+        key("member", Text, Optional, "JSON pointer; for `jcs` the whole event where absent."),
+        key("template", Text, Optional, "Text with {/pointer} in it."),
+        key("without", List { of: &Text, min: 0, max: 32 }, Default("[]"), "JSON pointers to members that are left out of canonical JSON."),
+    ],
+};
+
+static ENCRYPTION: Section = Section {
+    name: "encryption",
+    keys: &[
+        key("key", SecretValue, Optional, "The key that seals: 32 random bytes in base64 or hexadecimal digits; a command is run once, at the start."),
+        key("older_keys", List { of: &SecretValue, min: 0, max: 32 }, Default("[]"), "Keys before it, for what they sealed."),
+        key("at_rest", Bool, Default("false"), "Whether events are sealed in the journal and in the dead letters."),
+        key(
+            "fields",
+            POINTERS,
+            Default("[]"),
+            "Fields that are sealed before events are formatted: JSON pointers that begin with an attribute, * for every member or element.",
+        ),
+        key("redact", POINTERS, Default("[]"), "Fields that are masked before events are formatted."),
+        key("rotate_every", Duration { min: HOUR, max: YEARS }, Default("30d"), "Time after which another key is derived for fields."),
+    ],
+};
+
+const POINTERS: Kind = List { of: &AnyText, min: 0, max: 64 };
+
+static INSTANCE_ENCRYPTION: Section = Section {
+    name: "instance_encryption",
+    keys: &[
+        key("fields", POINTERS, Default("[]"), "Fields that are sealed for this instance."),
+        key("redact", POINTERS, Default("[]"), "Fields that are masked for it."),
     ],
 };
 

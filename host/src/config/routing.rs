@@ -1,6 +1,8 @@
 //! `routes`, `default_route` and `filters` as the router takes them. Lanes get their place in the order
 //! in which the file names them.
 
+use std::collections::HashMap;
+
 use bulkhead_core::{LaneId, Severity};
 use bulkhead_route::{Condition, Filter, FilterSettings, LaneIndex, MAX_DEPTH, MAX_LANES, Name, OnExcess, RateLimit, Route, SeveritySet, TypeName};
 
@@ -11,16 +13,24 @@ use super::settings::{Instance, Lane};
 
 /// Collects lanes while routes are read.
 pub(super) struct Lanes<'a> {
-    pub instances: &'a [Instance],
     /// Names of instances whose own part is faulty: no second fault for naming them.
     pub known: Vec<&'a str>,
     pub lanes: Vec<Lane>,
+    /// Where instances and lanes stand in their lists.
+    pub instance_at: HashMap<&'a str, usize>,
+    pub lane_at: HashMap<LaneId, usize>,
 }
 
-impl Lanes<'_> {
+impl<'a> Lanes<'a> {
+    pub(super) fn new(instances: &'a [Instance], known: Vec<&'a str>) -> Self {
+        // Of two with one name, which is a fault, the first counts.
+        let instance_at = instances.iter().enumerate().rev().map(|(at, instance)| (instance.name.as_str(), at)).collect();
+        Self { known, lanes: Vec::new(), instance_at, lane_at: HashMap::new() }
+    }
+
     pub(super) fn routes(&mut self, list: &[Checked], faults: &mut Faults) -> Vec<Route> {
         let mut routes: Vec<Route> = Vec::new();
-        let mut seen = std::collections::HashMap::new();
+        let mut seen = HashMap::new();
         for (at, route) in list.iter().enumerate() {
             let key = format!("routes[{at}]");
             let Some(fields) = route.as_map() else { continue };
@@ -51,7 +61,7 @@ impl Lanes<'_> {
 
     fn target(&mut self, fields: &Fields, key: &str, faults: &mut Faults) -> Option<LaneIndex> {
         let name = fields.text("instance")?;
-        let Some(instance) = self.instances.iter().position(|instance| instance.name == name) else {
+        let Some(instance) = self.instance_at.get(name.as_str()).copied() else {
             if !self.known.contains(&name.as_str()) {
                 let message = format!("there is no instance `{name}`");
                 faults.push(FaultKind::UnknownReference, fields.span("instance"), format!("{key}.instance"), message, Some(nearest::hint(&name, &self.known)));
@@ -59,7 +69,7 @@ impl Lanes<'_> {
             return None;
         };
         let id = LaneId::new(&name, &fields.text("format")?);
-        let at = match self.lanes.iter().position(|lane| lane.id == id) {
+        let at = match self.lane_at.get(&id).copied() {
             Some(at) => at,
             None if self.lanes.len() == MAX_LANES => {
                 let message = format!("more than {MAX_LANES} pairs of instance and format");
@@ -67,6 +77,7 @@ impl Lanes<'_> {
                 return None;
             }
             None => {
+                self.lane_at.insert(id.clone(), self.lanes.len());
                 self.lanes.push(Lane { id, instance, span: fields.span("format"), key: format!("{key}.format") });
                 self.lanes.len() - 1
             }
@@ -76,7 +87,7 @@ impl Lanes<'_> {
 }
 
 /// Several keys of one condition must all hold. Parts that were faulty are left out: the file is refused.
-fn condition(fields: &Fields) -> Condition {
+pub(super) fn condition(fields: &Fields) -> Condition {
     let mut all: Vec<Condition> = fields.0.iter().map(|(name, value)| single(fields, name, value)).collect();
     if all.len() == 1 { all.remove(0) } else { Condition::And(all) }
 }

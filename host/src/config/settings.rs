@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bulkhead_core::LaneId;
-use bulkhead_deliver::{BacklogSettings, BatchSettings, BreakerSettings, Ordering, RateSettings, RetryPolicy};
+use bulkhead_deliver::{BacklogSettings, BatchSettings, BreakerSettings, ConcurrencySettings, Ordering, RateSettings, RetryPolicy};
+use bulkhead_journal::LaneStart;
 use bulkhead_route::FilterSettings;
-use bulkhead_sandbox::{CompileLimits, Destination, FilesGrant, Limits, MachineGrants};
+use bulkhead_sandbox::{CompileLimits, Destination, FilesGrant, Limits, MachineGrants, Value};
+use bulkhead_seal::FieldRules;
 use secrecy::SecretString;
 
 use crate::components::Signing;
@@ -20,6 +22,17 @@ pub struct ApiListener {
     pub addr: SocketAddr,
     /// One of these must come with a request. Empty only for a loopback address: none is needed.
     pub tokens: Vec<SecretString>,
+}
+
+/// Keys, and what is sealed with them. Commands that print keys were not run yet.
+#[derive(Debug, Clone, Default)]
+pub struct EncryptionSettings {
+    pub key: Option<Value>,
+    pub older_keys: Vec<Value>,
+    pub at_rest: bool,
+    /// Of instances that have none of their own.
+    pub rules: FieldRules,
+    pub rotate_every: Duration,
 }
 
 /// How components are taken in and compiled.
@@ -52,8 +65,10 @@ pub struct Instance {
     pub limits: Limits,
     /// Calls that a guest serves before it is replaced.
     pub max_calls: u64,
-    pub concurrency: u32,
+    pub concurrency: ConcurrencySettings,
     pub ordering: Ordering,
+    /// Where its lanes begin that the journal does not know yet.
+    pub from: LaneStart,
     pub batch: BatchSettings,
     pub backlog: BacklogSettings,
     pub retry: RetryPolicy,
@@ -61,6 +76,8 @@ pub struct Instance {
     pub rate_limit: Option<RateSettings>,
     /// The global rate limits, then its own filters. The other global filters are asked before routing.
     pub filters: Vec<FilterSettings>,
+    /// In place of the rules of `encryption`.
+    pub rules: Option<FieldRules>,
 }
 
 /// An entry of `formatters`.

@@ -12,7 +12,7 @@ pub(super) const MAX_BYTES: usize = 4 << 20;
 /// Deepest nesting of lists and maps.
 const MAX_DEPTH: usize = 96;
 /// Most values, aliases counted as what they stand for.
-const MAX_NODES: usize = 100_000;
+const MAX_NODES: usize = 500_000;
 /// Most bytes of text in all values, aliases and `${…}` counted as what they stand for.
 pub(super) const MAX_TEXT: usize = 16 << 20;
 

@@ -2,6 +2,8 @@
 
 use bulkhead_core::LaneId;
 use bulkhead_deliver::{BreakerState, HoldCause, Notice};
+use bulkhead_ingest::FilesNotice;
+use bulkhead_integrity::{Finding, Kind, Resolved};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -77,16 +79,18 @@ pub struct Described {
     /// Behind `bulkhead.`.
     pub kind: &'static str,
     pub level: Level,
-    /// Instance, lane or component; empty for the host.
+    /// Instance, lane, component or entry of files; empty for the host.
     pub subject: String,
     pub data: Value,
     /// How many dead letters it stands for, where letters of one subject and cause are summed up.
     pub letters: Option<u64>,
+    /// Where it may be told again after a crash; a new one each time where absent.
+    pub id: Option<String>,
 }
 
 impl Described {
     fn new(kind: &'static str, level: Level, subject: &str, data: Value) -> Self {
-        Self { kind, level, subject: subject.into(), data, letters: None }
+        Self { kind, level, subject: subject.into(), data, letters: None, id: None }
     }
 
     pub fn lifecycle(what: &Lifecycle) -> Self {
@@ -119,6 +123,42 @@ impl Described {
         }
     }
 
+    /// What was found of a source's hash chain; `untold` findings were only counted since the last.
+    pub fn integrity(rule: &str, chain: &str, finding: &Finding, untold: u64) -> Self {
+        let (kind, level) = match finding.kind {
+            Kind::Gap => ("integrity.gap", Level::High),
+            Kind::Fork => ("integrity.fork", Level::High),
+            Kind::Tampered => ("integrity.tampered", Level::Critical),
+            Kind::Restarted => ("integrity.restarted", Level::Medium),
+        };
+        let mut data = crate::integrity::said(finding);
+        data.insert("chain".into(), chain.into());
+        Self::of_chain(kind, level, rule, data.into(), finding.at, untold)
+    }
+
+    /// A chain is whole again.
+    pub fn integrity_resolved(rule: &str, chain: &str, resolved: &Resolved, untold: u64) -> Self {
+        let data = json!({"chain": chain, "complete": resolved.complete, "findings": crate::integrity::counts(resolved), "seq": resolved.at});
+        Self::of_chain("integrity.resolved", Level::Info, rule, data, resolved.at, untold)
+    }
+
+    fn of_chain(kind: &'static str, level: Level, rule: &str, mut data: Value, at: u64, untold: u64) -> Self {
+        if untold > 0 {
+            data["untold"] = untold.into();
+        }
+        let id = Some(format!("{kind}-{rule}-{at}"));
+        Self { id, ..Self::new(kind, level, rule, data) }
+    }
+
+    /// What the intake of files tells.
+    pub fn files(notice: &FilesNotice) -> Self {
+        match notice {
+            FilesNotice::Unreadable { files, path, error } => Self::new("files.unreadable", Level::High, files, json!({"path": path, "error": error})),
+            FilesNotice::Recovered { files, path } => Self::new("files.recovered", Level::Info, files, json!({"path": path})),
+            FilesNotice::Stopped { files, error } => Self::new("files.stopped", Level::Critical, files, json!({"error": error})),
+        }
+    }
+
     /// Nothing where it is no news or was caused by own events alone.
     pub fn notice(notice: &Notice) -> Option<Self> {
         let lane_event = |kind, level, lane: &LaneId, data| Self::new(kind, level, &lane.to_string(), data);
@@ -139,6 +179,12 @@ impl Described {
                 let described = lane_event("dead_letter.added", Level::High, lane, json!({"cause": cause.name()}));
                 Self { letters: Some(letters), ..described }
             }
+            // Room that only our own events needed: telling it would need more.
+            Notice::DeadLettersDropped { own: true, .. } => return None,
+            Notice::DeadLettersDropped { by, count, own: false } => {
+                let described = Self::new("dead_letter.dropped", Level::High, "", json!({"cause": by}));
+                Self { letters: Some(*count), ..described }
+            }
             Notice::DeadLettersFull { lane } => {
                 lane_event("dead_letter.limit", Level::Critical, lane, json!({"state": "reached", "key": "dead_letters.max_bytes"}))
             }
@@ -158,7 +204,7 @@ impl Described {
         }
         let mut event = json!({
             "specversion": "1.0",
-            "id": Uuid::now_v7().to_string(),
+            "id": self.id.clone().unwrap_or_else(|| Uuid::now_v7().to_string()),
             "source": "bulkhead",
             "type": format!("bulkhead.{}", self.kind),
             "time": time,

@@ -73,7 +73,7 @@ mod tests {
 
     fn letters(subject: &str, count: u64) -> Described {
         let data = serde_json::json!({"cause": "rejected"});
-        Described { kind: "dead_letter.added", level: Level::High, subject: subject.into(), data, letters: Some(count) }
+        Described { kind: "dead_letter.added", level: Level::High, subject: subject.into(), data, letters: Some(count), id: None }
     }
 
     fn counts(told: &[Described]) -> Vec<(String, u64)> {

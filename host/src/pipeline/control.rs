@@ -5,16 +5,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bulkhead_core::Clock;
 use bulkhead_deliver::{Delivery, RoutingTable};
-use bulkhead_ingest::SyslogSettings;
+use bulkhead_ingest::{Inbound, SyslogSettings};
 use bulkhead_journal::Journal;
 use bulkhead_observe::Metrics;
 use bulkhead_registry::Registry;
 use bulkhead_sandbox::{Sandbox, StateStore};
+use bulkhead_seal::Keyring;
 
 use super::Current;
 use super::uploads::Trials;
 use crate::components::Catalogue;
 use crate::config::UploadSettings;
+use crate::guests::Parts;
 use crate::own_events::OwnEvents;
 use crate::receipts::HostReceipts;
 use crate::unverified::Unverified;
@@ -39,7 +41,10 @@ pub struct Control {
     pub registry: Arc<Registry>,
     /// What is known of components, for lists.
     pub catalogue: Catalogue,
+    pub inbound: Inbound,
     pub(super) receipts: Option<Arc<HostReceipts>>,
+    /// The keys of the start: others take a restart.
+    pub(super) keyring: Option<Keyring>,
     pub(super) own_events: OwnEvents,
     pub(super) metrics: Metrics,
     pub(super) clock: Arc<dyn Clock>,
@@ -52,6 +57,11 @@ pub struct Control {
 }
 
 impl Control {
+    /// What instances get from this host.
+    pub(super) fn parts(&self) -> Parts<'_> {
+        Parts { receipts: self.receipts.as_deref(), keyring: self.keyring.as_ref() }
+    }
+
     pub(super) fn current(&self) -> Arc<Current> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use bulkhead_deliver::StartError;
+use bulkhead_ingest::{Inbound, InboundError, Prepared};
 use serde_json::Value;
 
 use super::{Control, Current, Purpose, RouterError, guests};
@@ -12,16 +13,23 @@ use crate::config::{Config, Fault};
 use crate::own_events::Lifecycle;
 
 /// Parts of the configuration that only a restart changes.
-const FIXED: [&str; 9] = ["data_dir", "listen", "journal", "dead_letters", "delivery", "audit", "telemetry", "connectors_dir", "upload"];
+const FIXED: [&str; 11] =
+    ["integrity", "data_dir", "listen", "journal", "encryption", "dead_letters", "delivery", "audit", "telemetry", "connectors_dir", "upload"];
 
 /// What a listener's TLS is made of; it can be exchanged.
 const RENEWABLE: [&str; 4] = ["cert", "key", "client_ca", "min_version"];
+
+/// What instances take from `encryption`.
+const FIELDS: [&str; 3] = ["fields", "redact", "rotate_every"];
 
 /// A part without what a reload can change in it.
 fn fixed(shown: &Value, key: &str) -> Value {
     let mut part = shown[key].clone();
     for listener in part.get_mut("syslog").and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut) {
         RENEWABLE.into_iter().for_each(|key| drop(listener.remove(key)));
+    }
+    if let Some(part) = part.as_object_mut() {
+        FIELDS.into_iter().for_each(|key| drop(part.remove(key)));
     }
     part
 }
@@ -37,6 +45,8 @@ pub enum ReloadError {
         "lane `{lane}` has {backlog} events that it has not delivered; keep its route until they are, or pause it and restart with `--discard-lane {lane}`"
     )]
     LaneWithBacklog { lane: String, backlog: u64 },
+    #[error(transparent)]
+    Inbound(#[from] InboundError),
     #[error("an instance cannot be started; the old configuration is in force again")]
     Start(#[source] StartError),
 }
@@ -52,6 +62,14 @@ pub struct Reloaded {
     pub restart: Vec<&'static str>,
 }
 
+/// Opens what the inbound webhooks of a configuration need, off the threads that serve connections.
+pub(super) async fn prepare_inbound(inbound: &Inbound, config: &Arc<Config>) -> Result<Prepared, InboundError> {
+    let (handle, config) = (inbound.clone(), Arc::clone(config));
+    let opening = tokio::task::spawn_blocking(move || handle.prepare(&config.inbound)).await;
+    let broke_off = |error| InboundError { name: String::new(), path: Default::default(), source: std::io::Error::other(error) };
+    opening.unwrap_or_else(|error| Err(broke_off(error)))
+}
+
 impl Control {
     /// Not cancel safe: let it end.
     pub async fn reload(&self, config: Config) -> Result<Reloaded, ReloadError> {
@@ -59,11 +77,12 @@ impl Control {
         let current = self.current();
         let config = Arc::new(config);
         let components = self.components(self.registry.index());
-        let (state, receipts) = (Arc::clone(&self.state), self.receipts.as_deref());
-        let built = guests::build(&config, &components, &self.sandbox, state, Purpose::Serve, receipts, None).await.map_err(ReloadError::Faults)?;
+        let state = Arc::clone(&self.state);
+        let built = guests::build(&config, &components, &self.sandbox, state, Purpose::Serve, self.parts(), None).await.map_err(ReloadError::Faults)?;
         let next = Current::new(&config, &built);
         let router = next.rules.router()?;
         self.check_lanes(&current, &next)?;
+        let inbound = prepare_inbound(&self.inbound, &config).await?;
 
         let mut done =
             Reloaded { restart: FIXED.into_iter().filter(|key| fixed(&current.shown, key) != fixed(&next.shown, key)).collect(), ..Reloaded::default() };
@@ -73,6 +92,7 @@ impl Control {
             self.restore(&current, &next).await;
             return Err(ReloadError::Start(error));
         }
+        self.inbound.replace(inbound);
         for lane in current.rules.lanes.iter().filter(|lane| !next.rules.lanes.contains(lane)) {
             // What came in since the check stays on disk, and the next start says so.
             let name = lane.to_string();

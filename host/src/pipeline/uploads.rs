@@ -18,6 +18,9 @@ use crate::components::{Components, FORMATTER_PREFIX};
 use crate::config::Fault;
 use crate::own_events::{Lifecycle, RollbackCause, RolledBack};
 
+/// Priority of what an upload costs this process, in steps behind everything else.
+const BEHIND: i32 = 10;
+
 /// Events that a version on trial may break on before it is taken back.
 const TRIAL_FAULTS: u64 = 5;
 
@@ -110,7 +113,7 @@ impl Control {
         let control = Arc::clone(self);
         let signing = self.settings.upload.signing.clone();
         // Reading, hashing and compiling block, for up to `upload.compile_time`.
-        let checked = tokio::task::spawn_blocking(move || -> Result<_, ChangeError> {
+        let checked = aside(move || -> Result<_, ChangeError> {
             let bytes = std::fs::read(incoming.path()).map_err(ChangeError::Read)?;
             let signature = match &parcel.signature {
                 Some(signature) => Some(Signature::parse(signature)?),
@@ -124,11 +127,11 @@ impl Control {
             // Before the costly part: what cannot be taken is not compiled. Decided again below.
             if index.clone().as_ref().clone().add(new.clone(), control.stamp(&parcel.by))? == Added::New {
                 control.quota(&index, new.size)?;
-                control.sandbox.load_within(&new.name, &bytes, Limit::ComponentSize.row().ceiling)?;
+                control.sandbox.load_inspected(&new.name, &bytes, inspection)?;
             }
             Ok((incoming, parcel, new))
         });
-        let (incoming, parcel, new) = checked.await.map_err(|_| ChangeError::Broken)??;
+        let (incoming, parcel, new) = checked.await.ok_or(ChangeError::Broken)??;
         let (name, digest) = (new.name.clone(), new.digest);
         let added = self.add(incoming, new, &parcel).await?;
         let approved = self.registry.index().find(&digest).is_some_and(|(_, version)| version.approved.is_some());
@@ -288,10 +291,9 @@ impl Control {
         let following: HashSet<Arc<str>> =
             current.instances.iter().filter(|(_, built)| built.uses.iter().any(|used| used.name == name)).map(|(instance, _)| Arc::clone(instance)).collect();
         let components = self.components(Arc::new(next.clone()));
-        let built =
-            guests::build(&current.config, &components, &self.sandbox, Arc::clone(&self.state), Purpose::Serve, self.receipts.as_deref(), Some(&following))
-                .await
-                .map_err(ChangeError::Faults)?;
+        let built = guests::build(&current.config, &components, &self.sandbox, Arc::clone(&self.state), Purpose::Serve, self.parts(), Some(&following))
+            .await
+            .map_err(ChangeError::Faults)?;
         let mut changed = (*current).clone();
         for mut built in built {
             let instance = Arc::clone(&built.settings.name);
@@ -379,6 +381,20 @@ impl Control {
             }
         }
     }
+}
+
+/// Runs work on a thread of its own that lets deliveries go first: it hashes, copies and writes tens of
+/// megabytes. Nothing where the thread did not start or broke off.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (done, made) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("upload".into()).spawn(move || {
+        // Here it is the thread's own; elsewhere it would be the whole process's.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::process::nice(BEHIND);
+        let _ = done.send(work());
+    });
+    thread.ok()?;
+    made.await.ok()
 }
 
 /// Why a revoked component does not run, as its instances' status shows it.

@@ -116,6 +116,9 @@ fn types_and_ranges() {
     check_words("delivery: {max_concurrent: -1}", "everything has a limit", "from 1 to 10000");
     check_words(&instance("concurrency: 0"), "out of range", "from 1 to 1024");
     check_words(&instance("concurrency: 4.5"), "not a whole number", "");
+    check_words(&instance("concurrency: {max: 2000}"), "out of range", "from 1 to 1024");
+    check_words(&instance("concurrency: {min: 5}"), "`min` is more than `max`", "lower `min` or raise `max`");
+    check_words(&instance("concurrency: {mix: 5}"), "unknown key", "did you mean `max`?");
     check_words(&instance("retry: {multiplier: 0.5}"), "out of range", "from 1 to 100");
     check_words(&instance("retry: {max_attempts: 0}"), "out of range", "from 1");
     check_words(&instance("retry: {max_elapsed: null}"), "has no value", "24h");
@@ -241,15 +244,12 @@ fn listeners_beyond_this_machine_need_tokens() {
 fn keys_of_later_versions_are_refused_unless_they_say_nothing() {
     for part in [
         "store: {url: postgres://x}",
-        "encryption: {fields: [/data/iban]}",
         "alerts: {error_rate: 5%}",
         "event_index: {enabled: true}",
         "transports: {tcp: {connect: 10s}}",
         "listen: {metrics: {addr: 127.0.0.1:9}}",
         "listen: {http: {tls: {cert: /x}}}",
         "telemetry: {otlp_endpoint: http://x}",
-        "journal: {dedup_window: 5s}",
-        "dead_letters: {retry: {interval: 5m}}",
         "instances: {one: {connector: file, health_check: {interval: 300s}}}",
     ] {
         let faults = bad(part);

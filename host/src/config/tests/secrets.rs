@@ -108,7 +108,7 @@ fn interpolation_takes_variables_defaults_and_files() {
     }
     // Typed keys take what a variable holds, quoted or not; a component sees a number where it was not quoted.
     let config = good(&instance("concurrency: \"${NUMBER}\"\n    config:\n      a: ${NUMBER}\n      b: \"${NUMBER}\"\n      c: ${EMPTY}"));
-    assert_eq!(config.instances[0].concurrency, 7);
+    assert_eq!(config.instances[0].concurrency.max, 7);
     assert_eq!(config.instances[0].config.json, serde_json::json!({"a": 7, "b": "7", "c": ""}));
     assert_eq!(config.instances[0].config.interpolated.keys().collect::<Vec<_>>(), ["/a", "/b", "/c"]);
 }

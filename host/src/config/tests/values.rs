@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use bulkhead_core::{EventRef, LaneId, Severity};
-use bulkhead_deliver::{BatchSettings, BreakerSettings, Jitter, OnBacklogFull, Ordering, RateSettings, RetryPolicy, Strategy};
+use bulkhead_deliver::{BatchSettings, BreakerSettings, ConcurrencySettings, Jitter, OnBacklogFull, Ordering, RateSettings, RetryPolicy, Strategy};
 use bulkhead_ingest::{Framing, Proto, ShapeRule};
 use bulkhead_journal::Durability;
 use bulkhead_observe::LogFormat;
@@ -102,7 +102,7 @@ fn the_documented_values_are_the_defaults() {
     let (bare, full) = (&config.instances[0], &good(DOCUMENTED).instances[0]);
     assert_eq!((bare.batch, bare.backlog, bare.retry, bare.breaker), (full.batch, full.backlog, full.retry, full.breaker));
     assert_eq!((bare.batch, bare.retry, bare.breaker), (BatchSettings::default(), RetryPolicy::default(), BreakerSettings::default()));
-    assert_eq!((bare.concurrency, bare.ordering, bare.rate_limit, bare.limits.clone()), (4, Ordering::None, None, full.limits.clone()));
+    assert_eq!((bare.concurrency, bare.ordering, bare.rate_limit, bare.limits.clone()), (4.into(), Ordering::None, None, full.limits.clone()));
     assert_eq!(
         (bare.backlog.max_bytes, bare.backlog.max_age, bare.backlog.on_full),
         (Some(4 << 30), Some(Duration::from_secs(86_400)), OnBacklogFull::DeadLetter)
@@ -143,7 +143,8 @@ instances:
     max_calls: 12
     grants: {clocks: true, env: {TZ: UTC, EMPTY: ''}}
     files: {in: {dir: /in, access: read}}
-  two: {connector: x, ordering: key, retry: {strategy: fixed}}
+  two: {connector: x, ordering: key, retry: {strategy: fixed}, concurrency: {min: 2, max: 30}}
+  three: {connector: x, concurrency: {max: 30, adaptive: false}}
 dead_letters: {retention: 30d, on_full: drop_oldest, max_bytes: 2MiB}
 journal: {max_bytes: 1MiB, segment_bytes: 64KiB}
 telemetry: {log: {format: pretty, level: 'warn,bulkhead_deliver=debug', output: stderr}}
@@ -161,7 +162,9 @@ drain: 0s
     assert_eq!((udp.proto, udp.framing, udp.tenant.as_str(), udp.max_message, udp.max_connections), (Proto::Udp, Framing::Newline, "acme", 8192, 5));
     assert_eq!((udp.idle, udp.allow.len(), tcp.proto, tcp.framing, tcp.allow.len()), (Duration::from_secs(30), 0, Proto::Tcp, Framing::Auto, 1));
     let one = &config.instances[0];
-    assert_eq!((one.concurrency, one.ordering), (9, Ordering::Strict));
+    assert_eq!((one.concurrency, one.ordering), (9.into(), Ordering::Strict));
+    let others = [&config.instances[1], &config.instances[2]].map(|instance| instance.concurrency);
+    assert_eq!(others, [ConcurrencySettings { min: 2, max: 30 }, ConcurrencySettings { min: 30, max: 30 }]);
     assert_eq!(one.batch, BatchSettings { max_events: 3, max_bytes: 10_000, max_age: Duration::from_millis(250) });
     assert_eq!((one.backlog.max_bytes, one.backlog.on_full), (Some(2 << 20), OnBacklogFull::Block));
     assert_eq!(
