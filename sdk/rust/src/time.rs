@@ -55,6 +55,29 @@ impl<'a> Timestamp<'a> {
         self.seconds * 1000 + millis
     }
 
+    /// Nanoseconds since 1970-01-01T00:00:00Z, later digits cut; at the edges of 64 bits, in 1677 and 2262, it stays.
+    pub fn nanos(&self) -> i64 {
+        let mut nanos = 0;
+        for at in 0..9 {
+            nanos = nanos * 10 + self.fraction.get(at).map_or(0, |digit| i64::from(digit - b'0'));
+        }
+        self.seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+    }
+
+    /// Year, month and day in UTC.
+    pub fn date(&self) -> (i64, i64, i64) {
+        civil_from_days(self.seconds.div_euclid(86_400))
+    }
+
+    /// Year and week of ISO 8601 in UTC: a week belongs to the year of its Thursday.
+    pub fn iso_week(&self) -> (i64, i64) {
+        let days = self.seconds.div_euclid(86_400);
+        // 1970-01-01 was a Thursday; Monday counts as 0.
+        let thursday = days - (days + 3).rem_euclid(7) + 3;
+        let (year, ..) = civil_from_days(thursday);
+        (year, (thursday - days_from_civil(year, 1, 1)) / 7 + 1)
+    }
+
     /// Writes seconds with at most `digits` decimals, none where the fraction is absent or zero.
     pub fn write_seconds(&self, digits: usize, out: &mut Writer) {
         let fraction = &self.fraction[..self.fraction.len().min(digits)];

@@ -62,3 +62,19 @@ fn days_there_and_back() {
         assert_eq!(days_from_civil(year, month, day), days);
     }
 }
+
+#[test]
+fn dates_weeks_and_nanoseconds() {
+    for (text, date, week, nanos) in [
+        ("1970-01-01T00:00:00Z", (1970, 1, 1), (1970, 1), 0),
+        ("2026-01-02T03:04:05.123456789123Z", (2026, 1, 2), (2026, 1), 1_767_323_045_123_456_789),
+        // The week of the first Thursday, not of the first day (ISO 8601 §3.1.1.23).
+        ("2027-01-01T00:30:00+01:00", (2026, 12, 31), (2026, 53), 1_798_759_800_000_000_000),
+        ("2027-01-03T23:59:59Z", (2027, 1, 3), (2026, 53), 1_799_020_799_000_000_000),
+        ("2027-01-04T00:00:00Z", (2027, 1, 4), (2027, 1), 1_799_020_800_000_000_000),
+        ("1969-12-29T00:00:00.5Z", (1969, 12, 29), (1970, 1), -259_199_500_000_000),
+    ] {
+        let moment = Timestamp::parse(text.as_bytes()).unwrap();
+        assert_eq!((moment.date(), moment.iso_week(), moment.nanos()), (date, week, nanos), "{text}");
+    }
+}
