@@ -6,13 +6,10 @@
 //! they are some; empty fields are left out. What has no place in ECS, and the payload as it came,
 //! lies under one key of Bulkhead's own, so nothing is lost.
 
-use bulkhead_sdk::{Config, Event, Formatter, RecordFormat, Timestamp, Value, Writer, fields};
+use bulkhead_sdk::{Config, Event, Formatter, Object, RecordFormat, Timestamp, Value, Writer, fields};
 
 mod class;
-mod object;
 mod sets;
-
-use object::Object;
 
 fields! {
     mod field {

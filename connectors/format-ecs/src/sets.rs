@@ -2,10 +2,9 @@
 
 use std::net::IpAddr;
 
-use bulkhead_sdk::{Event, Kind, Timestamp, Value};
+use bulkhead_sdk::{Event, Kind, Object, Timestamp, Value};
 
 use crate::class::Class;
-use crate::object::Object;
 use crate::{Ecs, field, text};
 
 /// Top-level names that documents use, and which the own key must not take.

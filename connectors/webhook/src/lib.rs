@@ -9,9 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use bulkhead_sdk::{Batch, Config, Connector, Delivery, Event, Failure, Limits, Outcome, RecordFormat, Writer, fields, http};
-
-mod message_id;
+use bulkhead_sdk::{Batch, Config, Connector, Delivery, Event, Failure, Limits, Outcome, RecordFormat, Writer, fields, http, message_id};
 
 fields! { mod field { ID = "/id", SOURCE = "/source" } }
 

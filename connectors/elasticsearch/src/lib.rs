@@ -1,0 +1,154 @@
+//! Elasticsearch and OpenSearch: documents through `POST /_bulk`.
+//! Protocol: Elastic, "Bulk API" (9.x); OpenSearch, "Bulk" (3.x), which differs in names of errors only.
+//!
+//! Promised: each event has the outcome of its own item; with `op: create` an event that is there already,
+//! from an attempt whose answer was lost, counts as delivered; ids are made from the event's, so that
+//! no attempt makes a second document. Refused at the start: formats whose records are no JSON.
+
+use bulkhead_sdk::{Batch, Config, Connector, Delivery, Failure, Limits, Outcome, RecordFormat, Timestamp, Writer, fields, http, json, message_id};
+
+mod answer;
+mod index;
+
+fields! { mod field { ID = "/id", SOURCE = "/source", TIME = "/time", RECEIVED = "/received" } }
+
+/// What the answer is shortened to: outcomes and reasons.
+const PATH: &str = "/_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason";
+/// Bytes that an action line adds to its document, as a guess.
+const OVERHEAD: usize = 128;
+/// A request beyond this that breaks a limit of the host breaks the one on its size.
+const LARGE_BODY: usize = 1 << 20;
+
+/// Where documents go.
+#[derive(Debug, Config)]
+pub struct Settings {
+    /// Index, alias or data stream; with `rotation` what its name begins with.
+    #[config(min = 1, max = 200)]
+    index: String,
+    /// Appends the date of the event (UTC) to `index`: `-2026.01.02`, `-2026.w01`, `-2026.01`.
+    #[config(default = "none")]
+    rotation: Rotation,
+    /// `create`, which data streams demand, never overwrites; `index` does.
+    #[config(default = "create")]
+    op: Op,
+    /// Ids of documents: made from the event's, or chosen by the cluster, which then keeps every repetition.
+    #[config(default = "event")]
+    id: Id,
+    /// Ingest pipeline.
+    #[config(min = 1, max = 255)]
+    pipeline: Option<String>,
+    /// Compresses requests.
+    #[config(default = false)]
+    gzip: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Config)]
+pub enum Rotation {
+    None,
+    Daily,
+    Weekly,
+    Monthly,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Config)]
+pub enum Op {
+    Create,
+    Index,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Config)]
+pub enum Id {
+    Event,
+    Cluster,
+}
+
+#[derive(Debug)]
+pub struct Elasticsearch {
+    settings: Settings,
+    /// `{"create":{"pipeline":"…","_index":"audit`
+    begin: Vec<u8>,
+}
+
+impl Elasticsearch {
+    fn body(&self, batch: &Batch<'_>) -> Vec<u8> {
+        let mut out = Writer::with_capacity(batch.records.bytes().len() + batch.len() * (OVERHEAD + self.begin.len()));
+        for (record, event) in batch.iter() {
+            out.bytes(&self.begin);
+            let moment = [field::TIME, field::RECEIVED].into_iter().find_map(|time| Timestamp::parse(event.get(time).raw()));
+            index::suffix(self.settings.rotation, moment, &mut out);
+            if self.settings.id == Id::Event {
+                let id = event.get(field::ID).text().unwrap_or_default();
+                let source = event.get(field::SOURCE).text().unwrap_or_default();
+                out.literal(b"\",\"_id\":\"");
+                // Letters, digits, `-` and `_` only.
+                out.bytes(message_id::of_event(&source, &id).as_bytes());
+            }
+            out.literal(b"\"}}\n");
+            out.one_line(record.trim_ascii());
+            out.literal(b"\n");
+        }
+        out.into_bytes()
+    }
+}
+
+impl Connector for Elasticsearch {
+    type Config = Settings;
+
+    fn configure(settings: Settings, format: &RecordFormat) -> Result<Self, String> {
+        index::check(&settings.index)?;
+        if !format.is_json() {
+            return Err(format!("documents are JSON, and this lane's format is {} ({}); choose ecs or json", format.name, format.content_type));
+        }
+        let mut begin = Writer::default();
+        begin.bytes(if settings.op == Op::Create { b"{\"create\":{" } else { b"{\"index\":{" });
+        if let Some(pipeline) = &settings.pipeline {
+            begin.literal(b"\"pipeline\":");
+            begin.json_string(pipeline.as_bytes());
+            begin.literal(b",");
+        }
+        begin.literal(b"\"_index\":\"");
+        begin.json_fragment(settings.index.as_bytes());
+        Ok(Self { settings, begin: begin.into_bytes() })
+    }
+
+    fn fields(&self) -> Vec<&str> {
+        field::ALL.to_vec()
+    }
+
+    fn limits(&self) -> Limits {
+        // Requests of 5 to 15 MB are the vendor's advice; action lines come on top of the records.
+        Limits { max_events: Some(5000), max_bytes: Some(4 << 20) }
+    }
+
+    fn deliver(&mut self, batch: &Batch<'_>, _: u32) -> Result<Delivery, Failure> {
+        let body = self.body(batch);
+        let large = body.len() > LARGE_BODY;
+        let request = http::post("primary", PATH).header("content-type", "application/x-ndjson").gzip(self.settings.gzip).body(body);
+        match request.send() {
+            Ok(response) => answer::read(&response, batch.len(), self.settings.op),
+            Err(http::Error::Limit(limit)) if large && batch.len() > 1 => Err(Failure::TooLarge(limit)),
+            Err(http::Error::Limit(limit)) if large => Ok(Delivery::All(Outcome::Rejected(limit))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The root says who is there, and lets nobody in without a key.
+    fn check(&mut self) -> Result<String, Failure> {
+        let response = http::get("primary", "/").send()?;
+        Delivery::from_status(&response)?;
+        let body = std::str::from_utf8(&response.body).unwrap_or_default();
+        let member = |value: bulkhead_sdk::Value<'_>, name: &str| {
+            value.members().find(|(own, _)| own.is(name)).and_then(|(_, value)| Some(String::from_utf8_lossy(&value.text()?).into_owned()))
+        };
+        let version = json::value(body).and_then(|root| root.members().find(|(name, _)| name.is("version")).map(|(_, version)| version));
+        match version.and_then(|version| Some((member(version, "number")?, member(version, "distribution")))) {
+            Some((number, distribution)) => Ok(format!("{} {number} answers and takes the credential", distribution.as_deref().unwrap_or("Elasticsearch"))),
+            None => Err(Failure::Configuration("the receiver answered without a version; is the destination's `url` the root of a cluster?".to_owned())),
+        }
+    }
+}
+
+bulkhead_sdk::export_connector!(Elasticsearch);
+
+#[cfg(test)]
+mod tests;

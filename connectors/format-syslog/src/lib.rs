@@ -1,0 +1,230 @@
+//! Syslog messages: RFC 5424 with structured data, or the older form that RFC 3164 describes, one
+//! record without a line break for each event.
+//!
+//! Promised: header fields are printable ASCII within the standard's lengths; the attributes of an
+//! event lie in structured data, escaped as the standard says; control characters become spaces, so
+//! that no value ends a line of a receiver; any event gives a record. Framing is the connector's.
+
+use bulkhead_sdk::{Config, Event, Formatter, RecordFormat, Timestamp, Value, Writer, fields};
+
+mod bsd;
+mod content;
+mod header;
+mod structured;
+
+fields! {
+    mod field {
+        ID = "/id", SOURCE = "/source", TYPE = "/type", TIME = "/time", RECEIVED = "/received", SEVERITY = "/severity",
+        HOST = "/host", PROCESS = "/process", SUBJECT = "/subject", CLASSIFICATION = "/classification", COMPLIANCE = "/compliance",
+        USER = "/user", ROLES = "/roles", OPERATION = "/operation", PARENT_OPERATION = "/parentoperation", OUTCOME = "/outcome",
+        ACTION = "/action", CATEGORY = "/category", SRC_IP = "/srcip", DST_IP = "/dstip", DST_PORT = "/dstport",
+        INTEGRITY_HASH = "/integrityhash", PREVIOUS_HASH = "/previoushash", SIGNATURE = "/signature", TENANT = "/tenant",
+        TRACE_PARENT = "/traceparent", METADATA = "/metadata", MESSAGE = "/data/message", MSG = "/data/msg", DATA = "/data",
+        DATA_BASE64 = "/data_base64",
+    }
+}
+
+/// How syslog messages look.
+#[derive(Debug, Config)]
+pub struct Settings {
+    /// The form of the message.
+    #[config(default = "rfc5424")]
+    version: Version,
+    /// Facility, 0 to 23; 13 is "log audit".
+    #[config(default = 13, max = 23)]
+    facility: u8,
+    /// Syslog severities, 0 (emergency) to 7 (debug), of the event severities.
+    #[config(default)]
+    severity: Severities,
+    /// HOSTNAME of every message; without it the event's host.
+    #[config(min = 1, max = 255)]
+    hostname: Option<String>,
+    /// APP-NAME (RFC 3164: TAG) of every message; without it the last segment of the event's source.
+    #[config(min = 1, max = 48)]
+    app_name: Option<String>,
+    /// SD-ID of the attributes; 32473 is the enterprise number of examples, put your own.
+    #[config(default = "audit@32473", min = 1, max = 32)]
+    sd_id: String,
+    /// Writes the event's attributes as structured data. RFC 3164 has no place for them.
+    #[config(default = true)]
+    structured_data: bool,
+    /// What follows the header.
+    #[config(default = "auto")]
+    message: Message,
+    /// Puts the byte order mark in front of a message, which marks it as UTF-8; several receivers show it.
+    #[config(default = false)]
+    bom: bool,
+    /// Messages are cut at this many bytes, whole characters only; without it they are never cut. Receivers
+    /// of RFC 5424 must take 480 and should take 2048, RFC 3164 says 1024 at most.
+    #[config(min = 480, max = 1048576)]
+    max_bytes: Option<u32>,
+}
+
+/// The form of the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Config)]
+pub enum Version {
+    Rfc5424,
+    Rfc3164,
+}
+
+/// What follows the header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Config)]
+pub enum Message {
+    /// The message of the payload where it has one (`message` or `msg`), else the payload.
+    Auto,
+    /// The message of the payload, else the event's type.
+    Text,
+    /// The payload as JSON on one line.
+    Data,
+    /// Nothing.
+    None,
+}
+
+/// Syslog severities by event severity.
+#[derive(Debug, Config)]
+pub struct Severities {
+    #[config(default = 6, max = 7)]
+    info: u8,
+    #[config(default = 5, max = 7)]
+    low: u8,
+    #[config(default = 4, max = 7)]
+    medium: u8,
+    #[config(default = 3, max = 7)]
+    high: u8,
+    #[config(default = 2, max = 7)]
+    critical: u8,
+    /// For events that have none.
+    #[config(default = 6, max = 7)]
+    unknown: u8,
+}
+
+#[derive(Debug)]
+pub struct Syslog {
+    settings: Settings,
+}
+
+impl Syslog {
+    fn priority(&self, event: &Event<'_>) -> u64 {
+        let map = &self.settings.severity;
+        let severity = match event.get(field::SEVERITY).raw() {
+            b"info" => map.info,
+            b"low" => map.low,
+            b"medium" => map.medium,
+            b"high" => map.high,
+            b"critical" => map.critical,
+            _ => map.unknown,
+        };
+        u64::from(self.settings.facility) * 8 + u64::from(severity)
+    }
+}
+
+/// When it happened, else when it was received.
+fn moment<'a>(event: &Event<'a>) -> Option<Timestamp<'a>> {
+    [field::TIME, field::RECEIVED].into_iter().find_map(|time| Timestamp::parse(event.get(time).raw()))
+}
+
+/// The program: the last segment of the source, `copybook` of `/mainframe/copybook` or of `https://host/copybook/`.
+fn program<'a>(settings: &'a Settings, source: &'a [u8]) -> &'a [u8] {
+    match &settings.app_name {
+        Some(name) => name.as_bytes(),
+        None => source.split(|byte| *byte == b'/').rfind(|segment| !segment.is_empty()).unwrap_or_default(),
+    }
+}
+
+impl Formatter for Syslog {
+    type Config = Settings;
+
+    fn configure(settings: Settings) -> Result<Self, String> {
+        for (name, text) in [("hostname", &settings.hostname), ("app_name", &settings.app_name), ("sd_id", &Some(settings.sd_id.clone()))] {
+            if text.as_ref().is_some_and(|text| !text.bytes().all(|byte| (33..=126).contains(&byte))) {
+                return Err(format!("`{name}` is printable ASCII without spaces"));
+            }
+        }
+        if settings.sd_id.contains(['=', ']', '"']) {
+            return Err("`sd_id` contains none of = ] \"".to_owned());
+        }
+        if settings.sd_id == "metadata@32473" {
+            return Err("`sd_id` is `metadata@32473`, under which the event's metadata go; choose another".to_owned());
+        }
+        Ok(Self { settings })
+    }
+
+    fn fields(&self) -> Vec<&str> {
+        field::ALL.to_vec()
+    }
+
+    fn record_format(&self) -> RecordFormat {
+        RecordFormat::new("syslog", "text/plain; charset=utf-8")
+    }
+
+    fn format(&self, event: &Event<'_>, out: &mut Writer) -> Result<(), String> {
+        let start = out.len();
+        match self.settings.version {
+            Version::Rfc5424 => self.write_5424(event, out),
+            Version::Rfc3164 => self.write_3164(event, out),
+        }
+        if let Some(most) = self.settings.max_bytes {
+            let kept = bulkhead_sdk::writer::cut(&out.as_bytes()[start..], most as usize).len();
+            out.truncate(start + kept);
+        }
+        Ok(())
+    }
+}
+
+impl Syslog {
+    fn write_5424(&self, event: &Event<'_>, out: &mut Writer) {
+        let settings = &self.settings;
+        let source = event.get(field::SOURCE).text().unwrap_or_default();
+        out.literal(b"<");
+        out.unsigned(self.priority(event));
+        out.literal(b">1 ");
+        match moment(event) {
+            // At most microseconds, says the standard.
+            Some(moment) => Timestamp { fraction: &moment.fraction[..moment.fraction.len().min(6)], ..moment }.write_utc(out),
+            None => out.literal(b"-"),
+        }
+        out.literal(b" ");
+        match &settings.hostname {
+            Some(name) => out.bytes(name.as_bytes()),
+            None => header::value(event.get(field::HOST), 255, out),
+        }
+        out.literal(b" ");
+        header::field(program(settings, &source), 48, out);
+        out.literal(b" ");
+        header::value(event.get(field::PROCESS), 128, out);
+        out.literal(b" ");
+        header::value(event.get(field::TYPE), 32, out);
+        out.literal(b" ");
+        if !settings.structured_data || !structured::write(event, &settings.sd_id, out) {
+            out.literal(b"-");
+        }
+        self.message(event, out);
+    }
+
+    /// What follows the header, with the space before it.
+    fn message(&self, event: &Event<'_>, out: &mut Writer) {
+        if self.settings.message == Message::None {
+            return;
+        }
+        let start = out.len();
+        out.literal(b" ");
+        if self.settings.bom {
+            out.literal(b"\xef\xbb\xbf");
+        }
+        let inside = out.len();
+        content::write(event, self.settings.message, out);
+        if out.len() == inside {
+            out.truncate(start);
+        }
+    }
+}
+
+/// A value that is text: not a number, not a container.
+fn text(value: Value<'_>) -> Value<'_> {
+    if value.is_string() { value } else { Value::MISSING }
+}
+
+bulkhead_sdk::export_formatter!(Syslog);
+
+#[cfg(test)]
+mod tests;
