@@ -76,6 +76,57 @@ fn syslog_messages() {
     });
 }
 
+/// Header fields of webhooks that strangers send: whatever they hold, only the secret makes a signature.
+/// A seed is a list of fields, an empty line, the body.
+#[test]
+fn webhook_signatures() {
+    use bulkhead_ingest::{Digits, Hash, Scheme, SignedParts, Verifier, VerifyKey};
+    use hmac::{KeyInit as _, Mac as _};
+    use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
+    const SECRET: &str = "a secret that no seed holds";
+    let key = VerifyKey::plain(SECRET, Hash::Sha256);
+    let own = |digits, signed: &str| Scheme::Hmac {
+        header: HeaderName::from_static("x-signature"),
+        prefix: "v1=".into(),
+        digits,
+        signed: SignedParts::parse(signed).expect("parts"),
+        id_header: Some(HeaderName::from_static("webhook-id")),
+        timestamp_header: signed.contains("timestamp").then(|| HeaderName::from_static("webhook-timestamp")),
+    };
+    let schemes = [Scheme::StandardWebhooks, Scheme::Github, Scheme::Slack, own(Digits::Hex, "body"), own(Digits::Base64, "{id}:{timestamp}:{body}")];
+    let verifiers: Vec<Verifier> = schemes
+        .into_iter()
+        .map(|scheme| Verifier { scheme, keys: vec![key.clone(), VerifyKey::Ed25519([7; 32])], tolerance: std::time::Duration::from_secs(300) })
+        .collect();
+    // With this in the place of `$sig`, a seed is signed as GitHub signs.
+    let sign = |body: &[u8]| {
+        let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length");
+        mac.update(body);
+        mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    run("webhooks", |request| {
+        let (head, body) = memchr::memmem::find(request, b"\n\n").map_or((request, &b""[..]), |at| (&request[..at], &request[at + 2..]));
+        let mut headers = HeaderMap::new();
+        let signature = sign(body);
+        for line in head.split(|byte| *byte == b'\n') {
+            let Some(at) = line.iter().position(|byte| *byte == b':') else { continue };
+            let value = memchr::memmem::find(&line[at + 1..], b"$sig")
+                .map_or_else(|| line[at + 1..].to_vec(), |found| [&line[at + 1..at + 1 + found], signature.as_bytes(), &line[at + 5 + found..]].concat());
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(&line[..at]), HeaderValue::from_bytes(value.trim_ascii())) {
+                headers.append(name, value);
+            }
+        }
+        for verifier in &verifiers {
+            let Ok(verified) = verifier.verify(&headers, body, 1_614_265_330) else { continue };
+            assert!(verified.repeats.as_ref().is_some_and(|name| (1..=256).contains(&name.len())), "what was signed has a name");
+            // Only the seeds that ask for it are signed, over the body alone.
+            let sent = ["x-hub-signature-256", "x-signature"].into_iter().filter_map(|name| headers.get(name)?.to_str().ok());
+            assert!(sent.into_iter().any(|value| value.to_ascii_lowercase().contains(&signature)), "{}", verifier.name());
+        }
+    });
+}
+
 /// Stored events come from disk, where anything may have happened to them.
 #[test]
 fn stored_events_and_projections() {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bulkhead_core::{BoxFuture, DeliverError, OpenError};
+use bulkhead_core::{BoxFuture, DeliverError, Inbound, OpenError};
 use bulkhead_sandbox::{ConnectorGrants, MemoryState, StateError, StateQuota, StateScope, StateStore};
 
 use crate::toolkit::guests::{ACCEPT, Connector, Formatter, SPIN, STATE};
@@ -37,11 +37,16 @@ async fn h10_endless_loops_end_wherever_they_are() {
         let grants = ConnectorGrants { limits: limits(few), ..ConnectorGrants::default() };
         assert_eq!(bounded(NOW, SECONDS, host.refused(guest, grants)).await, FUEL, "{name}");
     }
-    for (name, guest) in [("check", Connector { check: SPIN, ..Connector::default() }), ("settle", Connector { settle: SPIN, ..Connector::default() })] {
+    for (name, guest) in [
+        ("check", Connector { check: SPIN, ..Connector::default() }),
+        ("settle", Connector { settle: SPIN, ..Connector::default() }),
+        ("receive", Connector { receive: SPIN, ..Connector::default() }),
+    ] {
         let grants = ConnectorGrants { limits: limits(few), ..ConnectorGrants::default() };
         let mut opened = host.connector(&guest.build(), grants).expect("sets up").open(&json()).await.unwrap_or_else(|error| panic!("{error}"));
         let error = match name {
             "check" => bounded(NOW, SECONDS, opened.check()).await.map(drop),
+            "receive" => bounded(NOW, SECONDS, opened.receive(&Inbound::default())).await.map(drop),
             _ => bounded(NOW, SECONDS, opened.settle(&["t".to_owned()])).await.map(drop),
         };
         assert_eq!(error.expect_err("a fault").to_string(), FUEL, "{name}");

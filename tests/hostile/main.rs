@@ -19,3 +19,5 @@ mod registry;
 mod secrets;
 mod streams;
 mod toolkit;
+
+use toolkit::guests;

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bulkhead_core::{DeliverError, Delivery, Failure, Outcome, Tenant};
+use bulkhead_core::{DeliverError, Delivery, Failure, Inbound, Outcome, Tenant};
 use bulkhead_format::{FormatFault, FormatterSlot};
 use bulkhead_sandbox::{ConnectorGrants, MemoryState, StateScope, StateStore};
 
-use crate::toolkit::guests::{Connector, Formatter, HTTP, LOG, STATE, STDERR, failure, rejected};
+use crate::toolkit::guests::{self, Connector, Formatter, HTTP, LOG, STATE, STDERR, failure, rejected};
 use crate::toolkit::probe::{self, Ask};
 use crate::toolkit::receiver::{Answer, Receiver};
-use crate::toolkit::{Host, NOW, SECONDS, bounded, destination, event, events, json, limits, records};
+use crate::toolkit::{GONE, Host, NOW, SECONDS, bounded, destination, event, events, json, limits, records};
 
 const MEMORY: &str = "memory of 64 MiB reached; raise `limits.memory` to allow more";
 
@@ -129,6 +129,20 @@ async fn h23_lists_that_are_too_long() {
     let text = send("300");
     let error = bounded(NOW, SECONDS, host.refused(Connector { imports: HTTP, deliver: &text, ..Connector::default() }, grants())).await;
     assert_eq!(error, "hostcall_data of 16 MiB reached; raise `limits.hostcall_data` to allow more");
+    // A reply of a gigabyte in 128 KiB of memory: in its header fields, its body, its events, their places.
+    for (name, place) in [("header fields", 4), ("body", 6), ("events", 8), ("offsets", 10)] {
+        let mut reply = [0, 0, 200, 0, 0, 0, 0, 0, 0, 0, 0];
+        reply[place] = 1 << 30;
+        let receive = guests::stores(4096, &reply);
+        let source = host.connector(&Connector { receive: &receive, ..Connector::default() }.build(), ConnectorGrants::default()).expect("sets up");
+        let mut opened = source.open(&json()).await.unwrap_or_else(|error| panic!("{error}"));
+        let error = match bounded(NOW, SECONDS, opened.receive(&Inbound::default())).await {
+            Err(error) => error.to_string(),
+            Ok(_) => panic!("{name}: taken"),
+        };
+        assert!(error.starts_with("the guest broke the contract: ") || error.starts_with("hostcall_data of 16 MiB reached"), "{name}: {error}");
+        assert!(opened.receive(&Inbound::default()).await.is_err_and(|error| error.to_string() == GONE), "{name}: it is gone");
+    }
     // 2^31 fields, and as many as wrap around.
     for count in ["0x80000000", "0x10000000", "-1"] {
         let text = send(count);

@@ -189,6 +189,7 @@ async fn h49_a_peer_that_goes_away_in_http_2_gets_nothing_twice() {
     for (turns, want) in cases {
         let peer = peer(Arc::clone(&server), turns).await;
         let told = bounded(NOW, SECONDS, host.send(to(&peer), &Ask::default())).await;
+        println!("TOLD {turns:?}: {told}");
         assert!(told.starts_with(want), "{turns:?}: {told}");
         assert_eq!((peer.connections.load(Ordering::SeqCst), peer.requests.load(Ordering::SeqCst)), (1, 1), "{turns:?}: {told}");
     }

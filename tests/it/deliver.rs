@@ -222,6 +222,22 @@ fn the_breaker_opens_and_closes_by_itself() {
 }
 
 #[test]
+fn concurrency_follows_the_receiver() {
+    let receiver = receiver("503*");
+    let story = siem(&receiver, "    concurrency: {max: 6}\n    batch: {max_events: 1}\n");
+    let limit = |scrape: &bulkhead_tests::prom::Scrape| scrape.sum("bulkhead_concurrency_limit", &[("instance", "siem")]);
+    assert_eq!(limit(&story.host.metrics().expect("answers")), 4.0);
+    story.accept("application/x-ndjson", &copybook("e", 300));
+    story.when("it falls", |scrape| limit(scrape) == 1.0);
+    assert_eq!(story.lane("siem")["concurrency"], serde_json::json!({"limit": 1, "max": 6}));
+    receiver.play(Script::parse("delay=20ms*").expect("a script"));
+    story.when("it rises", |scrape| limit(scrape) == 6.0);
+    receiver.play(Script::default());
+    story.settled();
+    assert_eq!(taken(&receiver, "e", 300).len(), 300);
+}
+
+#[test]
 fn a_dead_target_stops_nobody() {
     let dead = receiver("503*");
     let story = Story::start(&format!(

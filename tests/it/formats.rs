@@ -34,7 +34,7 @@ fn compare(name: &str, have: &str) {
 
 #[test]
 fn every_format_is_as_reviewed() {
-    let formats = ["json", "jsonl", "cef", "ecs", "cloudevents"];
+    let formats = ["json", "jsonl", "cef", "ecs", "cloudevents", "leef", "syslog", "splunk", "xml"];
     let mut config = "instances:\n".to_owned();
     for format in formats {
         config.push_str(&file(format));

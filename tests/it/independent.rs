@@ -1,5 +1,5 @@
 //! Parsers that others wrote read what we write: CEF by `pycef` and the field dictionary of `cefevent`,
-//! CloudEvents by the CloudEvents SDK for Python. Versions are pinned in `tests/requirements.txt`.
+//! CloudEvents by the CloudEvents SDK for Python, XML by expat, syslog by `syslog-rfc5424-parser`. Versions are pinned in `tests/requirements.txt`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -19,11 +19,12 @@ fn python(modules: &str) -> Option<PathBuf> {
         .find(|python| Command::new(python).args(["-c", &format!("import {modules}")]).output().is_ok_and(|output| output.status.success()))
 }
 
+/// `format` is a formatter with its configuration, in YAML.
 fn check(test: &str, modules: &str, script: &str, format: &str) {
     let Some(python) = python(modules) else {
         return skip(test, &format!("no Python with {modules}; `pip install -r tests/requirements.txt` brings them"));
     };
-    let story = Story::start(&format!("instances:\n{}default_route: [{{instance: all, format: {format}}}]\n", file("all")));
+    let story = Story::start(&format!("formatters:\n  own: {format}\ninstances:\n{}default_route: [{{instance: all, format: own}}]\n", file("all")));
     let mut posted = 0;
     for name in ["copybook", "intelliguard", "datavault", "cloudevents", "plain"] {
         let text = fs::read_to_string(host::root().join("examples/events").join(name).with_extension("ndjson")).expect("samples are committed");
@@ -46,10 +47,20 @@ fn check(test: &str, modules: &str, script: &str, format: &str) {
 
 #[test]
 fn cef_is_read_by_others() {
-    check("independent::cef_is_read_by_others", "pycef, cefevent", "check_cef.py", "cef");
+    check("independent::cef_is_read_by_others", "pycef, cefevent", "check_cef.py", "{formatter: cef}");
 }
 
 #[test]
 fn cloudevents_are_read_by_their_sdk() {
-    check("independent::cloudevents_are_read_by_their_sdk", "cloudevents.core.formats.json", "check_cloudevents.py", "cloudevents");
+    check("independent::cloudevents_are_read_by_their_sdk", "cloudevents.core.formats.json", "check_cloudevents.py", "{formatter: cloudevents}");
+}
+
+#[test]
+fn xml_is_read_by_others() {
+    check("independent::xml_is_read_by_others", "xml.etree.ElementTree", "check_xml.py", "{formatter: xml, config: {data: elements}}");
+}
+
+#[test]
+fn syslog_is_read_by_others() {
+    check("independent::syslog_is_read_by_others", "syslog_rfc5424_parser", "check_syslog.py", "{formatter: syslog, config: {message: data}}");
 }

@@ -141,7 +141,7 @@ fn less_than_fsync_is_said_at_start() {
 /// Only components that the configuration refers to are compiled.
 #[test]
 fn what_is_not_used_is_not_compiled() {
-    let story = Story::start(&archive());
+    let story = Story::cold(&archive());
     fn files(dir: &std::path::Path) -> usize {
         std::fs::read_dir(dir)
             .expect("reads")

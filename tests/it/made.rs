@@ -1,10 +1,11 @@
-//! Components made for a test: a built-in one under another version, or a few lines of WebAssembly text
-//! around which the contract's types are put.
+//! Components made for a test: a built-in one under another version, or a connector in a few lines of
+//! WebAssembly text (`guests.rs`) with a manifest.
 
 use bulkhead_tests::host::root;
 use serde_json::{Value, json};
-use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+
+pub use crate::guests::ACCEPT;
+use crate::guests::Connector;
 
 const SECTION: &str = "bulkhead:manifest";
 
@@ -85,13 +86,6 @@ fn push_leb(bytes: &mut Vec<u8>, mut value: usize) {
     bytes.push(value as u8);
 }
 
-/// `ok(all(accepted(none)))`: every event is taken and goes nowhere.
-pub const ACCEPT: &str = "(i64.store (i32.const 4096) (i64.const 0)) (i64.store (i32.const 4104) (i64.const 0)) (i64.store (i32.const 4112) (i64.const 0)) \
-                          (i64.store (i32.const 4120) (i64.const 0)) (global.set $heap (i32.const 65536)) (i32.const 4096)";
-/// A configuration that is always good.
-pub const GOOD: &str = "(i32.const 128)";
-const UNSUPPORTED: &str = "(i32.store8 (i32.const 4200) (i32.const 1)) (i32.store8 (i32.const 4208) (i32.const 4)) (i32.const 4200)";
-
 /// What a made connector does.
 pub struct Made<'a> {
     pub name: &'a str,
@@ -104,54 +98,16 @@ pub struct Made<'a> {
 
 impl Default for Made<'_> {
     fn default() -> Self {
-        Self { name: "made", version: "1.0.0", extra: "", configure: GOOD, deliver: ACCEPT }
+        Self { name: "made", version: "1.0.0", extra: "", configure: "(i32.const 128)", deliver: ACCEPT }
     }
 }
 
 impl Made<'_> {
     pub fn build(&self) -> Vec<u8> {
-        let Self { name, version, extra, configure, deliver } = self;
-        let export = |name: &str, signature: &str, body: &str| format!(r#"(func (export "bulkhead:connector/delivering@0.1.0#{name}") {signature} {body})"#);
-        let exports = [
-            export("configure", "(param i32 i32 i32 i32 i32 i32) (result i32)", configure),
-            export("check", "(result i32)", UNSUPPORTED),
-            export("deliver", "(param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)", deliver),
-            export("settle", "(param i32 i32) (result i32)", UNSUPPORTED),
-            export("pull", "(param i32 i32) (result i32)", UNSUPPORTED),
-            export("query", "(param i32 i32 i32 i32) (result i32)", UNSUPPORTED),
-            export("receive", "(param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)", UNSUPPORTED),
-            export("maintain", "(result i32)", UNSUPPORTED),
-            export("close", "", ""),
-        ];
-        let module = format!(
-            r#"(module {extra}
-                (memory (export "memory") 2)
-                (global $heap (mut i32) (i32.const 65536))
-                (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
-                    (local $p i32)
-                    (local.set $p (i32.and (i32.add (global.get $heap) (i32.const 15)) (i32.const -16)))
-                    (global.set $heap (i32.add (local.get $p) (local.get 3)))
-                    (block $ok (loop $grow
-                        (br_if $ok (i32.le_u (global.get $heap) (i32.mul (memory.size) (i32.const 65536))))
-                        (if (i32.eq (memory.grow (i32.const 16)) (i32.const -1)) (then unreachable))
-                        (br $grow)))
-                    (local.get $p))
-                {})"#,
-            exports.join("\n")
-        );
-        let bare = component(&module);
+        let Self { name, version, extra, configure, deliver } = *self;
+        let bare = Connector { imports: extra, configure, deliver, ..Connector::default() }.build();
         edited(&bare, |manifest| *manifest = json!({"contract": 1, "name": name, "version": version, "kind": "connector", "accepts": ["*"]}))
     }
-}
-
-/// Wraps a core module as a connector; it imports what the module imports.
-pub fn component(module: &str) -> Vec<u8> {
-    let mut wasm = wat::parse_str(module).unwrap_or_else(|error| panic!("{error}\n{module}"));
-    let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_dir(root().join("wit")).expect("wit parses");
-    let world = resolve.select_world(&[package], Some("connector-all")).expect("a world of that name");
-    embed_component_metadata(&mut wasm, &resolve, world, StringEncoding::UTF8).expect("metadata");
-    ComponentEncoder::default().module(&wasm).expect("a module").validate(true).encode().unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 /// `sha256:…` of bytes.

@@ -11,6 +11,9 @@ use bulkhead_tests::wait;
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[path = "warm.rs"]
+mod warm;
+
 /// Long enough for a busy machine; a story that waits this long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -37,7 +40,16 @@ impl Story {
     pub fn listening(listen: &str, config: &str) -> Self {
         let dir = TempDir::new().expect("a folder");
         let spec = spec(dir.path(), listen, config);
+        warm::borrow(&spec.data_dir);
         let host = Host::start(spec).expect("the host starts");
+        warm::lend(&host.spec.data_dir);
+        Self { dir, host }
+    }
+
+    /// A host that has to compile its components itself.
+    pub fn cold(config: &str) -> Self {
+        let dir = TempDir::new().expect("a folder");
+        let host = Host::start(spec(dir.path(), LISTEN, config)).expect("the host starts");
         Self { dir, host }
     }
 
@@ -139,6 +151,19 @@ pub fn copybook(prefix: &str, n: usize) -> String {
         )
     };
     (0..n).map(|i| format!("{}\n", event(i))).collect()
+}
+
+/// Ids of the form `<letter><i>-<n>` that the text of a kept request mentions, in one pass.
+pub fn numbered(body: &[u8], letter: char) -> std::collections::BTreeSet<(usize, usize)> {
+    let text = String::from_utf8_lossy(body);
+    let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let id = |at: usize| {
+        let rest = &text[at + letter.len_utf8()..];
+        let (i, rest) = rest.split_at(digits(rest));
+        let rest = rest.strip_prefix('-')?;
+        Some((i.parse().ok()?, rest[..digits(rest)].parse().ok()?))
+    };
+    text.match_indices(letter).filter_map(|(at, _)| id(at)).collect()
 }
 
 /// Ids that the text of a kept request mentions, of those with this prefix.

@@ -1,15 +1,11 @@
 //! What a connector is called for beside events, through the binary: upkeep while it is idle, and its
 //! leave at a reload, at retirement and at the end.
 
-#[path = "../hostile/toolkit/guests.rs"]
-#[allow(dead_code, reason = "shared with the hostile cases, which use more of it")]
-mod guests;
-
 use std::fs;
 
 use rustix::process::Signal;
 
-use self::guests::{ACCEPT, Connector, LOG};
+use crate::guests::{ACCEPT, Connector, LOG};
 use crate::story::{PATIENCE, Story, copybook};
 
 /// Its maintenance is due every 200 ms; it says in the log what it is called for.

@@ -203,6 +203,7 @@ fn components_are_listed_and_described() {
     assert!(list["links"]["next"].is_string() && list["links"]["prev"].is_string() && list["meta"]["total"].as_u64() > Some(6), "{list}");
     let all = well(&story, &["connector", "list"]);
     let find = |name: &str| all.as_array().into_iter().flatten().find(|one| one["name"] == name).cloned().unwrap_or_default();
+    assert!(find("evil").is_null() && find("streams").is_null(), "guests of tests are nobody's: {all}");
     assert_eq!((find("webhook")["is_built_in"].as_bool(), find("webhook")["used_by"][0].as_str()), (Some(true), Some("hook")));
     assert_eq!(
         (find("made")["origin"].as_str(), find("made")["version"].as_str(), find("made")["kind"].as_str()),

@@ -14,7 +14,8 @@ use crate::process;
 use crate::prom::Scrape;
 use crate::wait;
 
-const START: Duration = Duration::from_secs(60);
+/// Thousands of lanes that are new take their time; a host that ends is noticed at once.
+const START: Duration = Duration::from_secs(240);
 
 /// How a host is started.
 #[derive(Debug, Clone)]

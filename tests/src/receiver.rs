@@ -306,7 +306,7 @@ fn reply(head: &Head, body: &[u8], step: &Step, options: &Options) -> Reply {
         Step::Invalid(index) => Reply::hec(hec::Fault { code: 6, status: 400, text: "Invalid data format", index: Some(*index) }),
         Step::Lose => Reply { taken: Taken::All, ..Reply::new(0, "") },
         Step::Accept | Step::Delay(_) if hec => collect(head, body, options),
-        Step::Accept | Step::Delay(_) if head.path.ends_with("/_bulk") => {
+        Step::Accept | Step::Delay(_) if head.path.split('?').next().is_some_and(|path| path.ends_with("/_bulk")) => {
             let lines = memchr::memchr_iter(b'\n', body).count();
             let items = vec![r#"{"create":{"status":201}}"#; lines / 2].join(",");
             Reply::new(200, format!(r#"{{"took":1,"errors":false,"items":[{items}]}}"#))

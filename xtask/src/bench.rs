@@ -23,7 +23,7 @@ use case::{Bench, Case};
 use report::Report;
 
 /// The rows at hand, with what makes each.
-const ROWS: [(&str, Source); 13] = [
+const ROWS: [(&str, Source); 14] = [
     ("P1", Source::Case(&case::FULL)),
     ("P2", Source::Case(&case::FULL)),
     ("P3", Source::Case(&case::STEADY)),
@@ -32,6 +32,7 @@ const ROWS: [(&str, Source); 13] = [
     ("P7", Source::Harness("guest")),
     ("P9", Source::Case(&case::FIVE)),
     ("P10", Source::Harness("journal")),
+    ("P11", Source::Harness("replay")),
     ("P12", Source::Case(&case::THREE)),
     ("P13", Source::Start),
     ("P14", Source::Harness("instances")),

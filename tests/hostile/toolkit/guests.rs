@@ -1,5 +1,8 @@
 //! Guests in WebAssembly text: shapes that no compiler emits. The core module is written by hand, the
-//! component around it is made by the library that compilers use; [`component`] does the wrapping.
+//! component around it is made by the library that compilers use; [`component`] does the wrapping. The one
+//! place of its kind: the hostile cases, the stories and the sandbox's own tests take this file in.
+
+#![allow(dead_code, reason = "each of those who share it uses a part")]
 
 use std::path::Path;
 
@@ -7,7 +10,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 /// The part of WASI 0.2 that cases use, and worlds with it. `owner` also exports a resource of its own.
-const WASI: [&str; 6] = [
+const WASI: [&str; 7] = [
     "package wasi:io@0.2.6; interface error { resource error {} } interface poll { resource pollable { block: func(); } } interface streams { use error.{error}; variant stream-error { last-operation-failed(error), closed }
      resource output-stream { blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>; }
      resource input-stream { blocking-read: func(len: u64) -> result<list<u8>, stream-error>; } }",
@@ -21,6 +24,7 @@ const WASI: [&str; 6] = [
     "package wasi:random@0.2.6; interface random { get-random-u64: func() -> u64; get-random-bytes: func(len: u64) -> list<u8>; }
      interface insecure-seed { insecure-seed: func() -> tuple<u64, u64>; }",
     "package wasi:filesystem@0.2.6; interface types { resource descriptor {} } interface preopens { use types.{descriptor}; get-directories: func() -> list<tuple<descriptor, string>>; }",
+    include_str!("wasi_http.wit"),
     "package test:worlds;
      interface owned { resource thing { constructor(); } }
      world formatter { include bulkhead:connector/formatter@0.1.0; include wasi; }
@@ -28,7 +32,8 @@ const WASI: [&str; 6] = [
      world connector-all { include bulkhead:connector/connector-all@0.1.0; include wasi; }
      world wasi { import wasi:cli/stderr@0.2.6; import wasi:cli/stdout@0.2.6; import wasi:cli/stdin@0.2.6; import wasi:cli/environment@0.2.6; import wasi:cli/exit@0.2.6;
      import wasi:io/streams@0.2.6; import wasi:io/poll@0.2.6; import wasi:clocks/monotonic-clock@0.2.6; import wasi:clocks/wall-clock@0.2.6;
-     import wasi:random/random@0.2.6; import wasi:random/insecure-seed@0.2.6; import wasi:filesystem/preopens@0.2.6; }",
+     import wasi:random/random@0.2.6; import wasi:random/insecure-seed@0.2.6; import wasi:filesystem/preopens@0.2.6;
+     import wasi:http/types@0.2.6; import wasi:http/outgoing-handler@0.2.6; }",
 ];
 
 /// Wraps a core module as a component of a world of `wit/`, with WASI beside it. What the module does
@@ -36,10 +41,10 @@ const WASI: [&str; 6] = [
 pub fn component(world: &str, encoding: StringEncoding, module: &str) -> Vec<u8> {
     let mut wasm = wat::parse_str(module).unwrap_or_else(|error| panic!("{error}\n{module}"));
     let mut resolve = Resolve::default();
-    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").join("wit");
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|dir| dir.join("wit")).find(|wit| wit.is_dir()).expect("below the workspace");
     resolve.push_dir(wit).unwrap_or_else(|error| panic!("{error:#}"));
     let packages = WASI.map(|text| resolve.push_str("test.wit", text).unwrap_or_else(|error| panic!("{error:#}")));
-    let world = resolve.select_world(&packages[5..], Some(world)).unwrap_or_else(|error| panic!("{error:#}"));
+    let world = resolve.select_world(&packages[6..], Some(world)).unwrap_or_else(|error| panic!("{error:#}"));
     embed_component_metadata(&mut wasm, &resolve, world, encoding).unwrap_or_else(|error| panic!("{error:#}"));
     ComponentEncoder::default().module(&wasm).and_then(|encoder| encoder.validate(true).encode()).unwrap_or_else(|error| panic!("{error:#}\n{module}"))
 }
@@ -161,6 +166,7 @@ pub struct Connector<'a> {
     pub deliver: &'a str,
     pub check: &'a str,
     pub settle: &'a str,
+    pub receive: &'a str,
     pub maintain: &'a str,
     pub close: &'a str,
     pub encoding: StringEncoding,
@@ -205,6 +211,7 @@ impl Default for Connector<'_> {
             deliver: ACCEPT,
             check: UNSUPPORTED,
             settle: UNSUPPORTED,
+            receive: UNSUPPORTED,
             maintain: UNSUPPORTED,
             close: "",
             encoding: StringEncoding::UTF8,
@@ -214,7 +221,7 @@ impl Default for Connector<'_> {
 
 impl Connector<'_> {
     pub fn build(&self) -> Vec<u8> {
-        let Self { imports, extra, realloc, configure, deliver, check, settle, maintain, close, encoding } = self;
+        let Self { imports, extra, realloc, configure, deliver, check, settle, receive, maintain, close, encoding } = self;
         let export = |name: &str, signature: &str, body: &str| format!(r#"(func (export "bulkhead:connector/delivering@0.1.0#{name}") {signature} {body})"#);
         let parts = [
             export("configure", "(param i32 i32 i32 i32 i32 i32) (result i32)", configure),
@@ -223,7 +230,7 @@ impl Connector<'_> {
             export("settle", "(param i32 i32) (result i32)", settle),
             export("pull", "(param i32 i32) (result i32)", UNSUPPORTED),
             export("query", "(param i32 i32 i32 i32) (result i32)", UNSUPPORTED),
-            export("receive", "(param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)", UNSUPPORTED),
+            export("receive", "(param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)", receive),
             export("maintain", "(result i32)", maintain),
             export("close", "", close),
         ];
@@ -242,3 +249,19 @@ pub const METRICS: &str = r#"(import "bulkhead:connector/metrics@0.1.0" "count" 
 pub const STDERR: &str = r#"
     (import "wasi:cli/stderr@0.2.6" "get-stderr" (func $stderr (result i32)))
     (import "wasi:io/streams@0.2.6" "[method]output-stream.blocking-write-and-flush" (func $print (param i32 i32 i32 i32)))"#;
+
+/// Posts the records to `primary`. An answer becomes `rejected` with its body, an error `other` with
+/// its text.
+pub const SEND: &str = r#"
+    (call $send (i32.const 1100) (i32.const 7) (i32.const 1110) (i32.const 4) (i32.const 1120) (i32.const 3) (i32.const 0) (i32.const 0)
+        (local.get 0) (local.get 1) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 5000))
+    (if (result i32) (i32.load8_u (i32.const 5000))
+        (then ;; err(other(text))
+            (i32.store8 (i32.const 4096) (i32.const 1)) (i32.store8 (i32.const 4104) (i32.const 5))
+            (i32.store (i32.const 4112) (i32.load (i32.const 5012))) (i32.store (i32.const 4116) (i32.load (i32.const 5016)))
+            (i32.const 4096))
+        (else ;; ok(all(rejected(body)))
+            (i32.store8 (i32.const 4096) (i32.const 0)) (i32.store8 (i32.const 4104) (i32.const 0)) (i32.store8 (i32.const 4112) (i32.const 2))
+            (i32.store (i32.const 4120) (i32.load (i32.const 5020))) (i32.store (i32.const 4124) (i32.load (i32.const 5024)))
+            (i32.const 4096)))
+"#;

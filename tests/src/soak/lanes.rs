@@ -19,15 +19,19 @@ use crate::wait;
 const REQUESTS: u64 = 300;
 const EVERY: Duration = Duration::from_millis(20);
 const EVENTS: u64 = 10;
+/// Each instance has a lane for each: an open folder an instance and an open log a lane are what counts
+/// against the limit of open files.
+const FORMATS: [&str; 2] = ["json", "jsonl"];
 
 pub fn lanes(options: &Options) -> Result<Value> {
     let mut config = String::from("instances:\n");
-    for lane in 0..options.size {
-        let _ = writeln!(config, "  i{lane}: {{connector: file, config: {{path: i{lane}.ndjson}}, files: {{primary: {{dir: ./out, access: write}}}}}}");
+    for instance in 0..options.size.div_ceil(FORMATS.len() as u64) {
+        let _ = writeln!(config, "  i{instance}: {{connector: file, config: {{path: i{instance}.ndjson}}, files: {{primary: {{dir: ./out, access: write}}}}}}");
     }
     config.push_str("routes:\n");
     for lane in 0..options.size {
-        let _ = writeln!(config, "  - {{id: r{lane}, when: {{event_type: load.type{lane}}}, to: [{{instance: i{lane}, format: json}}]}}");
+        let (instance, format) = (lane / FORMATS.len() as u64, FORMATS[lane as usize % FORMATS.len()]);
+        let _ = writeln!(config, "  - {{id: r{lane}, when: {{event_type: load.type{lane}}}, to: [{{instance: i{instance}, format: {format}}}]}}");
     }
     fs::create_dir_all(options.dir.join("out"))?;
     let cold = Host::start(options.spec(&config)?)?;
@@ -36,7 +40,7 @@ pub fn lanes(options: &Options) -> Result<Value> {
     let idle = host.memory()?;
     let cpu = host.cpu_seconds()?;
     let mut client = Client::new(host.intake);
-    let (mut dice, mut latency, mut wanted) = (1, Histogram::default(), vec![0_u64; options.size as usize]);
+    let (mut dice, mut latency, mut wanted) = (1, Histogram::default(), vec![0_u64; options.size.div_ceil(FORMATS.len() as u64) as usize]);
     let start = Instant::now();
     for request in 0..REQUESTS {
         // At a steady pace: what is measured is how long an answer takes, not how many there can be.
@@ -44,7 +48,7 @@ pub fn lanes(options: &Options) -> Result<Value> {
         let mut body = String::new();
         for event in 0..EVENTS {
             let lane = roll(&mut dice) % options.size;
-            wanted[lane as usize] += 1;
+            wanted[(lane / FORMATS.len() as u64) as usize] += 1;
             let _ =
                 writeln!(body, r#"{{"event_id":"l-{request}-{event}","timestamp":"2026-11-02T08:00:00Z","event_type":"load.type{lane}","severity":"Info"}}"#);
         }
@@ -54,15 +58,16 @@ pub fn lanes(options: &Options) -> Result<Value> {
         latency.record(sent.elapsed().as_nanos() as u64);
     }
     let spent = (host.cpu_seconds()? - cpu) / start.elapsed().as_secs_f64();
-    let lines =
-        |lane: usize| fs::read(options.dir.join(format!("out/i{lane}.ndjson"))).map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count() as u64);
+    let lines = |instance: usize| {
+        fs::read(options.dir.join(format!("out/i{instance}.ndjson"))).map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count() as u64)
+    };
     let waited = Instant::now();
-    wait::until("every lane wrote its events", Duration::from_secs(180), || {
-        Ok(wanted.iter().enumerate().all(|(lane, count)| *count == 0 || lines(lane) >= *count).then_some(()))
+    wait::until("every instance wrote its lanes' events", Duration::from_secs(180), || {
+        Ok(wanted.iter().enumerate().all(|(instance, count)| *count == 0 || lines(instance) >= *count).then_some(()))
     })?;
     let arrived = waited.elapsed();
-    for (lane, count) in wanted.iter().enumerate() {
-        ensure!(lines(lane) == *count, "lane {lane}: {} events of {count}", lines(lane));
+    for (instance, count) in wanted.iter().enumerate() {
+        ensure!(lines(instance) == *count, "instance {instance}: {} events of {count}", lines(instance));
     }
     let busy = host.memory()?;
     let (before, summary) = (host.cpu_seconds()?, latency.summary());

@@ -29,7 +29,7 @@ const fn figure(key: &'static str, row: &'static str, what: &'static str, unit: 
     Figure { key, row, what, unit, first, last }
 }
 
-const FIGURES: [Figure; 42] = [
+const FIGURES: [Figure; 57] = [
     figure("full.rate", "P1", "HTTP in (100 a batch) → CEF → HEC, end to end", "events/s", Some(Least(60_000.0)), Some(Least(130_000.0))),
     figure("full.accepted", "P1", "  of it: acceptance alone", "events/s", None, None),
     figure("full.cpu", "P2", "  host CPU", "s per million", Some(Most(20.0)), Some(Most(7.0))),
@@ -51,6 +51,21 @@ const FIGURES: [Figure; 42] = [
     figure("five.cpu", "P9", "  host CPU", "s per million", None, None),
     figure("journal.rate", "P10", "journal alone: 16 producers, batches of 100, one lane reading", "events/s", None, Some(Least(200_000.0))),
     figure("journal.cpu", "P10", "  CPU", "s per million", None, None),
+    figure("journal.disk", "P10", "  bytes on disk for each of the payload", "times", None, Some(Most(1.3))),
+    figure("journal.packed.rate", "P10", "  packed (lz4)", "events/s", None, None),
+    figure("journal.packed.cpu", "P10", "    CPU", "s per million", None, None),
+    figure("journal.packed.disk", "P10", "    bytes on disk", "times", None, None),
+    figure("journal.sealed.rate", "P10", "  sealed", "events/s", None, Some(Least(200_000.0))),
+    figure("journal.sealed.cpu", "P10", "    CPU", "s per million", None, None),
+    figure("journal.sealed.disk", "P10", "    bytes on disk", "times", None, Some(Most(1.3))),
+    figure("journal.both.rate", "P10", "  packed and sealed", "events/s", None, None),
+    figure("journal.both.cpu", "P10", "    CPU", "s per million", None, None),
+    figure("journal.both.disk", "P10", "    bytes on disk", "times", None, None),
+    figure("fields.sealed", "P10", "two fields of an event sealed before it is formatted", "µs", None, None),
+    figure("replay.rate", "P11", "replay from the journal into null lanes, two formatters busy", "events/s", None, Some(Least(300_000.0))),
+    figure("replay.one", "P11", "  one formatter, on one core", "events/s", None, None),
+    figure("replay.ratio", "P11", "  two cores against one", "times", None, Some(Least(1.8))),
+    figure("replay.cpu", "P11", "  CPU", "s per million", None, None),
     figure("three.rss", "P12", "resident memory, three lanes at 20,000/s, most seen", "MB", Some(Most(150.0)), Some(Most(60.0))),
     figure("full.rss", "P12", "resident memory at full speed, most seen", "MB", None, Some(Most(150.0))),
     figure("five.rss", "P12", "  with five lanes", "MB", None, None),

@@ -1,7 +1,7 @@
 //! A connector that misbehaves as its configuration says: the hostile neighbour of the proofs. It is
 //! built like other guests and is not part of a release.
 
-use bulkhead_sdk::{Batch, Config, Connector, Delivery, Failure, Outcome, RecordFormat, http, log, metrics};
+use bulkhead_sdk::{Batch, Config, Connector, Delivery, Failure, Inbound, Outcome, RecordFormat, Reply, http, log, metrics};
 
 /// What it does and when.
 #[derive(Debug, Config)]
@@ -39,8 +39,10 @@ pub enum Behaviour {
     Send,
     /// Ends the process.
     Exit,
-    /// Answers for more events than there are.
+    /// Answers for more events than there are; or with an event that is no JSON.
     Invent,
+    /// Answers requests with a length that is not its own.
+    Length,
 }
 
 pub struct Evil {
@@ -84,6 +86,7 @@ impl Evil {
                 let _ = http::post("primary", "/flood").body(vec![b'x'; 64 << 10]).send();
             },
             Behaviour::Exit => std::process::exit(7),
+            Behaviour::Length => {}
             Behaviour::Invent => return Ok(Delivery::Each(vec![Outcome::Accepted(None); batch.len() + 1])),
         }
         Ok(Delivery::All(Outcome::Accepted(None)))
@@ -111,6 +114,34 @@ impl Connector for Evil {
             None => true,
         };
         if marked { self.misbehave(batch) } else { Ok(Delivery::All(Outcome::Accepted(None))) }
+    }
+
+    /// Where it behaves: an event for each line of the body, and what it saw of the request as the answer.
+    /// A path of `/refuse` is answered with 422, `/later` with a failure.
+    fn receive(&mut self, request: &Inbound) -> Result<Reply, Failure> {
+        self.calls += 1;
+        let mut headers = vec![("content-type".to_owned(), b"text/plain".to_vec()), ("x-calls".to_owned(), self.calls.to_string().into_bytes())];
+        let mut events: Vec<Vec<u8>> = Vec::new();
+        match self.settings.behaviour {
+            Behaviour::Spin => loop {
+                std::hint::spin_loop();
+            },
+            Behaviour::Panic => panic!("as the configuration says"),
+            Behaviour::Allocate => return Ok(Reply { status: 200, body: vec![b'x'; 40 << 20], ..Reply::default() }),
+            Behaviour::Invent => events.push(b"no JSON".to_vec()),
+            Behaviour::Length => headers.push(("Content-Length".to_owned(), b"7".to_vec())),
+            _ => {}
+        }
+        if request.path == "/later" {
+            return Err(Failure::Unavailable { reason: "not yet".to_owned(), after: Some(std::time::Duration::from_secs(7)) });
+        }
+        events.extend(request.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec));
+        let mut body = format!("{} {}\n", request.method, request.path).into_bytes();
+        for (name, value) in &request.headers {
+            body.extend_from_slice(&[name.as_bytes(), b": ", value, b"\n"].concat());
+        }
+        let status = if request.path == "/refuse" { 422 } else { 201 };
+        Ok(Reply { status, headers, body, events: if status == 201 { events } else { Vec::new() } })
     }
 }
 
