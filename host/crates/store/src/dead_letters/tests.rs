@@ -196,6 +196,40 @@ async fn no_file_of_a_sealed_store_holds_the_event() {
     }
 }
 
+/// An edit and another death seal all of a letter anew: under one key, the latest, and at its own place.
+#[tokio::test]
+async fn an_edited_letter_that_died_again_is_sealed_as_a_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lane, tenant) = (LaneId::new("siem", "cef"), Tenant::default());
+    let letters = open_sealed(dir.path(), &[1], true).await.unwrap();
+    letters.add_many(&[NewDeadLetter { reason: "MARKER-R", ..letter(&lane, &tenant, "id", b"MARKER-DIED", (1, Cause::Rejected, 1)) }]).await.unwrap();
+    letters.shared.store.close().await;
+
+    let letters = open_sealed(dir.path(), &[2, 1], true).await.unwrap();
+    assert_eq!(letters.edit(1, b"MARKER-EDITED", "c.d", 5).await.unwrap(), Edited::Done);
+    letters.mark(&[1], By::Manual).await.unwrap();
+    letters.placed(&[(1, Seq(9))]).await.unwrap();
+    let again = letter(&lane, &tenant, "id", b"MARKER-EDITED", (9, Cause::Rejected, 9));
+    letters.add_many(&[NewDeadLetter { reason: "MARKER-AGAIN", letter: Some(1), ..again }]).await.unwrap();
+    letters.shared.store.close().await;
+
+    // Nothing needs the older key any more.
+    let letters = open_sealed(dir.path(), &[2], true).await.unwrap();
+    let read = letters.get(1).await.unwrap().unwrap();
+    assert_eq!((&*read.reason, read.state, read.replay_seq), ("MARKER-AGAIN", State::Open, Some(Seq(9))));
+    assert_eq!((read.event.as_deref(), read.received.as_deref()), (Some(&b"MARKER-EDITED"[..]), Some(&b"MARKER-DIED"[..])));
+    assert_eq!(seqs(&letters, DeadLetterFilter::default()).await, [1], "it is the same letter");
+    // The event before the edit does not open as the event.
+    sqlx::raw_sql("UPDATE dead_letters SET event = received").execute(&letters.shared.store.write).await.unwrap();
+    assert_eq!(letters.get(1).await.unwrap().unwrap().event, None);
+    assert_eq!(letters.edit(1, b"x", "c.d", 6).await.unwrap(), Edited::Missing, "what is left stays as it is");
+    letters.shared.store.close().await;
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!bytes.windows(6).any(|window| window == b"MARKER"));
+    }
+}
+
 #[tokio::test]
 async fn retention_drops_only_where_it_is_set() {
     let dir = tempfile::tempdir().unwrap();
