@@ -31,6 +31,9 @@ pub struct Settings {
     /// Begins each record with an XML declaration.
     #[config(default = false)]
     declaration: bool,
+    /// Adds `received`, when Bulkhead received the event.
+    #[config(default = false)]
+    receipt_time: bool,
 }
 
 /// How the payload is written.
@@ -100,8 +103,11 @@ impl Formatter for Xml {
             out.literal(b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>");
         }
         out.literal(b"<event>");
-        for (name, field) in TEXTS {
-            let value = event.get(field);
+        for (name, place) in TEXTS {
+            if place == field::RECEIVED && !self.settings.receipt_time {
+                continue;
+            }
+            let value = event.get(place);
             if value.kind() == Kind::Array {
                 value.elements().for_each(|each| element(name, each, out));
             } else {
