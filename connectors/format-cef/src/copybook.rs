@@ -2,23 +2,10 @@
 
 use bulkhead_sdk::{Event, Kind, Value, Writer};
 
+use crate::copybook_types::TYPES;
 use crate::extension::Pairs;
 use crate::header::Header;
 use crate::{Cef, common, field};
-
-/// Event type, signature id, name, and `act` where it is not the event type itself.
-const TYPES: [(&str, &str, &str, &str); 10] = [
-    ("CopybookParse", "COPYBOOK:PARSE", "Copybook Parsing Operation", "Parse"),
-    ("DataValidation", "DATA:VALIDATE", "Data Validation Operation", "Validate"),
-    ("DataTransformation", "DATA:TRANSFORM", "Data Transformation Operation", ""),
-    ("PerformanceMeasurement", "PERF:MEASURE", "Performance Measurement", ""),
-    ("ComplianceCheck", "COMPLIANCE:CHECK", "Compliance Validation Check", "Compliance Check"),
-    ("SecurityEvent", "SECURITY:EVENT", "Security Event", ""),
-    ("LineageTracking", "LINEAGE:TRACK", "Data Lineage Tracking", ""),
-    ("ErrorEvent", "ERROR:EVENT", "Error Event", ""),
-    ("ConfigurationChange", "CONFIG:CHANGE", "Configuration Change", ""),
-    ("AccessEvent", "ACCESS:EVENT", "Access Event", ""),
-];
 
 pub fn write(cef: &Cef, event: &Event<'_>, out: &mut Writer) {
     let kind = event.get(field::EVENT_TYPE);

@@ -134,19 +134,7 @@ impl<'w> Pairs<'w> {
         let start = self.out.len();
         self.out.literal(key);
         let inside = self.out.len();
-        let mut left = limit;
-        for element in value.elements() {
-            if self.out.len() > inside {
-                self.out.literal(b",");
-                left = left.saturating_sub(1);
-            }
-            if left == 0 {
-                break;
-            }
-            self.out.escaped_text::<ExtensionEscape>(element, left);
-            // Decoded text is never longer than what stands in the event.
-            left = left.saturating_sub(element.raw().len());
-        }
+        self.out.escaped_list::<ExtensionEscape>(value, limit);
         let end = inside + self.out.as_bytes()[inside..].trim_ascii_end().len();
         if end == inside {
             self.out.truncate(start);

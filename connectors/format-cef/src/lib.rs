@@ -8,6 +8,7 @@
 use bulkhead_sdk::{Config, Event, Formatter, RecordFormat, Value, Writer, fields};
 
 mod copybook;
+mod copybook_types;
 mod extension;
 mod general;
 mod header;

@@ -76,19 +76,7 @@ impl<'w, C: Escape> Attributes<'w, C> {
         let start = self.out.len();
         self.out.bytes(key);
         let inside = self.out.len();
-        let mut left = limit;
-        for element in value.elements() {
-            if self.out.len() > inside {
-                self.out.literal(b",");
-                left = left.saturating_sub(1);
-            }
-            if left == 0 {
-                break;
-            }
-            self.out.escaped_text::<C>(element, left);
-            // Decoded text is never longer than what stands in the event.
-            left = left.saturating_sub(element.raw().len());
-        }
+        self.out.escaped_list::<C>(value, limit);
         self.close(start, inside);
     }
 

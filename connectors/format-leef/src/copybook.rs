@@ -3,24 +3,11 @@
 use bulkhead_sdk::{Escape, Event, Kind, Value};
 
 use crate::attributes::Attributes;
+use crate::copybook_types::TYPES;
 use crate::field;
 
-/// Event type and the event id that dashboards know.
-const TYPES: [(&str, &str); 10] = [
-    ("CopybookParse", "COPYBOOK:PARSE"),
-    ("DataValidation", "DATA:VALIDATE"),
-    ("DataTransformation", "DATA:TRANSFORM"),
-    ("PerformanceMeasurement", "PERF:MEASURE"),
-    ("ComplianceCheck", "COMPLIANCE:CHECK"),
-    ("SecurityEvent", "SECURITY:EVENT"),
-    ("LineageTracking", "LINEAGE:TRACK"),
-    ("ErrorEvent", "ERROR:EVENT"),
-    ("ConfigurationChange", "CONFIG:CHANGE"),
-    ("AccessEvent", "ACCESS:EVENT"),
-];
-
 pub fn event_id(kind: Value<'_>) -> Value<'_> {
-    TYPES.iter().find(|(name, _)| kind.raw() == name.as_bytes()).map_or(kind, |(_, id)| Value::plain_text(id))
+    TYPES.iter().find(|(name, ..)| kind.raw() == name.as_bytes()).map_or(kind, |(_, id, ..)| Value::plain_text(id))
 }
 
 pub fn write<C: Escape>(event: &Event<'_>, attributes: &mut Attributes<'_, C>) {

@@ -10,6 +10,9 @@ use bulkhead_sdk::{Config, Escape, Event, Formatter, RecordFormat, Value, Writer
 mod attributes;
 mod clean;
 mod copybook;
+// One table for both: the CEF formatter's own source.
+#[path = "../../format-cef/src/copybook_types.rs"]
+mod copybook_types;
 
 use attributes::Attributes;
 use clean::{CaretClean, ControlClean, HeaderClean};

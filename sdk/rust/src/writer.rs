@@ -202,6 +202,27 @@ impl Writer {
         }
     }
 
+    /// The elements of a list with commas between them, or a text as it is, under an escape rule, at most
+    /// `limit` bytes before escaping.
+    pub fn escaped_list<E: Escape>(&mut self, value: Value<'_>, limit: usize) {
+        if value.kind() != Kind::Array {
+            return self.escaped_text::<E>(value, limit);
+        }
+        let (inside, mut left) = (self.out.len(), limit);
+        for element in value.elements() {
+            if self.out.len() > inside {
+                self.literal(b",");
+                left = left.saturating_sub(1);
+            }
+            if left == 0 {
+                break;
+            }
+            self.escaped_text::<E>(element, left);
+            // Decoded text is never longer than what stands in the event.
+            left = left.saturating_sub(element.raw().len());
+        }
+    }
+
     /// Bytes under an escape rule.
     #[inline]
     pub fn escaped<E: Escape>(&mut self, text: &[u8]) {
