@@ -13,33 +13,21 @@ fn control(byte: u8, out: &mut Vec<u8>) {
     });
 }
 
-struct Content;
+/// `&`, `<`, and the one that ends the place: `>` inside an element (for `]]>`), `"` inside an attribute.
+struct Inside<const END: u8>;
 
-impl Escape for Content {
+type Content = Inside<b'>'>;
+type Attribute = Inside<b'"'>;
+
+impl<const END: u8> Escape for Inside<END> {
     const BELOW: u8 = 0x20;
-    const BYTES: [u8; 3] = *b"&<>";
+    const BYTES: [u8; 3] = [b'&', b'<', END];
 
     fn write(byte: u8, out: &mut Vec<u8>) {
         match byte {
             b'&' => out.extend_from_slice(b"&amp;"),
             b'<' => out.extend_from_slice(b"&lt;"),
             b'>' => out.extend_from_slice(b"&gt;"),
-            _ => control(byte, out),
-        }
-    }
-}
-
-/// Between double quotes.
-struct Attribute;
-
-impl Escape for Attribute {
-    const BELOW: u8 = 0x20;
-    const BYTES: [u8; 3] = *b"&<\"";
-
-    fn write(byte: u8, out: &mut Vec<u8>) {
-        match byte {
-            b'&' => out.extend_from_slice(b"&amp;"),
-            b'<' => out.extend_from_slice(b"&lt;"),
             b'"' => out.extend_from_slice(b"&quot;"),
             _ => control(byte, out),
         }
