@@ -119,78 +119,17 @@ impl Config {
         let Some(mut tree) = tree::parse(text, &mut faults) else { return Err(faults.finish(&Source::veiled(path, text))) };
         interpolate::interpolate(&mut tree, env, &mut faults);
         let root = reader::Reader::new(&mut faults).section(&tree, &keys::ROOT);
-        let assembled = root.as_ref().map(|root| assemble::assemble(root, &mut faults));
+        let config = root.as_ref().map(|root| assemble::assemble(root, &mut faults));
+        // What has to be masked is known only now.
         let source = Source::masked(path, text, &faults.veil);
-        match (root, assembled) {
-            (Some(root), Some(parts)) if faults.is_empty() => Ok(Self::of(&root, parts, source)),
+        match config {
+            Some(mut config) if faults.is_empty() => {
+                config.source = Arc::new(source);
+                config.warnings = config.find_warnings();
+                Ok(config)
+            }
             _ => Err(faults.finish(&source)),
         }
-    }
-
-    fn of(root: &checked::Fields, parts: assemble::Assembled, source: Source) -> Self {
-        let assemble::Assembled {
-            api,
-            http,
-            syslog,
-            inbound,
-            files,
-            instances,
-            formatters,
-            lanes,
-            routes,
-            default_route,
-            filters,
-            dead_letters,
-            letter_retry,
-            journal,
-            repeats,
-            idempotency_window,
-            integrity,
-            encryption,
-            delivery,
-            max_egress,
-            log,
-            upload,
-        } = parts;
-        let data_dir = root.path("data_dir").unwrap_or_default();
-        let mut config = Self {
-            audit: audit(root.map("audit"), &data_dir),
-            data_dir,
-            connectors_dir: root.path("connectors_dir").unwrap_or_default(),
-            drain: root.duration("drain").unwrap_or_default(),
-            own_events: root.map("own_events").bool("enabled").unwrap_or(false),
-            api,
-            http,
-            syslog,
-            inbound,
-            files,
-            instances,
-            formatters,
-            lanes,
-            routes,
-            default_route,
-            filters,
-            dead_letters,
-            letter_retry,
-            journal,
-            repeats,
-            idempotency_window,
-            integrity,
-            encryption,
-            delivery,
-            max_egress,
-            log,
-            upload,
-            warnings: Vec::new(),
-            commands: credentials::with_commands(root),
-            fingerprints: Vec::new(),
-            policies: fingerprint::policies(root),
-            shown: root.show(),
-            source: Arc::new(source),
-        };
-        config.fingerprints = fingerprint::fingerprints(root, &config.lanes);
-        config.warnings = config.find_warnings();
-        config
     }
 
     fn find_warnings(&self) -> Vec<Fault> {
@@ -247,14 +186,6 @@ impl Config {
     pub fn effective(&self) -> &serde_json::Value {
         &self.shown
     }
-}
-
-fn audit(fields: &checked::Fields, data_dir: &Path) -> Option<AuditSettings> {
-    fields.bool("receipts").unwrap_or(true).then(|| AuditSettings {
-        dir: bulkhead_audit::folder(data_dir),
-        max_bytes: fields.size("max_bytes").unwrap_or(256 << 20),
-        sync: fields.duration("sync").unwrap_or(Duration::from_secs(1)),
-    })
 }
 
 /// A text file within the bound of [`tree::parse`].

@@ -2,18 +2,21 @@
 //! collected; a part that is faulty gives its default, since the file is refused anyway.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bulkhead_audit::AuditSettings;
 use bulkhead_core::{Seq, Tenant};
 use bulkhead_deliver::{
     BacklogSettings, BatchSettings, BreakerSettings, ConcurrencySettings, DeliverySettings, Jitter, OnBacklogFull, Ordering, RateSettings, RetryPolicy,
     Strategy,
 };
-use bulkhead_ingest::{FilesSettings, HttpIntakeSettings, InboundSettings, IntakeToken, RepeatSettings, Rules, ShapeRule, SyslogSettings};
+use bulkhead_ingest::{HttpIntakeSettings, IntakeToken, RepeatSettings, Rules, ShapeRule};
 use bulkhead_journal::{Compression, Durability, JournalSettings, Keep, LaneStart};
 use bulkhead_observe::{LogFormat, LogSettings};
 use bulkhead_registry::PublicKey;
-use bulkhead_route::{Filter, FilterSettings, LaneIndex, Route};
+use bulkhead_route::FilterSettings;
 use bulkhead_sandbox::{CompileLimits, Destination, DestinationSettings, FileAccess, FilesGrant, MachineGrants, TlsSettings};
 use bulkhead_store::{Cause, DeadLetterSettings, OnFull};
 use secrecy::{ExposeSecret, SecretString};
@@ -23,43 +26,21 @@ use time::format_description::well_known::Rfc3339;
 use crate::components::Signing;
 use crate::replay::LetterRetry;
 
+use super::Config;
 use super::checked::{Checked, Fields, Item};
 use super::credentials::{self, Credentials};
 use super::encryption;
-use super::fault::{FaultKind, Faults, Span};
+use super::fault::{FaultKind, Faults, Source, Span};
+use super::fingerprint;
 use super::inbound;
 use super::intake;
-use super::integrity::{self, IntegrityRule};
+use super::integrity;
 use super::nearest;
 use super::routing::{self, Lanes, number};
-use super::settings::{ApiListener, EncryptionSettings, FormatterConfig, Instance, Lane, UploadSettings};
+use super::settings::{ApiListener, FormatterConfig, Instance, UploadSettings};
 
-pub(super) struct Assembled {
-    pub api: ApiListener,
-    pub http: HttpIntakeSettings,
-    pub syslog: Vec<SyslogSettings>,
-    pub inbound: Vec<InboundSettings>,
-    pub files: Vec<FilesSettings>,
-    pub instances: Vec<Instance>,
-    pub formatters: Vec<FormatterConfig>,
-    pub lanes: Vec<Lane>,
-    pub routes: Vec<Route>,
-    pub default_route: Vec<LaneIndex>,
-    pub filters: Vec<Filter>,
-    pub dead_letters: DeadLetterSettings,
-    pub letter_retry: Option<LetterRetry>,
-    pub journal: JournalSettings,
-    pub repeats: Option<RepeatSettings>,
-    pub idempotency_window: Option<Duration>,
-    pub integrity: Vec<IntegrityRule>,
-    pub encryption: EncryptionSettings,
-    pub delivery: DeliverySettings,
-    pub max_egress: Option<usize>,
-    pub log: LogSettings,
-    pub upload: UploadSettings,
-}
-
-pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Assembled {
+/// The configuration but for its source and what is said about it, which come once all faults are known.
+pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Config {
     let (api, http) = listeners(root.map("listen"), faults);
     let syslog = intake::syslog(root.map("listen"), faults);
     let inbound = inbound::all(root, &http, faults);
@@ -74,7 +55,19 @@ pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Assembled {
     let routes = lanes.routes(root.list("routes"), faults);
     let default_route = lanes.targets(root.list("default_route"), "default_route", faults);
     let lanes = lanes.lanes;
-    Assembled {
+    let data_dir = root.path("data_dir").unwrap_or_default();
+    Config {
+        audit: audit(root.map("audit"), &data_dir),
+        data_dir,
+        connectors_dir: root.path("connectors_dir").unwrap_or_default(),
+        drain: root.duration("drain").unwrap_or_default(),
+        own_events: root.map("own_events").bool("enabled").unwrap_or(false),
+        fingerprints: fingerprint::fingerprints(root, &lanes),
+        policies: fingerprint::policies(root),
+        commands: credentials::with_commands(root),
+        shown: root.show(),
+        warnings: Vec::new(),
+        source: Arc::new(Source::veiled(Path::new(""), "")),
         api,
         http,
         syslog,
@@ -98,6 +91,14 @@ pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Assembled {
         upload: upload(root.map("upload"), faults),
         instances,
     }
+}
+
+fn audit(fields: &Fields, data_dir: &Path) -> Option<AuditSettings> {
+    fields.bool("receipts").unwrap_or(true).then(|| AuditSettings {
+        dir: bulkhead_audit::folder(data_dir),
+        max_bytes: fields.size("max_bytes").unwrap_or(256 << 20),
+        sync: fields.duration("sync").unwrap_or(Duration::from_secs(1)),
+    })
 }
 
 fn listeners(listen: &Fields, faults: &mut Faults) -> (ApiListener, HttpIntakeSettings) {
