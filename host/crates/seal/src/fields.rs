@@ -133,7 +133,16 @@ impl Fields {
                     edits.push(Edit { bare: is_text(kind) && range.start < original, range: full(kind, &range, original), rule: place });
                 } else if !is_text(kind) {
                     walk::find(body, range.start, range.end, &rule.path, false, &mut found);
+                } else if rule.root == Attr::Data && may_hold_json(&body[range.clone()]) {
+                    // JSON in a string, or JSON that is broken: where in it the place is, nobody can say.
+                    edits.push(Edit { bare: range.start < original, range: full(kind, &range, original), rule: place });
                 }
+            }
+            // A payload that is no text is the payload too, and nobody can look into it.
+            if rule.root == Attr::Data
+                && let Some((kind, range)) = event.span(Attr::DataBase64)
+            {
+                edits.push(Edit { bare: range.start < original, range: full(kind, &range, original), rule: place });
             }
             if let Some(document) = &document {
                 for source in sources(event.shape(), is_beside(event), rule.root) {
@@ -187,6 +196,11 @@ impl Fields {
 /// Whether intake takes this attribute from text that holds a list or an object.
 fn may_be_text(attr: Attr) -> bool {
     matches!(attr, Attr::Roles | Attr::Compliance | Attr::Metadata)
+}
+
+/// Whether text looks like an object or a list, escaped or not.
+fn may_hold_json(text: &[u8]) -> bool {
+    matches!(text.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
 fn is_text(kind: Kind) -> bool {

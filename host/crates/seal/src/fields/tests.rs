@@ -165,6 +165,35 @@ fn a_payload_that_is_no_json_has_its_original_sealed_with_it() {
     assert_eq!(open_value(&keys(), &at(&sealed, "/original"), "b-1", "/original").unwrap(), format!("\"{MARKER}\""));
 }
 
+/// A rule for the payload, or for a place in it, holds for payloads that intake could not read as JSON.
+#[test]
+fn rules_of_the_payload_hold_whatever_form_it_came_in() {
+    let cloudevent = |data: &str| stored(&format!(r#"{{"specversion":"1.0","id":"b-2","source":"s","type":"t",{data}}}"#));
+    let beside = |attr: Attr, text: &str| {
+        let mut builder = EventBuilder::new();
+        builder.text(Attr::Id, "b-3");
+        builder.text(attr, text);
+        let mut event = Vec::new();
+        builder.finish(Shape::Plain, None, RECEIVED, MARKER.as_bytes(), &mut event).unwrap();
+        event
+    };
+    let broken = format!("{{\\\"iban\\\":\\\"{MARKER}\\\"");
+    let events = [
+        cloudevent(&format!("\"data_base64\":\"{MARKER}\"")),
+        cloudevent(&format!("\"data\":\"{broken}\"")),
+        beside(Attr::DataBase64, MARKER),
+        beside(Attr::Data, &format!("[{MARKER}")),
+    ];
+    for (event, pointer) in events.iter().flat_map(|event| [(event, "/data"), (event, "/data/iban")]) {
+        for fields in [fields(&[pointer], &[]), fields(&[], &[pointer])] {
+            let sealed = apply(&fields, event).expect("something of it is sealed");
+            assert!(!seen(&sealed).contains(MARKER), "{pointer}: {}", seen(&sealed));
+        }
+    }
+    // Text that is none of it stays where only a place within is named.
+    assert!(apply(&fields(&["/data/iban"], &[]), &cloudevent(r#""data":"plain words""#)).is_none());
+}
+
 #[test]
 fn sealed_values_are_found_in_any_text() {
     let sealed = at(&apply(&fields(&["/user"], &[]), &stored(PLAIN)).unwrap(), "/user");
