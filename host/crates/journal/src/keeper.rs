@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::fs::no_room;
 use crate::lane::Lane;
-use crate::segment::Segment;
+use crate::segment::{Segment, Unopened};
 use crate::shared::{Shared, Spare};
 
 /// The longest that something flushed or acknowledged as `os` stays without a sync.
@@ -194,7 +194,13 @@ impl Keeper {
         let before = shared.clock.unix_nanos().saturating_sub(u64::try_from(max_age.as_nanos()).unwrap_or(u64::MAX));
         // A segment's events are older than the one behind it.
         let next = settled.iter().skip(1).map(|segment| &**segment).chain(behind);
-        let by_age = next.take_while(|next| next.created(&*shared.fs).is_none_or(|created| created < before)).count();
+        let is_old = |segment: &Segment| match segment.created(&*shared.fs) {
+            Ok(created) => created < before,
+            Err(Unopened::Header(_)) => true,
+            // Not to be read right now says nothing of its age.
+            Err(Unopened::Io(_)) => false,
+        };
+        let by_age = next.take_while(|next| is_old(next)).count();
         by_bytes.max(by_age)
     }
 

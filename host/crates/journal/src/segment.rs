@@ -123,15 +123,15 @@ impl Segment {
         Ok((file, header.salt))
     }
 
-    /// When the segment was begun, ns since 1970; None where its header says nothing.
-    pub fn created(&self, fs: &dyn Fs) -> Option<u64> {
-        let known = self.lock().created;
-        if known.is_some() {
-            return known;
+    /// When the segment was begun, ns since 1970.
+    pub fn created(&self, fs: &dyn Fs) -> Result<u64, Unopened> {
+        if let Some(known) = self.lock().created {
+            return Ok(known);
         }
-        let created = fs.open(&self.path).ok().and_then(|file| read_header(&*file, self.first).ok())?.created;
+        let file = fs.open(&self.path).map_err(Unopened::Io)?;
+        let created = read_header(&*file, self.first)?.created;
         self.lock().created = Some(created);
-        Some(created)
+        Ok(created)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
