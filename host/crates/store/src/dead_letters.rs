@@ -261,7 +261,9 @@ async fn insert(connection: &mut SqliteConnection, letter: &NewDeadLetter<'_>, v
         "INSERT INTO dead_letters (instance, format, tenant, event_id, event_type, seq, cause, reason, attempts, attempt_log, received_ms, first_ms, last_ms, added_ms, connector, size, event, key)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT DO UPDATE SET cause = excluded.cause, reason = excluded.reason, attempts = excluded.attempts, attempt_log = excluded.attempt_log,
-             last_ms = excluded.last_ms, added_ms = excluded.added_ms, connector = excluded.connector, size = excluded.size, event = excluded.event, key = excluded.key",
+             last_ms = excluded.last_ms, added_ms = excluded.added_ms, connector = excluded.connector, size = excluded.size, event = excluded.event, key = excluded.key
+         -- An edited letter, or one on its way, is not what died here once more.
+         WHERE received IS NULL AND state = 'open'",
     )
     .bind(&*letter.lane.instance)
     .bind(&*letter.lane.format)

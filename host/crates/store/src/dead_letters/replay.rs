@@ -191,6 +191,10 @@ pub(super) async fn died_again(connection: &mut SqliteConnection, id: i64, lette
     if before.state == State::Open && before.replay_seq == Some(letter.seq) {
         return Ok(true);
     }
+    // A crash made a lane give up an earlier place once more; the event is on its way from a later one.
+    if before.state == State::Replaying && before.replay_seq > Some(letter.seq) {
+        return Ok(true);
+    }
     let log = serde_json::to_string(&merged(before.attempt_log.clone(), &letter.attempt_log)).map_err(|error| sqlx::Error::Encode(error.into()))?;
     let size = before.size.saturating_sub(before.reason.len() as u64) + letter.reason().len() as u64;
     // Sealed anew as a whole: one key for all of it, and the letter's own place.

@@ -66,7 +66,7 @@ impl Vault {
         let Some(key) = self.0.seals_with() else {
             return Sealed { reason: parts.reason.into(), event: parts.event.into(), received: parts.received.map(Cow::from), key: None };
         };
-        let cipher = cipher(key);
+        let cipher = cipher(key, parts.lane, parts.seq, parts.event_id);
         let seal = |part: &str, text: &[u8]| {
             let nonce: [u8; NONCE] = random();
             let mut out = nonce.to_vec();
@@ -85,7 +85,7 @@ impl Vault {
 
     /// What does not open is not there: the event, and words in place of the reason.
     pub(super) fn open(&self, key: KeyId, letter: &mut DeadLetter) {
-        let cipher = self.0.get(key).map(cipher);
+        let cipher = self.0.get(key).map(|key| cipher(key, &letter.lane, letter.seq, &letter.event_id));
         let open = |part: &str, sealed: &[u8]| {
             let (nonce, text) = sealed.split_first_chunk::<NONCE>()?;
             let mut text = text.to_vec();
@@ -101,8 +101,9 @@ impl Vault {
     }
 }
 
-fn cipher(key: &Key) -> Cipher {
-    key.cipher(PURPOSE, b"")
+/// Each letter has a key of its own, so that random nonces never come near their limit.
+fn cipher(key: &Key, lane: &LaneId, seq: Seq, event_id: &str) -> Cipher {
+    key.cipher(PURPOSE, &place("", lane, seq, event_id))
 }
 
 /// Which letter, and which part of it: no part can be read as another.
