@@ -24,7 +24,7 @@ struct Size {
 pub struct Slot {
     instance: Option<OwnedSemaphorePermit>,
     size: Arc<Mutex<Size>>,
-    _all: OwnedSemaphorePermit,
+    all: Option<OwnedSemaphorePermit>,
 }
 
 impl Slots {
@@ -34,16 +34,17 @@ impl Slots {
     }
 
     pub fn try_take(&self) -> Option<Slot> {
-        let instance = Arc::clone(&self.instance).try_acquire_owned().ok()?;
-        let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
-        Some(self.slot(instance, all))
+        // A slot from the start: given up half way it goes back like any other.
+        let mut slot = self.slot(Arc::clone(&self.instance).try_acquire_owned().ok()?);
+        slot.all = Some(Arc::clone(&self.all).try_acquire_owned().ok()?);
+        Some(slot)
     }
 
     /// Waits in line, first for the instance and then for a place among all. Cancel safe.
     pub async fn take(self) -> Option<Slot> {
-        let instance = Arc::clone(&self.instance).acquire_owned().await.ok()?;
-        let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
-        Some(self.slot(instance, all))
+        let mut slot = self.slot(Arc::clone(&self.instance).acquire_owned().await.ok()?);
+        slot.all = Some(Arc::clone(&self.all).acquire_owned().await.ok()?);
+        Some(slot)
     }
 
     /// So many from now on. What is under way beyond it goes on; nothing new begins until it has ended.
@@ -58,13 +59,14 @@ impl Slots {
         size.slots = slots;
     }
 
-    fn slot(&self, instance: OwnedSemaphorePermit, all: OwnedSemaphorePermit) -> Slot {
-        Slot { instance: Some(instance), size: Arc::clone(&self.size), _all: all }
+    fn slot(&self, instance: OwnedSemaphorePermit) -> Slot {
+        Slot { instance: Some(instance), size: Arc::clone(&self.size), all: None }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        self.all = None;
         let Some(permit) = self.instance.take() else { return };
         // Held until the permit is back: a resize must not miss it.
         let mut size = lock(&self.size);
@@ -114,6 +116,21 @@ mod tests {
         let slots = slots(1);
         let _one = slots.try_take().unwrap();
         assert!(slots.try_take().is_none());
+    }
+
+    #[test]
+    fn what_waits_for_a_place_among_all_is_under_way_too() {
+        let slots = slots(1);
+        let one = slots.try_take().unwrap();
+        let mut waiting = Box::pin(slots.clone().take());
+        let mut task = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(std::future::Future::poll(waiting.as_mut(), &mut task).is_pending());
+        // Of two places one is one too many now; the one that is given up goes.
+        slots.resize(1);
+        drop(waiting);
+        assert!(slots.try_take().is_none(), "the other one is under way");
+        drop(one);
+        assert!(slots.try_take().is_some());
     }
 
     proptest! {
