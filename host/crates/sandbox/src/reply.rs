@@ -11,17 +11,22 @@ const MAX_FIELD_BYTES: usize = 16 << 10;
 const MAX_BODY: usize = 1 << 20;
 const MAX_EVENTS: usize = 10_000;
 /// Header fields that say how the message travels, or what senders are to keep: the host's to set.
-const HOST_OWNED: [&str; 14] = [
+const HOST_OWNED: [&str; 19] = [
+    "alt-svc",
+    "clear-site-data",
     "connection",
     "content-length",
     "date",
     "expect",
     "host",
     "keep-alive",
+    "location",
     "proxy-authenticate",
     "proxy-connection",
+    "refresh",
     "server",
     "set-cookie",
+    "strict-transport-security",
     "te",
     "trailer",
     "transfer-encoding",
@@ -33,6 +38,10 @@ pub fn reply(reply: delivering::Reply) -> Result<Reply, GuestFault> {
     let broken = |problem: String| GuestFault::Contract(format!("receive: {problem}"));
     if !(200..=599).contains(&reply.status) {
         return Err(broken(format!("{} is no final status", reply.status)));
+    }
+    // A redirect makes a sender repeat its message to whomever the guest names.
+    if (300..=399).contains(&reply.status) && reply.status != 304 {
+        return Err(broken(format!("{} sends the message elsewhere", reply.status)));
     }
     if matches!(reply.status, 204 | 205 | 304) && !reply.body.is_empty() {
         return Err(broken(format!("a body with status {}", reply.status)));
@@ -97,6 +106,9 @@ mod tests {
         check(made(599, &[], 0, b"", &[]), Ok(0));
         for status in [0, 100, 101, 199, 600, u16::MAX] {
             check(made(status, &[], 0, b"", &[0]), Err("no final status"));
+        }
+        for status in [300, 302, 307, 308, 399] {
+            check(made(status, &[], 0, b"", &[0]), Err("sends the message elsewhere"));
         }
         check(made(204, &[], 1, b"", &[0]), Err("a body with status 204"));
         check(made(200, &[], MAX_BODY + 1, b"", &[0]), Err("at most 1048576"));
