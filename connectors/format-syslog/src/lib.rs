@@ -54,7 +54,8 @@ pub struct Settings {
     /// Puts the byte order mark in front of a message, which marks it as UTF-8; several receivers show it.
     #[config(default = false)]
     bom: bool,
-    /// Messages are cut at this many bytes, whole characters only; without it they are never cut. Receivers
+    /// Messages are cut at this many bytes, whole characters only, and go without structured data that does
+    /// not fit; without it they are never cut. Receivers
     /// of RFC 5424 must take 480 and should take 2048, RFC 3164 says 1024 at most.
     #[config(min = 480, max = 1048576)]
     max_bytes: Option<u32>,
@@ -173,7 +174,7 @@ impl Formatter for Syslog {
 
 impl Syslog {
     fn write_5424(&self, event: &Event<'_>, out: &mut Writer) {
-        let settings = &self.settings;
+        let (settings, start) = (&self.settings, out.len());
         let source = event.get(field::SOURCE).text().unwrap_or_default();
         out.literal(b"<");
         out.unsigned(self.priority(event));
@@ -195,7 +196,11 @@ impl Syslog {
         out.literal(b" ");
         header::value(event.get(field::TYPE), 32, out);
         out.literal(b" ");
-        if !settings.structured_data || !structured::write(event, &settings.sd_id, out) {
+        let structured = out.len();
+        let written = settings.structured_data && structured::write(event, &settings.sd_id, out);
+        // An element that is cut in two makes the message none: elements go as a whole.
+        if !written || settings.max_bytes.is_some_and(|most| out.len() - start > most as usize) {
+            out.truncate(structured);
             out.literal(b"-");
         }
         self.message(event, out);

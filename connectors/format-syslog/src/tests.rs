@@ -57,6 +57,12 @@ fn messages_are_cut_between_characters() {
 }
 
 #[test]
+fn structured_data_that_does_not_fit_goes_as_a_whole() {
+    let event = format!(r#"{{"id":"{}","type":"t","data":{{"message":"m"}}}}"#, "]x".repeat(300));
+    check(r#"{"max_bytes":480}"#, &event, "<110>1 - - - - t - m");
+}
+
+#[test]
 fn hostile_values_stay_inside_their_field() {
     check(
         "{}",
