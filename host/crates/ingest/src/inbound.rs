@@ -138,7 +138,7 @@ impl Inbound {
         let mut table = Table::default();
         for (at, settings) in all.iter().enumerate() {
             let kept = before.endpoints.iter().find(|endpoint| endpoint.settings.name == settings.name);
-            let path = self.0.dir.join(format!("{}.seen", settings.name));
+            let path = self.0.dir.join(&*settings.name);
             let opened = Endpoint::open(settings.clone(), kept.map(|kept| &**kept), &path, now, &self.0.metrics);
             let endpoint = opened.map_err(|source| InboundError { name: settings.name.clone(), path, source })?;
             table.endpoints.push(Arc::new(endpoint));

@@ -42,7 +42,7 @@ pub async fn serve_stdin(
     cancel: CancellationToken,
 ) -> Result<u64, String> {
     // As for files: a line goes into a segment however it is written.
-    let max_line = settings.max_line.min(journal.largest_append(1) / 8);
+    let max_line = settings.max_line.min(journal.largest_append(1) / 16);
     let sink = Sink::new(journal, metrics, clock, "stdin", Durability::Fsync);
     let mut lines = LineNormaliser::new(settings.format, settings.tenant);
     lines.source("stdin:".into());

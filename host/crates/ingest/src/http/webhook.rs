@@ -60,6 +60,8 @@ struct Received {
     path: String,
     encoding: Encoding,
     body: Bytes,
+    /// Most bytes of it, as sent and unpacked.
+    max_body: usize,
 }
 
 impl Connection {
@@ -87,6 +89,7 @@ impl Connection {
             headers: parts.headers.clone(),
             path: path_below(parts),
             encoding,
+            max_body,
             body: whole.unwrap_or_else(|| gathered.into()),
         };
         let task = tokio::spawn(async move {
@@ -215,7 +218,7 @@ impl Received {
         if self.encoding == Encoding::Identity {
             return Ok(&self.body);
         }
-        decode(self.encoding, &self.body, self.shared.settings.max_body, into).map_err(|fault| match fault {
+        decode(self.encoding, &self.body, self.max_body, into).map_err(|fault| match fault {
             DecodeFault::TooLarge { limit } => too_large(limit),
             DecodeFault::Malformed(_) => Problem::new(codes::MALFORMED_ENCODING, fault.to_string()),
         })?;

@@ -41,10 +41,10 @@ impl From<Refused> for Refusal {
 impl Endpoint {
     /// Blocks on the disk, unless it was there before.
     pub fn open(settings: InboundSettings, before: Option<&Self>, path: &Path, now: Moment, metrics: &Metrics) -> std::io::Result<Self> {
-        let bounds = Bounds { time: settings.remember, requests: settings.remembered };
+        // One for an address at a time: requests go on while a reload is under way.
         let memory = match before {
-            Some(before) if before.memory.bounds() == bounds => Arc::clone(&before.memory),
-            _ => Arc::new(Memory::open(path, bounds, now)?),
+            Some(before) => Arc::clone(&before.memory),
+            None => Arc::new(Memory::open(path, Bounds { time: settings.remember, requests: settings.remembered }, now)?),
         };
         let stats = before.map_or_else(|| Arc::new(Stats::new(&settings.name, metrics)), |before| Arc::clone(&before.stats));
         // Other secrets may stand at other places now.

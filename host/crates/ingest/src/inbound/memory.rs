@@ -1,31 +1,18 @@
-//! What one address accepted, kept on disk beside the window in memory, so that a killed process remembers it.
-//!
-//! ```text
-//! offset  size  field
-//! 0       8     "BHSEEN01"
-//! then records of 28 bytes, oldest first:
-//! 0       8     accepted, seconds since 1970, little endian
-//! 8       16    key of the request
-//! 24      4     CRC-32C of the 24 bytes before, little endian
-//! ```
-//! A record is written before the request is answered, and synced within a second: after a power cut the
-//! last second may be missing, after a kill nothing is. What is torn or damaged is passed over. A file
-//! that is mostly out of date is written anew beside the old one and put in its place.
+//! What one address accepted: the window in memory, and a [`RecordLog`] beside it, so that a killed process
+//! remembers. The record of a request, its key, is on disk before the request is answered.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::record_log::{self, RecordLog};
 use crate::seen::{Claim, Key, Seen};
 
-const MAGIC: &[u8; 8] = b"BHSEEN01";
-const RECORD: usize = 28;
-/// Largest file that is read: more records than any window has.
-const MAX_FILE: u64 = 512 << 20;
-/// Records out of date that are always put up with.
-const SLACK: usize = 1_024;
+/// Bytes of a record on disk.
+const RECORD: u64 = 16 + Key::BYTES as u64;
+/// Least bytes of a file before the next begins.
+const LEAST_FILE: u64 = 4 << 10;
 
 /// How long requests are remembered, and how many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,37 +38,28 @@ pub(crate) enum Known {
 }
 
 pub(crate) struct Memory {
-    bounds: Bounds,
     seen: Mutex<Seen<()>>,
-    file: Mutex<Records>,
-}
-
-struct Records {
-    path: PathBuf,
-    file: File,
-    count: usize,
-    /// When it was last synced, in seconds since 1970.
-    synced: u64,
+    log: Mutex<RecordLog>,
 }
 
 impl Memory {
-    /// Reads what is there. Blocks on the disk.
-    pub fn open(path: &Path, bounds: Bounds, now: Moment) -> io::Result<Self> {
-        if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir)?;
-        }
-        let kept = current(&read(path)?, bounds, now.unix);
+    /// Reads what is there; `dir` is of this address alone. Blocks on the disk.
+    pub fn open(dir: &Path, bounds: Bounds, now: Moment) -> io::Result<Self> {
         let mut seen = Seen::new(bounds.time, bounds.requests.into());
-        for (at, key) in &kept {
+        let all = u64::from(bounds.requests) * RECORD;
+        let file = (all / 8).max(LEAST_FILE);
+        // Whatever goes first, as many requests as are remembered are there.
+        let on_disk = record_log::Bounds { file, total: all + 2 * file, age: bounds.time };
+        let log = RecordLog::open(dir, on_disk, |at, key| {
             // What lies in the future is of a clock that was wrong; it counts as of now.
-            seen.restore(*key, (), 1, Duration::from_secs(now.unix.saturating_sub(*at)), now.monotonic);
-        }
-        let records = Records { path: path.to_owned(), file: write(path, &kept)?, count: kept.len(), synced: now.unix };
-        Ok(Self { bounds, seen: Mutex::new(seen), file: Mutex::new(records) })
-    }
-
-    pub fn bounds(&self) -> Bounds {
-        self.bounds
+            let age = Duration::from_nanos(nanos(now).saturating_sub(at));
+            if let Ok(key) = key.try_into() {
+                seen.restore(Key::from_bytes(key), (), 1, age, now.monotonic);
+            }
+        })?;
+        // What did not fit any more is no news of this process.
+        seen.take_forgotten();
+        Ok(Self { seen: Mutex::new(seen), log: Mutex::new(log) })
     }
 
     pub fn claim(&self, key: Key, now: Moment) -> Known {
@@ -95,22 +73,14 @@ impl Memory {
     /// Keeps a claimed request, then writes it down. Answers how many older ones had to go before their
     /// time. Blocks on the disk.
     fn keep(&self, key: Key, now: Moment) -> io::Result<u64> {
-        let (forgotten, kept) = {
+        let forgotten = {
             let mut seen = lock(&self.seen);
             seen.keep(key, (), 1, now.monotonic);
-            (seen.take_forgotten(), seen.len())
+            seen.take_forgotten()
         };
-        let mut records = lock(&self.file);
-        records.file.write_all(&record(now.unix, &key))?;
-        records.count += 1;
-        if records.count > kept * 2 + SLACK {
-            let current = current(&read(&records.path)?, self.bounds, now.unix);
-            (records.file, records.count, records.synced) = (write(&records.path, &current)?, current.len(), now.unix);
-        } else if records.synced != now.unix {
-            records.file.sync_data()?;
-            records.synced = now.unix;
-        }
-        Ok(forgotten)
+        let mut log = lock(&self.log);
+        log.push(nanos(now), key.as_bytes());
+        log.write(nanos(now)).map(|()| forgotten)
     }
 
     /// Requests that are remembered.
@@ -146,50 +116,9 @@ impl Drop for UnderWay {
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    match File::open(path) {
-        Ok(file) => file.take(MAX_FILE).read_to_end(&mut bytes).map(|_| bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(bytes),
-        Err(error) => Err(error),
-    }
-}
-
-/// The records of a file that are whole, of requests that are to be remembered still.
-fn current(bytes: &[u8], bounds: Bounds, now: u64) -> Vec<(u64, Key)> {
-    let records = bytes.strip_prefix(MAGIC).unwrap_or_default();
-    let whole = records.chunks_exact(RECORD).filter_map(|record| {
-        let (at, key, sum) = (record[..8].try_into().ok()?, record[8..24].try_into().ok()?, record[24..].try_into().ok()?);
-        (crc32c::crc32c(&record[..24]) == u32::from_le_bytes(sum)).then(|| (u64::from_le_bytes(at), Key::from_bytes(key)))
-    });
-    let mut kept: Vec<_> = whole.filter(|(at, _)| now.saturating_sub(*at) < bounds.time.as_secs()).collect();
-    let excess = kept.len().saturating_sub(bounds.requests as usize);
-    kept.drain(..excess);
-    kept
-}
-
-fn record(at: u64, key: &Key) -> [u8; RECORD] {
-    let mut record = [0; RECORD];
-    record[..8].copy_from_slice(&at.to_le_bytes());
-    record[8..24].copy_from_slice(key.as_bytes());
-    let sum = crc32c::crc32c(&record[..24]);
-    record[24..].copy_from_slice(&sum.to_le_bytes());
-    record
-}
-
-/// Writes a file of its own and puts it in place; it is open for more.
-fn write(path: &Path, kept: &[(u64, Key)]) -> io::Result<File> {
-    let fresh = path.with_extension("seen.new");
-    let mut bytes = MAGIC.to_vec();
-    kept.iter().for_each(|(at, key)| bytes.extend_from_slice(&record(*at, key)));
-    let mut file = File::create(&fresh)?;
-    file.write_all(&bytes)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
-    if let Some(dir) = path.parent() {
-        File::open(dir)?.sync_all()?;
-    }
-    Ok(file)
+/// Nanoseconds since 1970.
+fn nanos(now: Moment) -> u64 {
+    now.unix.saturating_mul(1_000_000_000)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -213,7 +142,7 @@ mod tests {
     #[test]
     fn what_was_accepted_is_known_to_the_next_process() {
         let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("inbound/github.seen");
+        let path = dir.path().join("inbound/github");
         let memory = Arc::new(Memory::open(&path, BOUNDS, at(1_000)).expect("opens"));
         for n in 0..20 {
             assert_eq!(memory.claim(key(n), at(1_000)), Known::New);
@@ -225,40 +154,29 @@ mod tests {
         drop(UnderWay::new(&memory, key(99)));
         assert_eq!(memory.claim(key(99), at(1_000)), Known::New, "broken off, it may come again");
         drop(memory);
-        // A torn record at the end, a damaged one at the begin of the last ten.
-        let mut bytes = fs::read(&path).expect("readable");
-        bytes[8 + 10 * RECORD] ^= 1;
-        bytes.extend_from_slice(&[1, 2, 3]);
-        fs::write(&path, bytes).expect("written");
         // The monotonic clock of the next process begins anew.
         let later = |unix| Moment { unix, monotonic: Duration::from_secs(unix - 1_050) };
         let memory = Memory::open(&path, BOUNDS, later(1_050)).expect("opens");
+        assert_eq!(memory.len(), 10);
         assert_eq!(memory.claim(key(19), later(1_050)), Known::Repeated);
-        assert_eq!(memory.claim(key(10), later(1_050)), Known::New, "its record was damaged");
+        assert_eq!(memory.claim(key(9), later(1_050)), Known::New, "beyond the number");
         assert_eq!(memory.claim(key(99), later(1_050)), Known::New);
         assert_eq!(memory.claim(key(19), later(1_101)), Known::New, "its time is over");
+        let memory = Memory::open(&path, BOUNDS, later(1_101)).expect("opens");
+        assert_eq!(memory.len(), 0);
     }
 
     #[test]
-    fn a_file_stays_small_however_many_come() {
+    fn the_disk_holds_what_is_remembered_and_little_more() {
         let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("x.seen");
-        let memory = Memory::open(&path, BOUNDS, at(0)).expect("opens");
-        for n in 0..5_000 {
+        let bounds = Bounds { requests: 100, ..BOUNDS };
+        let memory = Memory::open(dir.path(), bounds, at(0)).expect("opens");
+        for n in 0..1_000 {
             memory.keep(key(n), at(7)).expect("written");
         }
-        let bytes = fs::metadata(&path).expect("there").len();
-        assert!(bytes <= (8 + RECORD * (10 * 2 + SLACK + 1)) as u64, "{bytes} bytes");
-        assert_eq!(memory.len(), 10);
-        let memory = Memory::open(&path, BOUNDS, at(8)).expect("opens");
-        assert_eq!((memory.len(), memory.claim(key(4_999), at(8)), memory.claim(key(4_989), at(8))), (10, Known::Repeated, Known::New));
-    }
-
-    #[test]
-    fn a_file_of_another_kind_is_no_record() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("x.seen");
-        fs::write(&path, b"something else entirely, and long enough to be records").expect("written");
-        assert_eq!(Memory::open(&path, BOUNDS, at(0)).expect("opens").len(), 0);
+        let bytes: u64 = std::fs::read_dir(dir.path()).expect("there").map(|entry| entry.expect("an entry").metadata().expect("there").len()).sum();
+        assert!(bytes <= 100 * RECORD + 3 * LEAST_FILE, "{bytes} bytes");
+        let memory = Memory::open(dir.path(), bounds, at(8)).expect("opens");
+        assert_eq!((memory.len(), memory.claim(key(999), at(8)), memory.claim(key(899), at(8))), (100, Known::Repeated, Known::New));
     }
 }

@@ -30,6 +30,8 @@ const MISSING_OPEN: u64 = 5 * 60;
 const REMOVED: u64 = 2;
 /// How long its position is kept: a mount may come back.
 const MISSING_KEPT: u64 = 7 * 24 * 3600;
+/// How often the time at which a file was seen is worth writing down.
+const SEEN_EVERY: u64 = 3600;
 
 struct Followed {
     /// What is in the journal.
@@ -144,7 +146,12 @@ impl Follower {
                         followed.position.path = path;
                         self.dirty = true;
                     }
-                    (followed.now, followed.missing, followed.position.seen) = (Some(seen), None, seconds);
+                    (followed.now, followed.missing) = (Some(seen), None);
+                    // For a start without the files: on disk, though not at every look.
+                    if seconds.saturating_sub(followed.position.seen) >= SEEN_EVERY {
+                        followed.position.seen = seconds;
+                        self.dirty = true;
+                    }
                 }
                 None if stray => {}
                 None => self.discover(path, seen, now),
@@ -234,8 +241,9 @@ impl Follower {
     /// Closes what was not read for longest, so that one more may be opened.
     fn make_room(&mut self) {
         while self.open_files() >= self.settings.max_open.max(1) {
-            let idle = self.files.values_mut().filter(|followed| followed.file.is_some()).min_by_key(|followed| followed.used);
-            let Some(followed) = idle else { return };
+            // What no name leads to any more could not be opened again, and its last lines would be lost.
+            let can_wait = |followed: &&mut Followed| followed.file.is_some() && !(followed.missing.is_some() && followed.pending());
+            let Some(followed) = self.files.values_mut().filter(can_wait).min_by_key(|followed| followed.used) else { return };
             followed.file = None;
         }
     }
@@ -246,6 +254,10 @@ impl Follower {
 
     /// Reads until the batch is full or nothing is left.
     pub fn read(&mut self, received: u64, batch: &mut AppendBatch, is_full: &dyn Fn(&AppendBatch) -> bool) {
+        // Also where there is no file yet: from now on files are new ones, not those of the first look.
+        if self.unregistered && !self.register() {
+            return;
+        }
         for _ in 0..self.order.len() {
             if self.unregistered && !self.register() {
                 return;

@@ -39,7 +39,7 @@ pub async fn serve_files(
 ) {
     // A stored line is at most seven times as long (each byte once as it came, once as `\u00xx`), with some
     // attributes; it must go into a segment of the journal.
-    let longest = gate.journal().largest_append(1) / 8;
+    let longest = gate.journal().largest_append(1) / 16;
     if settings.max_line > longest {
         tracing::warn!(files = settings.name, longest, "max_line is lowered to what a segment of the journal takes (journal.segment_bytes)");
         settings.max_line = longest;
@@ -85,6 +85,7 @@ impl Run {
             })
             .await?;
             self.tell(&follower);
+            let mut got = false;
             while !cancel.is_cancelled() && self.sink.clock.monotonic().saturating_sub(scanned) < self.interval.max(SAVE) {
                 let (sink, received) = (self.sink.clone(), self.sink.clock.unix_nanos());
                 let (back, mut batch) = blocking(move || {
@@ -98,6 +99,7 @@ impl Run {
                     follower.commit();
                     break;
                 }
+                got = true;
                 tokio::select! {
                     biased;
                     appended = self.sink.append(&mut batch) => appended.map_err(|error| error.to_string())?,
@@ -112,7 +114,8 @@ impl Run {
             if cancel.is_cancelled() {
                 return Ok(());
             }
-            if !follower.pending() {
+            // What is there and was not read cannot be read yet: positions, for one, that cannot be written.
+            if !got || !follower.pending() {
                 tokio::select! {
                     () = tokio::time::sleep(self.interval) => {}
                     () = cancel.cancelled() => {}
