@@ -133,7 +133,8 @@ impl Integrity {
                     Ok(false)
                 }
             };
-            let Ok(told) = told else { break };
+            // What was found is told after the next start: the state on disk is of before it.
+            let Ok(told) = told else { return };
             let due = self.clock.monotonic().saturating_sub(self.saved_at) >= SAVE;
             if told || (due && self.position > self.saved) {
                 self.save();

@@ -66,8 +66,10 @@ pub struct Replayed {
     pub without_lane: u64,
     /// Letters whose event cannot be read, or is larger than the journal takes; they stay.
     pub unreadable: u64,
-    /// It ended at [`MOST`]; the rest is for the next one.
+    /// It ended at [`MOST`]; the rest is for the next one, behind `last`.
     pub more: bool,
+    /// The last letter that was looked at.
+    pub last: Option<i64>,
 }
 
 pub struct Replayer {
@@ -89,20 +91,19 @@ impl Replayer {
     }
 
     /// Hands open letters to their lanes, at most [`MOST`]. Runs to its end even where the caller goes away.
-    pub async fn replay(self: &Arc<Self>, lanes: HashSet<LaneId>, filter: DeadLetterFilter, by: By) -> Result<Replayed, ReplayError> {
+    pub async fn replay(self: &Arc<Self>, lanes: HashSet<LaneId>, filter: DeadLetterFilter, by: By, after: Option<i64>) -> Result<Replayed, ReplayError> {
         let this = Arc::clone(self);
-        let work = tokio::spawn(async move { this.pages(&lanes, filter, by).await });
+        let work = tokio::spawn(async move { this.pages(&lanes, filter, by, after).await });
         work.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
-    async fn pages(&self, lanes: &HashSet<LaneId>, filter: DeadLetterFilter, by: By) -> Result<Replayed, ReplayError> {
+    async fn pages(&self, lanes: &HashSet<LaneId>, filter: DeadLetterFilter, by: By, mut after: Option<i64>) -> Result<Replayed, ReplayError> {
         let filter = DeadLetterFilter { states: vec![State::Open], ..filter };
         let mut done = Replayed::default();
-        let mut after = None;
         let result = loop {
             match self.page(lanes, &filter, by, &mut after, &mut done).await {
                 Ok(true) if done.events >= MOST => {
-                    done.more = true;
+                    (done.more, done.last) = (true, after);
                     break Ok(done);
                 }
                 Ok(true) => {}

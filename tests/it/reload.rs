@@ -65,6 +65,31 @@ fn a_changed_instance_goes_on_where_it_was() {
     assert_eq!(taken, 20, "{}", story.host.log());
 }
 
+/// A lane that has nothing to deliver goes, although events for others keep coming: it looks at them now and
+/// then only, and is never quite at the end.
+#[test]
+fn an_idle_lane_goes_under_traffic() {
+    let rest = "default_route: [{instance: one, format: jsonl}]\n";
+    let rare = "routes: [{id: rare, when: {event_type: rare.kind}, to: [{instance: rare, format: jsonl}], exclusive: true}]\n";
+    let story = Story::start(&format!("instances:\n{}{}{rare}{rest}", file("one"), file("rare")));
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                story.accept("application/x-ndjson", &copybook("t", 2));
+            }
+        });
+        write(&story, &format!("instances:\n{}{rest}", file("one")));
+        let told = wait::until("the lane goes", PATIENCE, || {
+            let log = story.host.log();
+            Ok((log.contains(r#""removed":"rare""#) || log.contains("lane `rare/jsonl` has")).then_some(log))
+        });
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        let log = told.expect("the reload ends");
+        assert!(log.contains(r#""removed":"rare""#) && !log.contains("keeps its events"), "{log}");
+    });
+}
+
 #[test]
 fn a_lane_with_a_backlog_is_not_taken_away() {
     let down = receiver("503*");

@@ -18,7 +18,7 @@ use crate::replay::{MOST, ReplayError};
 /// Ids that one request names.
 const MOST_IDS: usize = 1_000;
 const FILTERS: [&str; 12] = ["id", "lane", "instance", "format", "cause", "type", "event_id", "since", "until", "state", "limit", "after"];
-const CHANGES: [&str; 11] = ["id", "lane", "instance", "format", "cause", "type", "event_id", "since", "until", "state", "all"];
+const CHANGES: [&str; 12] = ["id", "lane", "instance", "format", "cause", "type", "event_id", "since", "until", "state", "all", "after"];
 
 /// Which letters; no condition means all.
 fn filter(words: &Words) -> Result<DeadLetterFilter, Problem> {
@@ -35,6 +35,10 @@ fn filter(words: &Words) -> Result<DeadLetterFilter, Problem> {
     let (mut instance, mut format) = (words.text("instance")?.map(str::to_owned), words.text("format")?.map(str::to_owned));
     if let Some(lane) = words.text("lane")? {
         let lane = super::lane_id(lane)?;
+        let other = |given: &Option<String>, own: &str| given.as_deref().is_some_and(|given| given != own);
+        if other(&instance, &lane.instance) || other(&format, &lane.format) {
+            return Err(Problem::bad_request("bad_field", "`lane` names another instance or format than `instance` and `format` do: no letter is of both"));
+        }
         (instance, format) = (Some(lane.instance.to_string()), Some(lane.format.to_string()));
     }
     let mut causes = Vec::new();
@@ -69,14 +73,14 @@ fn filter(words: &Words) -> Result<DeadLetterFilter, Problem> {
 }
 
 /// For what changes things: a filter, or the explicit wish for all.
-fn explicit(body: &Bytes) -> Result<DeadLetterFilter, Problem> {
+fn explicit(body: &Bytes) -> Result<(DeadLetterFilter, Option<i64>), Problem> {
     let words = Words::body(body)?;
     words.known(&CHANGES)?;
     let filter = filter(&words)?;
     if filter == DeadLetterFilter::default() && !words.flag("all")? {
         return Err(Problem::bad_request("all_not_said", "this would take every dead letter; say `all=true` or name an id, lane, cause, type or time"));
     }
-    Ok(filter)
+    Ok((filter, words.number("after")?))
 }
 
 pub async fn list(State(api): State<Api>, words: Words) -> Result<Json<Value>, Problem> {
@@ -142,7 +146,10 @@ async fn edited(api: &Api, id: i64, make: impl FnOnce(&DeadLetter, bool) -> Resu
 }
 
 pub async fn purge(State(api): State<Api>, body: Bytes) -> Result<Json<Value>, Problem> {
-    let mut filter = explicit(&body)?;
+    let (mut filter, after) = explicit(&body)?;
+    if after.is_some() {
+        return Err(Problem::bad_request("bad_field", "`after` goes with a replay"));
+    }
     settle(&api).await;
     if filter.states.contains(&LetterState::Replaying) {
         return Err(Problem::bad_request("on_its_way", "letters on their way to their lanes are not purged: they go when they are delivered"));
@@ -159,12 +166,15 @@ pub async fn purge(State(api): State<Api>, body: Bytes) -> Result<Json<Value>, P
 }
 
 pub async fn replay(State(api): State<Api>, body: Bytes) -> Result<(StatusCode, Json<Value>), Problem> {
-    let filter = explicit(&body)?;
+    let (filter, after) = explicit(&body)?;
+    if filter.states.iter().any(|state| *state != LetterState::Open) {
+        return Err(Problem::bad_request("bad_field", "only open letters are handed back; leave `state` out"));
+    }
     settle(&api).await;
     let under_way = DeadLetterFilter { states: vec![LetterState::Replaying], ..filter.clone() };
     let under_way = api.dead_letters.count(&under_way).await.map_err(|error| Problem::internal(&error))?;
     let lanes = api.delivery.lanes().into_iter().collect();
-    let done = api.replayer.replay(lanes, filter, By::Manual).await.map_err(|error| match error {
+    let done = api.replayer.replay(lanes, filter, By::Manual, after).await.map_err(|error| match error {
         ReplayError::Journal(error) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "journal", error.to_string()).retry_after(1),
         ReplayError::Store(error) => Problem::internal(&error),
     })?;
@@ -172,7 +182,7 @@ pub async fn replay(State(api): State<Api>, body: Bytes) -> Result<(StatusCode, 
         "replaying": done.events, "without_lane": done.without_lane, "unreadable": done.unreadable,
         // Handed over before, and not delivered yet.
         "under_way": under_way,
-        "more": done.more, "most": MOST,
+        "more": done.more, "most": MOST, "after": done.last,
     });
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }

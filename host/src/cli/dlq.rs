@@ -222,16 +222,16 @@ async fn ask(args: &DlqArgs) -> Result<Value, Failure> {
             if edit.replay { post("replay", &Map::from_iter([("id".to_owned(), edited["data"]["id"].clone())])).await } else { Ok(edited) }
         }
         DlqVerb::Replay(which) => {
-            let body = change(which);
+            let mut body = change(which);
             let mut sum = post("replay", &body).await?;
             while sum["more"] == true {
-                // What was handed over is not open any more: the next request begins behind it.
+                // Behind what was looked at: letters that die again meanwhile wait for the next replay.
+                body.insert("after".to_owned(), sum["after"].clone());
                 let next = post("replay", &body).await?;
                 for key in ["replaying", "without_lane", "unreadable"] {
-                    let add = if key == "replaying" { sum[key].as_u64().unwrap_or(0) } else { 0 };
-                    sum[key] = (add + next[key].as_u64().unwrap_or(0)).into();
+                    sum[key] = (sum[key].as_u64().unwrap_or(0) + next[key].as_u64().unwrap_or(0)).into();
                 }
-                sum["more"] = next["more"].clone();
+                (sum["more"], sum["after"]) = (next["more"].clone(), next["after"].clone());
             }
             Ok(sum)
         }

@@ -3,6 +3,7 @@
 //! back what was there.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bulkhead_deliver::StartError;
 use bulkhead_ingest::{Inbound, InboundError, Prepared};
@@ -13,8 +14,11 @@ use crate::config::{Config, Fault};
 use crate::own_events::Lifecycle;
 
 /// Parts of the configuration that only a restart changes.
-const FIXED: [&str; 11] =
-    ["integrity", "data_dir", "listen", "journal", "encryption", "dead_letters", "delivery", "audit", "telemetry", "connectors_dir", "upload"];
+const FIXED: [&str; 12] =
+    ["integrity", "data_dir", "listen", "journal", "encryption", "dead_letters", "delivery", "audit", "telemetry", "connectors_dir", "upload", "own_events"];
+
+/// Longest wait for lanes to say that they have nothing left.
+const LOOK: Duration = Duration::from_secs(3);
 
 /// What a listener's TLS is made of; it can be exchanged.
 const RENEWABLE: [&str; 4] = ["cert", "key", "client_ca", "min_version"];
@@ -81,22 +85,24 @@ impl Control {
         let built = guests::build(&config, &components, &self.sandbox, state, Purpose::Serve, self.parts(), None).await.map_err(ReloadError::Faults)?;
         let next = Current::new(&config, &built);
         let router = next.rules.router()?;
-        self.check_lanes(&current, &next)?;
+        self.check_lanes(&current, &next).await?;
         let inbound = prepare_inbound(&self.inbound, &config).await?;
 
         let mut done =
             Reloaded { restart: FIXED.into_iter().filter(|key| fixed(&current.shown, key) != fixed(&next.shown, key)).collect(), ..Reloaded::default() };
         // Rules first: a lane that goes gets no more events while it ends.
         self.routing.replace(router, next.rules.places());
+        let head = self.journal.head();
         if let Err(error) = self.exchange(&current, &next, &mut done).await {
             self.restore(&current, &next).await;
             return Err(ReloadError::Start(error));
         }
         self.inbound.replace(inbound);
         for lane in current.rules.lanes.iter().filter(|lane| !next.rules.lanes.contains(lane)) {
-            // What came in since the check stays on disk, and the next start says so.
+            // What came in between the check and the new rules stays on disk, and the next start says so. What came
+            // after them was not for the lane.
             let name = lane.to_string();
-            match self.journal.lane_backlog(&name) {
+            match self.journal.lane_backlog_to(&name, head) {
                 Some(0) => self.journal.remove_lane(&name).unwrap_or_else(|error| tracing::error!(%lane, %error, "lane not removed")),
                 backlog => tracing::error!(%lane, ?backlog, "lane without a route keeps its events; the next start asks what to do"),
             }
@@ -119,13 +125,18 @@ impl Control {
         }
     }
 
-    /// Lanes that would go must have delivered everything.
-    fn check_lanes(&self, current: &Current, next: &Current) -> Result<(), ReloadError> {
+    /// Lanes that would go must have delivered everything that there is now. One that has nothing to deliver says so
+    /// at its next look only, which may take a second.
+    async fn check_lanes(&self, current: &Current, next: &Current) -> Result<(), ReloadError> {
+        let (head, begun) = (self.journal.head(), self.clock.monotonic());
         for lane in current.rules.lanes.iter().filter(|lane| !next.rules.lanes.contains(lane)) {
             let name = lane.to_string();
-            match self.journal.lane_backlog(&name) {
-                None | Some(0) => {}
-                Some(backlog) => return Err(ReloadError::LaneWithBacklog { lane: name, backlog }),
+            loop {
+                match self.journal.lane_backlog_to(&name, head) {
+                    None | Some(0) => break,
+                    Some(_) if self.clock.monotonic().saturating_sub(begun) < LOOK => tokio::time::sleep(LOOK / 30).await,
+                    Some(backlog) => return Err(ReloadError::LaneWithBacklog { lane: name, backlog }),
+                }
             }
         }
         Ok(())

@@ -211,8 +211,13 @@ impl Journal {
 
     /// Events that a lane has not settled; None for no lane of this name or an unreadable log.
     pub fn lane_backlog(&self, name: &str) -> Option<u64> {
+        self.lane_backlog_to(name, self.head())
+    }
+
+    /// The same of the events up to `head`.
+    pub fn lane_backlog_to(&self, name: &str, head: Seq) -> Option<u64> {
         let lane = self.shared().lanes().get(name).cloned()?;
-        lane.look(|state| state.backlog(self.head()))
+        lane.look(|state| state.backlog(head))
     }
 
     /// Whether a lane is done with an event; None for no lane of this name or an unreadable log.
