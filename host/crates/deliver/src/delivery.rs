@@ -225,8 +225,11 @@ async fn keep_house(context: Arc<Context>) {
     loop {
         let letters = &context.parts.dead_letters;
         match letters.enforce_retention(context.unix_ms()).await {
-            Ok(0) => {}
-            Ok(count) => (context.parts.notices)(crate::notice::Notice::DeadLettersDropped { by: "retention", count, own: false }),
+            Ok(expired) if expired.dropped == 0 => {}
+            Ok(expired) => {
+                let own = expired.of_drops == expired.dropped;
+                (context.parts.notices)(crate::notice::Notice::DeadLettersDropped { by: "retention", count: expired.dropped, own });
+            }
             Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "retention of dead letters not enforced, trying again later"),
         }
         context.parts.metrics.dead_letters.set(letters.count().cast_signed());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bulkhead_core::BoxFuture;
-use bulkhead_store::{DeadLetters, NewDeadLetter, StoreError};
+use bulkhead_store::{DeadLetters, Expired, NewDeadLetter, StoreError};
 use tokio::sync::watch;
 
 pub trait DeadLetterSink: Send + Sync {
@@ -16,8 +16,8 @@ pub trait DeadLetterSink: Send + Sync {
     fn count(&self) -> u64;
     /// How long letters are kept; for ever where it is none.
     fn retention(&self) -> Option<Duration>;
-    /// Drops what is older than the operator wants to keep, and says how many that were.
-    fn enforce_retention(&self, now_ms: i64) -> BoxFuture<'_, Result<u64, StoreError>>;
+    /// Drops what is older than the operator wants to keep.
+    fn enforce_retention(&self, now_ms: i64) -> BoxFuture<'_, Result<Expired, StoreError>>;
 }
 
 impl DeadLetterSink for DeadLetters {
@@ -37,7 +37,7 @@ impl DeadLetterSink for DeadLetters {
         self.settings().retention
     }
 
-    fn enforce_retention(&self, now_ms: i64) -> BoxFuture<'_, Result<u64, StoreError>> {
+    fn enforce_retention(&self, now_ms: i64) -> BoxFuture<'_, Result<Expired, StoreError>> {
         Box::pin(Self::enforce_retention(self, now_ms))
     }
 }

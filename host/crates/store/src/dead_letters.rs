@@ -60,6 +60,17 @@ pub struct Added {
     pub dropped: u64,
 }
 
+/// What retention took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Expired {
+    pub dropped: u64,
+    /// Of them events that told of letters dropped before: to tell of these again would never end.
+    pub of_drops: u64,
+}
+
+/// The host's own event about dropped letters.
+const DROPPED: &str = "bulkhead.dead_letter.dropped";
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
     pub letters: u64,
@@ -209,14 +220,16 @@ impl DeadLetters {
     }
 
     /// Drops letters older than `retention`, where the operator set one. Call now and then.
-    pub async fn enforce_retention(&self, now_ms: i64) -> Result<u64, StoreError> {
-        let Some(retention) = self.shared.settings.retention else { return Ok(0) };
+    pub async fn enforce_retention(&self, now_ms: i64) -> Result<Expired, StoreError> {
+        let Some(retention) = self.shared.settings.retention else { return Ok(Expired::default()) };
         let until = now_ms.saturating_sub(i64::try_from(retention.as_millis()).unwrap_or(i64::MAX));
-        let dropped = self.delete(&DeadLetterFilter { until_ms: Some(until), ..DeadLetterFilter::default() }).await?;
+        let filter = DeadLetterFilter { until_ms: Some(until), ..DeadLetterFilter::default() };
+        let of_drops = self.count(&DeadLetterFilter { event_type: Some(DROPPED.into()), ..filter.clone() }).await?;
+        let dropped = self.delete(&filter).await?;
         if dropped > 0 {
             self.count_dropped(dropped, "retention");
         }
-        Ok(dropped)
+        Ok(Expired { dropped, of_drops })
     }
 
     /// Letters and bytes in the store; costs nothing.

@@ -14,7 +14,7 @@ mod store;
 
 pub use connector_state::{ConnectorState, StateError, StateLimits};
 pub use dead_letters::{
-    Added, Attempt, By, Cause, DeadLetter, DeadLetterFilter, DeadLetterSettings, DeadLetters, Edited, NewDeadLetter, OnFull, Replaying, State, Totals,
+    Added, Attempt, By, Cause, DeadLetter, DeadLetterFilter, DeadLetterSettings, DeadLetters, Edited, Expired, NewDeadLetter, OnFull, Replaying, State, Totals,
 };
 pub use error::StoreError;
 pub use lane_replays::{Busy, LaneReplay, LaneReplays, MOST_RUNNING, NewLaneReplay, ReplayState};

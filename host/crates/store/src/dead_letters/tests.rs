@@ -236,12 +236,15 @@ async fn retention_drops_only_where_it_is_set() {
     let letters = open(dir.path(), DeadLetterSettings::default()).await;
     add(&letters, "siem", 1, Cause::Rejected, 1_000).await.unwrap();
     add(&letters, "siem", 2, Cause::Rejected, 5_000).await.unwrap();
-    assert_eq!(letters.enforce_retention(1_000_000).await.unwrap(), 0);
+    assert_eq!(letters.enforce_retention(1_000_000).await.unwrap(), Expired::default());
     letters.shared.store.close().await;
     let letters = open(dir.path(), DeadLetterSettings { retention: Some(Duration::from_secs(3)), ..DeadLetterSettings::default() }).await;
-    assert_eq!(letters.enforce_retention(5_000).await.unwrap(), 1);
+    assert_eq!(letters.enforce_retention(5_000).await.unwrap(), Expired { dropped: 1, of_drops: 0 });
     assert_eq!(seqs(&letters, DeadLetterFilter::default()).await, [2]);
     assert_eq!(letters.totals().dropped, 1);
+    let (lane, tenant) = (LaneId::new("siem", "cef"), Tenant::default());
+    letters.add_many(&[NewDeadLetter { event_type: DROPPED, ..letter(&lane, &tenant, "own", &[1], (3, Cause::Rejected, 5_000)) }]).await.unwrap();
+    assert_eq!(letters.enforce_retention(9_000).await.unwrap(), Expired { dropped: 2, of_drops: 1 });
 }
 
 #[test]

@@ -504,7 +504,7 @@ impl DeadLetterSink for Letters {
         None
     }
 
-    fn enforce_retention(&self, _: i64) -> BoxFuture<'_, Result<u64, StoreError>> {
-        Box::pin(std::future::ready(Ok(0)))
+    fn enforce_retention(&self, _: i64) -> BoxFuture<'_, Result<bulkhead_store::Expired, StoreError>> {
+        Box::pin(std::future::ready(Ok(bulkhead_store::Expired::default())))
     }
 }
