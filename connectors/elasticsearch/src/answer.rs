@@ -18,27 +18,21 @@ pub fn read(response: &http::Response, count: usize, op: Op) -> Result<Delivery,
     match response.status {
         200..=299 => items(response, count, op),
         // The request as a whole: which document is at fault is not said.
-        400 if count > 1 => Err(Failure::TooLarge(format!("{}; sent in halves to find the event at fault", Delivery::reason(response)))),
-        413 if count == 1 => Ok(Delivery::All(Outcome::Rejected(Delivery::reason(response)))),
         406 | 415 => Err(Failure::Configuration(Delivery::reason(response))),
-        _ => Delivery::from_status(response),
+        _ => Delivery::of_response(response, count)?.halves(count),
     }
-}
-
-fn member<'a>(value: Value<'a>, name: &str) -> Value<'a> {
-    value.members().find(|(own, _)| own.is(name)).map_or(Value::MISSING, |(_, value)| value)
 }
 
 fn items(response: &http::Response, count: usize, op: Op) -> Result<Delivery, Failure> {
     let strange = || Failure::Other("the receiver answered 2xx without bulk items; is the destination's `url` a cluster?".to_owned());
     let text = std::str::from_utf8(&response.body).map_err(|_| strange())?;
     let root = json::value(text).ok_or_else(strange)?;
-    match member(root, "errors").raw() {
+    match root.member("errors").raw() {
         b"false" => return Ok(Delivery::accepted()),
         b"true" => {}
         _ => return Err(strange()),
     }
-    let list: Vec<Item> = member(root, "items").elements().map(|item| judge(item.members().next().map_or(Value::MISSING, |(_, result)| result), op)).collect();
+    let list: Vec<Item> = root.member("items").elements().map(|item| judge(item.members().next().map_or(Value::MISSING, |(_, result)| result), op)).collect();
     if list.len() != count {
         return Err(Failure::Other(format!("the receiver answered {} items for {count} events", list.len())));
     }
@@ -56,16 +50,16 @@ fn items(response: &http::Response, count: usize, op: Op) -> Result<Delivery, Fa
 }
 
 fn judge(result: Value<'_>, op: Op) -> Item {
-    let error = member(result, "error");
-    let kind = member(error, "type");
+    let error = result.member("error");
+    let kind = error.member("type");
     let reason = || {
         let text = |value: Value<'_>| {
             value.text().map(|text| String::from_utf8_lossy(bulkhead_sdk::writer::cut(&text, REASON_BYTES)).into_owned()).unwrap_or_default()
         };
-        let status = text(member(result, "status"));
-        format!("the cluster answered {status} {}: {}", text(kind), text(member(error, "reason")))
+        let status = text(result.member("status"));
+        format!("the cluster answered {status} {}: {}", text(kind), text(error.member("reason")))
     };
-    match member(result, "status").integer() {
+    match result.member("status").integer() {
         Some(200..=299) => Item::Outcome(Outcome::Accepted(None)),
         // It is there from an attempt whose answer was lost.
         Some(409) if op == Op::Create => Item::Outcome(Outcome::Accepted(None)),

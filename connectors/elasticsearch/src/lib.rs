@@ -5,7 +5,7 @@
 //! from an attempt whose answer was lost, counts as delivered; ids are made from the event's, so that
 //! no attempt makes a second document. Refused at the start: formats whose records are no JSON.
 
-use bulkhead_sdk::{Batch, Config, Connector, Delivery, Failure, Limits, Outcome, RecordFormat, Timestamp, Writer, fields, http, json, message_id};
+use bulkhead_sdk::{Batch, Config, Connector, Delivery, Failure, Limits, RecordFormat, Value, Writer, fields, http, json, message_id};
 
 mod answer;
 mod index;
@@ -16,8 +16,6 @@ fields! { mod field { ID = "/id", SOURCE = "/source", TIME = "/time", RECEIVED =
 const PATH: &str = "/_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason";
 /// Bytes that an action line adds to its document, as a guess.
 const OVERHEAD: usize = 128;
-/// A request beyond this that breaks a limit of the host breaks the one on its size.
-const LARGE_BODY: usize = 1 << 20;
 
 /// Where documents go.
 #[derive(Debug, Config)]
@@ -74,7 +72,7 @@ impl Elasticsearch {
         let mut out = Writer::with_capacity(batch.records.bytes().len() + batch.len() * (OVERHEAD + self.begin.len()));
         for (record, event) in batch.iter() {
             out.bytes(&self.begin);
-            let moment = [field::TIME, field::RECEIVED].into_iter().find_map(|time| Timestamp::parse(event.get(time).raw()));
+            let moment = event.time([field::TIME, field::RECEIVED]);
             index::suffix(self.settings.rotation, moment, &mut out);
             if self.settings.id == Id::Event {
                 let id = event.get(field::ID).text().unwrap_or_default();
@@ -122,13 +120,10 @@ impl Connector for Elasticsearch {
 
     fn deliver(&mut self, batch: &Batch<'_>, _: u32) -> Result<Delivery, Failure> {
         let body = self.body(batch);
-        let large = body.len() > LARGE_BODY;
         let request = http::post("primary", PATH).header("content-type", "application/x-ndjson").gzip(self.settings.gzip).body(body);
         match request.send() {
             Ok(response) => answer::read(&response, batch.len(), self.settings.op),
-            Err(http::Error::Limit(limit)) if large && batch.len() > 1 => Err(Failure::TooLarge(limit)),
-            Err(http::Error::Limit(limit)) if large => Ok(Delivery::All(Outcome::Rejected(limit))),
-            Err(error) => Err(error.into()),
+            answer => Delivery::of(answer, batch.len()),
         }
     }
 
@@ -137,11 +132,9 @@ impl Connector for Elasticsearch {
         let response = http::get("primary", "/").send()?;
         Delivery::from_status(&response)?;
         let body = std::str::from_utf8(&response.body).unwrap_or_default();
-        let member = |value: bulkhead_sdk::Value<'_>, name: &str| {
-            value.members().find(|(own, _)| own.is(name)).and_then(|(_, value)| Some(String::from_utf8_lossy(&value.text()?).into_owned()))
-        };
-        let version = json::value(body).and_then(|root| root.members().find(|(name, _)| name.is("version")).map(|(_, version)| version));
-        match version.and_then(|version| Some((member(version, "number")?, member(version, "distribution")))) {
+        let text = |value: Value<'_>, name: &str| Some(String::from_utf8_lossy(&value.member(name).text()?).into_owned());
+        let version = json::value(body).map(|root| root.member("version"));
+        match version.and_then(|version| Some((text(version, "number")?, text(version, "distribution")))) {
             Some((number, distribution)) => Ok(format!("{} {number} answers and takes the credential", distribution.as_deref().unwrap_or("Elasticsearch"))),
             None => Err(Failure::Configuration("the receiver answered without a version; is the destination's `url` the root of a cluster?".to_owned())),
         }

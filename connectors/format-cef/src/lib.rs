@@ -5,7 +5,7 @@
 //! that belong to consumers never sent, any event gives a record. The audit events of copybook and
 //! intelliguard have mappings of their own; everything else goes by its core attributes.
 
-use bulkhead_sdk::{Config, Event, Formatter, RecordFormat, Value, Writer, fields};
+use bulkhead_sdk::{Config, Event, Formatter, RecordFormat, Severity, Value, Writer, fields};
 
 mod copybook;
 mod copybook_types;
@@ -89,14 +89,7 @@ impl Cef {
     /// The severity of the header.
     fn severity(&self, event: &Event<'_>) -> u8 {
         let map = &self.settings.severity;
-        match event.get(field::SEVERITY).raw() {
-            b"info" => map.info,
-            b"low" => map.low,
-            b"medium" => map.medium,
-            b"high" => map.high,
-            b"critical" => map.critical,
-            _ => map.unknown,
-        }
+        Severity::of(event.get(field::SEVERITY)).map_or(map.unknown, |severity| severity.pick([map.info, map.low, map.medium, map.high, map.critical]))
     }
 
     /// The configured text, else the event's, else a word.

@@ -6,7 +6,7 @@
 //! they are some; empty fields are left out. What has no place in ECS, and the payload as it came,
 //! lies under one key of Bulkhead's own, so nothing is lost.
 
-use bulkhead_sdk::{Config, Event, Formatter, Object, RecordFormat, Timestamp, Value, Writer, fields};
+use bulkhead_sdk::{Config, Event, Formatter, Object, RecordFormat, Severity, Timestamp, Value, Writer, fields};
 
 mod class;
 mod sets;
@@ -74,14 +74,7 @@ pub struct Ecs {
 impl Ecs {
     pub(crate) fn severity(&self, event: &Event<'_>) -> Option<u32> {
         let map = &self.settings.severity;
-        match event.get(field::SEVERITY).raw() {
-            b"info" => Some(map.info),
-            b"low" => Some(map.low),
-            b"medium" => Some(map.medium),
-            b"high" => Some(map.high),
-            b"critical" => Some(map.critical),
-            _ => None,
-        }
+        Severity::of(event.get(field::SEVERITY)).map(|severity| severity.pick([map.info, map.low, map.medium, map.high, map.critical]))
     }
 
     fn own(&self, event: &Event<'_>, class: &class::Class, document: &mut Object<'_>) {
@@ -145,7 +138,7 @@ impl Formatter for Ecs {
         let class = class::Class::of(event);
         let mut document = Object::begin(out);
         // An event always has a time of receipt; the epoch stands in where a host gave neither.
-        let moment = [field::TIME, field::RECEIVED].into_iter().find_map(|time| Timestamp::parse(event.get(time).raw()));
+        let moment = event.time([field::TIME, field::RECEIVED]);
         document.time(b"\"@timestamp\":", moment.unwrap_or(Timestamp { seconds: 0, fraction: &[] }));
         document.object(b"\"ecs\":{", |ecs| ecs.text(b"\"version\":", &self.settings.ecs_version));
         let message = event.get(field::MESSAGE).or(event.get(field::MSG));

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::net::IpAddr;
 
-use bulkhead_sdk::{Escape, Event, Kind, Timestamp, Value, Writer};
+use bulkhead_sdk::{Escape, Event, Kind, Value, Writer};
 
 use crate::field;
 
@@ -29,7 +29,7 @@ impl<'w, C: Escape> Attributes<'w, C> {
 
     /// What every event may have. The key of QRadar's event map is the event id together with `cat`.
     pub fn common(&mut self, event: &Event<'_>, severity: Option<u8>, category: Value<'_>) {
-        let moment = [field::TIME, field::RECEIVED].into_iter().find_map(|time| Timestamp::parse(event.get(time).raw()));
+        let moment = event.time([field::TIME, field::RECEIVED]);
         if let Some(moment) = moment {
             self.number(b"devTime=", moment.millis());
         }

@@ -5,7 +5,7 @@
 //! each key at most once, predefined attributes only with values of their type, any event gives a
 //! record. LEEF has no escape: a delimiter, a pipe in the header and control characters become spaces.
 
-use bulkhead_sdk::{Config, Escape, Event, Formatter, RecordFormat, Value, Writer, fields};
+use bulkhead_sdk::{Config, Escape, Event, Formatter, RecordFormat, Severity, Value, Writer, fields};
 
 mod attributes;
 mod clean;
@@ -122,14 +122,7 @@ pub struct Leef {
 impl Leef {
     fn severity(&self, event: &Event<'_>) -> Option<u8> {
         let map = &self.settings.severity;
-        match event.get(field::SEVERITY).raw() {
-            b"info" => Some(map.info),
-            b"low" => Some(map.low),
-            b"medium" => Some(map.medium),
-            b"high" => Some(map.high),
-            b"critical" => Some(map.critical),
-            _ => None,
-        }
+        Severity::of(event.get(field::SEVERITY)).map(|severity| severity.pick([map.info, map.low, map.medium, map.high, map.critical]))
     }
 
     fn header(&self, vendor: Value<'_>, product: Value<'_>, id: Value<'_>, out: &mut Writer) {

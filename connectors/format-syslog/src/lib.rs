@@ -5,7 +5,7 @@
 //! event lie in structured data, escaped as the standard says; control characters become spaces, so
 //! that no value ends a line of a receiver; any event gives a record. Framing is the connector's.
 
-use bulkhead_sdk::{Config, Event, Formatter, RecordFormat, Timestamp, Value, Writer, fields};
+use bulkhead_sdk::{Config, Event, Formatter, RecordFormat, Severity, Timestamp, Value, Writer, fields};
 
 mod bsd;
 mod content;
@@ -107,21 +107,15 @@ pub struct Syslog {
 impl Syslog {
     fn priority(&self, event: &Event<'_>) -> u64 {
         let map = &self.settings.severity;
-        let severity = match event.get(field::SEVERITY).raw() {
-            b"info" => map.info,
-            b"low" => map.low,
-            b"medium" => map.medium,
-            b"high" => map.high,
-            b"critical" => map.critical,
-            _ => map.unknown,
-        };
+        let severity =
+            Severity::of(event.get(field::SEVERITY)).map_or(map.unknown, |severity| severity.pick([map.info, map.low, map.medium, map.high, map.critical]));
         u64::from(self.settings.facility) * 8 + u64::from(severity)
     }
 }
 
 /// When it happened, else when it was received.
 fn moment<'a>(event: &Event<'a>) -> Option<Timestamp<'a>> {
-    [field::TIME, field::RECEIVED].into_iter().find_map(|time| Timestamp::parse(event.get(time).raw()))
+    event.time([field::TIME, field::RECEIVED])
 }
 
 /// The program: the last segment of the source, `copybook` of `/mainframe/copybook` or of `https://host/copybook/`.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use bulkhead_sdk::{Batch, Config, Connector, Delivery, Event, Failure, Field, Limits, Outcome, RecordFormat, Timestamp, Value, Writer, http};
+use bulkhead_sdk::{Batch, Config, Connector, Delivery, Event, Failure, Field, Limits, Pointers, RecordFormat, Value, Writer, http};
 
 const BASE: [&str; 2] = ["/time", "/received"];
 const TIME: Field = Field(0);
@@ -18,8 +18,6 @@ const MAX_LABELS: usize = 15;
 const MAX_METADATA: usize = 40;
 /// Loki's longest label value.
 const LABEL_BYTES: usize = 2048;
-/// A request beyond this that breaks a limit of the host breaks the one on its size.
-const LARGE_BODY: usize = 1 << 20;
 
 /// What Loki is told beside the lines.
 #[derive(Debug, Config)]
@@ -47,7 +45,7 @@ pub struct Loki {
     /// `"severity":` and its field.
     label_fields: Vec<(Vec<u8>, Field)>,
     metadata: Vec<(Vec<u8>, Field)>,
-    pointers: Vec<String>,
+    pointers: Pointers,
 }
 
 /// Grafana, "Labels": a letter or `_`, then letters, digits and `_`.
@@ -62,17 +60,13 @@ fn key(name: &str) -> Vec<u8> {
     out.into_bytes()
 }
 
-fn fields(what: &str, map: &Option<BTreeMap<String, String>>, pointers: &mut Vec<String>) -> Result<Vec<(Vec<u8>, Field)>, String> {
+fn fields(what: &str, map: &Option<BTreeMap<String, String>>, pointers: &mut Pointers) -> Result<Vec<(Vec<u8>, Field)>, String> {
     let mut made = Vec::new();
     for (name, pointer) in map.iter().flatten() {
         if !is_name(name) {
             return Err(format!("`{what}` names \"{name}\"; a name is a letter or _, then letters, digits and _"));
         }
-        if !pointer.starts_with('/') {
-            return Err(format!("`{what}.{name}` is \"{pointer}\"; it is a pointer such as /severity or /metadata/team"));
-        }
-        made.push((key(name), Field(pointers.len() as u16)));
-        pointers.push(pointer.clone());
+        made.push((key(name), pointers.add(&format!("{what}.{name}"), pointer)?));
     }
     Ok(made)
 }
@@ -100,7 +94,7 @@ fn member(value: Value<'_>, out: &mut Writer) {
 
 /// An entry: its time in nanoseconds as a text, its line, its metadata.
 fn entry(record: &[u8], event: &Event<'_>, metadata: &[(Vec<u8>, Field)], out: &mut Writer) {
-    let nanos = [TIME, RECEIVED].into_iter().find_map(|time| Timestamp::parse(event.get(time).raw())).map_or(0, |moment| moment.nanos());
+    let nanos = event.time([TIME, RECEIVED]).map_or(0, |moment| moment.nanos());
     out.literal(b"[\"");
     out.number(nanos);
     out.literal(b"\",");
@@ -190,14 +184,14 @@ impl Connector for Loki {
         if settings.tenant.as_ref().is_some_and(|tenant| !tenant.bytes().all(|byte| (33..=126).contains(&byte))) {
             return Err("`tenant` is printable ASCII without spaces".to_owned());
         }
-        let mut pointers: Vec<String> = BASE.map(str::to_owned).into();
+        let mut pointers = Pointers::new(&BASE);
         let label_fields = fields("label_fields", &settings.label_fields, &mut pointers)?;
         let metadata = fields("metadata", &settings.metadata, &mut pointers)?;
         Ok(Self { settings, labels: labels.into_bytes(), label_fields, metadata, pointers })
     }
 
     fn fields(&self) -> Vec<&str> {
-        self.pointers.iter().map(String::as_str).collect()
+        self.pointers.all()
     }
 
     fn limits(&self) -> Limits {
@@ -207,20 +201,11 @@ impl Connector for Loki {
 
     fn deliver(&mut self, batch: &Batch<'_>, _: u32) -> Result<Delivery, Failure> {
         let body = self.body(batch);
-        let large = body.len() > LARGE_BODY;
         let request = http::post("primary", "/loki/api/v1/push").header("content-type", "application/json").gzip(self.settings.gzip).body(body);
         match self.request(request).send() {
             // "Blocked ingestion": a success by its number only.
             Ok(response) if response.status == 260 => Err(Failure::Configuration("Loki answered 260: ingestion is blocked for this tenant".to_owned())),
-            // Some line is at fault; the reasons are text. Halves find it.
-            Ok(response) if response.status == 400 && batch.len() > 1 => {
-                Err(Failure::TooLarge(format!("the batch is sent in halves to find the line at fault: {}", Delivery::reason(&response))))
-            }
-            Ok(response) if response.status == 413 && batch.len() == 1 => Ok(Delivery::All(Outcome::Rejected(Delivery::reason(&response)))),
-            Ok(response) => Delivery::from_status(&response),
-            Err(http::Error::Limit(limit)) if large && batch.len() > 1 => Err(Failure::TooLarge(limit)),
-            Err(http::Error::Limit(limit)) if large => Ok(Delivery::All(Outcome::Rejected(limit))),
-            Err(error) => Err(error.into()),
+            answer => Delivery::of(answer, batch.len())?.halves(batch.len()),
         }
     }
 

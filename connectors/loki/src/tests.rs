@@ -1,6 +1,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use bulkhead_sdk::Outcome;
 use bulkhead_sdk::native::{self, EventText};
 
 use super::*;

@@ -5,8 +5,6 @@ use bulkhead_sdk::{Delivery, Failure, Outcome, http, json};
 
 /// Above this Splunk Cloud answers 400 with code 6 and event 0 instead of 413.
 const CLOUD_LIMIT: usize = 5_000_000;
-/// A request beyond this that breaks a limit of the host breaks the one on its size.
-const LARGE_BODY: usize = 1 << 20;
 
 /// What became of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,10 +94,9 @@ pub fn read(response: &http::Response, count: usize, bytes: usize) -> Verdict {
 }
 
 /// No answer came.
-pub fn error(error: http::Error, count: usize, bytes: usize) -> Verdict {
+pub fn error(error: http::Error, count: usize) -> Verdict {
     match error {
-        http::Error::Limit(reason) if bytes > LARGE_BODY && count == 1 => Verdict::Refused { number: 0, reason },
-        http::Error::Limit(reason) if bytes > LARGE_BODY => Verdict::Failed(Failure::TooLarge(reason)),
+        http::Error::TooLarge(reason) if count == 1 => Verdict::Refused { number: 0, reason },
         error => Verdict::Failed(error.into()),
     }
 }

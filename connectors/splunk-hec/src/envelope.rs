@@ -1,6 +1,6 @@
 //! Envelopes: `{"time":..,"host":..,"source":..,"sourcetype":..,"index":..,"fields":{..},"event":..}`.
 
-use bulkhead_sdk::{Batch, Event, Field, Kind, Outcome, RecordFormat, Timestamp, Value, Writer};
+use bulkhead_sdk::{Batch, Event, Field, Kind, Outcome, Pointers, RecordFormat, Value, Writer};
 
 use crate::Settings;
 
@@ -9,8 +9,6 @@ const RECEIVED: Field = Field(1);
 const HOST: Field = Field(2);
 const SOURCE: Field = Field(3);
 const BASE: [&str; 4] = ["/time", "/received", "/host", "/source"];
-/// The contract's most fields, less those above.
-const MAX_FIELDS: usize = 64 - BASE.len();
 /// Bytes that an envelope adds to its record, as a guess.
 const OVERHEAD: usize = 192;
 
@@ -23,24 +21,24 @@ pub struct Envelopes {
     source: Option<Vec<u8>>,
     /// `"sourcetype":"..","index":"..",`
     rest: Vec<u8>,
-    /// `"name":` and its pointer.
-    fields: Vec<(Vec<u8>, String)>,
+    /// `"name":` and its field.
+    fields: Vec<(Vec<u8>, Field)>,
+    pointers: Pointers,
 }
 
 impl Envelopes {
     pub fn new(settings: &Settings, format: &RecordFormat) -> Result<Self, String> {
         let mut fields = Vec::new();
+        let mut pointers = Pointers::new(&BASE);
         for (name, pointer) in settings.fields.iter().flatten() {
-            if name.is_empty() || !pointer.starts_with('/') {
-                return Err(format!("`fields.{name}` is \"{pointer}\"; it is a pointer such as /severity or /metadata/team"));
+            if name.is_empty() {
+                return Err("`fields` has a name without a character".to_owned());
             }
+            let field = pointers.add(&format!("fields.{name}"), pointer)?;
             let mut begin = Writer::default();
             begin.json_string(name.as_bytes());
             begin.byte(b':');
-            fields.push((begin.into_bytes(), pointer.clone()));
-        }
-        if fields.len() > MAX_FIELDS {
-            return Err(format!("`fields` names {}, at most {MAX_FIELDS} are possible", fields.len()));
+            fields.push((begin.into_bytes(), field));
         }
         let member = |name: &str, text: &Option<String>| {
             text.as_ref().map(|text| {
@@ -53,11 +51,11 @@ impl Envelopes {
             })
         };
         let rest = [member("sourcetype", &settings.sourcetype), member("index", &settings.index)].into_iter().flatten().flatten().collect();
-        Ok(Self { json: format.is_json(), host: member("host", &settings.host), source: member("source", &settings.source), rest, fields })
+        Ok(Self { json: format.is_json(), host: member("host", &settings.host), source: member("source", &settings.source), rest, fields, pointers })
     }
 
     pub fn pointers(&self) -> Vec<&str> {
-        BASE.into_iter().chain(self.fields.iter().map(|(_, pointer)| pointer.as_str())).collect()
+        self.pointers.all()
     }
 
     /// Envelopes of at most `most` events from `start` on, and which events they are. Records that the collector
@@ -82,7 +80,7 @@ impl Envelopes {
 
     fn envelope(&self, record: &[u8], event: &Event<'_>, out: &mut Writer) {
         out.literal(b"{");
-        if let Some(moment) = [TIME, RECEIVED].into_iter().find_map(|field| Timestamp::parse(event.get(field).raw())) {
+        if let Some(moment) = event.time([TIME, RECEIVED]) {
             out.literal(b"\"time\":");
             moment.write_seconds(3, out);
             out.literal(b",");
@@ -113,8 +111,8 @@ impl Envelopes {
         let start = out.len();
         out.literal(b"\"fields\":{");
         let inside = out.len();
-        for (place, (begin, _)) in self.fields.iter().enumerate() {
-            let value = event.get(Field((BASE.len() + place) as u16));
+        for (begin, field) in &self.fields {
+            let value = event.get(*field);
             if !value.is_some() {
                 continue;
             }

@@ -64,7 +64,7 @@ impl SplunkHec {
         let bytes = body.len();
         match self.request(body).send() {
             Ok(response) => answer::read(&response, count, bytes),
-            Err(error) => answer::error(error, count, bytes),
+            Err(error) => answer::error(error, count),
         }
     }
 }

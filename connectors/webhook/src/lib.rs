@@ -9,14 +9,12 @@
 
 use std::collections::BTreeMap;
 
-use bulkhead_sdk::{Batch, Config, Connector, Delivery, Event, Failure, Limits, Outcome, RecordFormat, Writer, fields, http, message_id};
+use bulkhead_sdk::{Batch, Config, Connector, Delivery, Event, Failure, Limits, RecordFormat, fields, http, message_id};
 
 fields! { mod field { ID = "/id", SOURCE = "/source" } }
 
 /// Longest value of `x-event-id`.
 const HEADER_BYTES: usize = 1024;
-/// A request beyond this that breaks a limit breaks the one on its size.
-const LARGE_BODY: usize = 1 << 20;
 
 /// How requests look.
 #[derive(Debug, Config)]
@@ -67,86 +65,25 @@ impl Webhook {
         request
     }
 
-    fn deliver_one(&self, record: &[u8], event: &Event<'_>) -> Result<Outcome, Failure> {
+    fn deliver_one(&self, record: &[u8], event: &Event<'_>) -> Result<Delivery, Failure> {
         let id = event.get(field::ID).text().unwrap_or_default();
         let source = event.get(field::SOURCE).text().unwrap_or_default();
-        let request = self.request(record.to_vec(), message_id::of_event(&source, &id)).header("x-event-id", http::header_text(&id, HEADER_BYTES));
-        match judge(request) {
-            // Alone it will not get smaller.
-            Err(Failure::TooLarge(reason)) => Ok(Outcome::Rejected(reason)),
-            Ok(Delivery::All(outcome)) => Ok(outcome),
-            Ok(Delivery::Each(_)) => Err(Failure::Other("one event has one outcome".to_owned())),
-            Err(failure) => Err(failure),
-        }
-    }
-
-    /// One request for each event. Once one has been answered the call does not fail as a whole any
-    /// more: the rest comes again.
-    fn deliver_each(&self, batch: &Batch<'_>) -> Result<Delivery, Failure> {
-        let mut outcomes = Vec::with_capacity(batch.len());
-        for (record, event) in batch.iter() {
-            match self.deliver_one(record, &event) {
-                Ok(outcome) => outcomes.push(outcome),
-                Err(failure) if outcomes.is_empty() => return Err(failure),
-                Err(failure) => {
-                    let after = if let Failure::Unavailable { after, .. } = failure { after } else { None };
-                    outcomes.resize(batch.len(), Outcome::Retry(after));
-                }
-            }
-            if outcomes.len() == batch.len() {
-                break;
-            }
-        }
-        Ok(Delivery::Each(outcomes))
+        judge(self.request(record.to_vec(), message_id::of_event(&source, &id)).header("x-event-id", http::header_text(&id, HEADER_BYTES)), 1)
     }
 
     fn deliver_together(&self, batch: &Batch<'_>, body: Vec<u8>) -> Result<Delivery, Failure> {
         let ids = batch.iter().map(|(_, event)| (event.get(field::SOURCE).text().unwrap_or_default(), event.get(field::ID).text().unwrap_or_default()));
-        match judge(self.request(body, message_id::of_batch(ids))) {
-            // Which event is at fault is not said: halves find it, and cost the others nothing.
-            Ok(Delivery::All(Outcome::Rejected(reason))) if batch.len() > 1 => {
-                Err(Failure::TooLarge(format!("the batch was refused as a whole and is sent in halves: {reason}")))
-            }
-            Err(Failure::TooLarge(reason)) if batch.len() == 1 => Ok(Delivery::All(Outcome::Rejected(reason))),
-            other => other,
-        }
-    }
-
-    fn array(batch: &Batch<'_>) -> Vec<u8> {
-        let mut out = Writer::with_capacity(batch.records.bytes().len() + batch.len() + 2);
-        for (place, record) in batch.records.iter().enumerate() {
-            out.byte(if place == 0 { b'[' } else { b',' });
-            out.bytes(record);
-        }
-        out.byte(b']');
-        out.into_bytes()
-    }
-
-    fn lines(&self, batch: &Batch<'_>) -> Vec<u8> {
-        let mut out = Writer::with_capacity(batch.records.bytes().len() + batch.len());
-        for record in batch.records.iter() {
-            let record = record.strip_suffix(b"\n").unwrap_or(record);
-            if self.json {
-                out.one_line(record);
-            } else {
-                out.bytes(record);
-            }
-            out.byte(b'\n');
-        }
-        out.into_bytes()
+        judge(self.request(body, message_id::of_batch(ids)), batch.len())?.halves(batch.len())
     }
 }
 
 /// Sends, and reads the answer by the shared table and the data vault's one exception.
-fn judge(request: http::Request) -> Result<Delivery, Failure> {
-    let large = request.body.len() > LARGE_BODY;
+fn judge(request: http::Request, events: usize) -> Result<Delivery, Failure> {
     match request.send() {
         Ok(response) if response.status == 410 => {
             Err(Failure::Configuration("the receiver answered 410: this webhook is no more; remove the instance or register anew".to_owned()))
         }
-        Ok(response) => Delivery::from_status(&response),
-        Err(http::Error::Limit(limit)) if large => Err(Failure::TooLarge(limit)),
-        Err(error) => Err(error.into()),
+        answer => Delivery::of(answer, events),
     }
 }
 
@@ -195,9 +132,9 @@ impl Connector for Webhook {
 
     fn deliver(&mut self, batch: &Batch<'_>, _: u32) -> Result<Delivery, Failure> {
         match self.settings.mode {
-            Mode::Each => self.deliver_each(batch),
-            Mode::Array => self.deliver_together(batch, Self::array(batch)),
-            Mode::Ndjson => self.deliver_together(batch, self.lines(batch)),
+            Mode::Each => Delivery::each(batch, |record, event| self.deliver_one(record, &event)),
+            Mode::Array => self.deliver_together(batch, batch.records.json_array()),
+            Mode::Ndjson => self.deliver_together(batch, batch.records.lines(self.json)),
         }
     }
 }

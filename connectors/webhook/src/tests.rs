@@ -2,6 +2,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bulkhead_sdk::Outcome;
 use bulkhead_sdk::native::{self, EventText};
 
 use super::*;
@@ -59,7 +60,7 @@ fn each_event_has_its_outcome() {
     let batch = [("\"1\"", "a"), ("\"2\"", "b"), ("\"3\"", "c")];
     let busy = Ok(http::Response { status: 503, retry_after: Some(Duration::from_secs(9)), ..http::Response::default() });
     let rejected = Outcome::Rejected("the receiver answered 400".into());
-    let large = Outcome::Rejected("the receiver answered 413; lower `batch.max_bytes`".into());
+    let large = Outcome::Rejected("the receiver answered 413".into());
     let (retry, wait) = (Outcome::Retry(None), Outcome::Retry(Some(Duration::from_secs(9))));
     let accepted = Outcome::Accepted(None);
     for (answers, want, sent) in [

@@ -1,6 +1,8 @@
 //! Batches, seen in place.
 
+use crate::time::Timestamp;
 use crate::value::{Kind, Value};
+use crate::writer::Writer;
 
 /// A requested field, by its place in the list of fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +81,47 @@ impl<'a> Event<'a> {
             _ => Value::MISSING,
         }
     }
+
+    /// The first of these fields that holds a time: when it happened, or when it was received.
+    pub fn time(&self, fields: [Field; 2]) -> Option<Timestamp<'a>> {
+        fields.into_iter().find_map(|field| Timestamp::parse(self.get(field).raw()))
+    }
+}
+
+/// Pointers to fields that the configuration names, behind those that a guest always wants.
+#[derive(Debug, Clone)]
+pub struct Pointers(Vec<String>);
+
+impl Pointers {
+    pub fn new(always: &[&str]) -> Self {
+        Self(always.iter().map(|pointer| (*pointer).to_owned()).collect())
+    }
+
+    /// The field behind a pointer that was configured under `key`.
+    pub fn add(&mut self, key: &str, pointer: &str) -> Result<Field, String> {
+        if !pointer.starts_with('/') {
+            return Err(format!("`{key}` is \"{pointer}\"; it is a pointer such as /severity or /metadata/team"));
+        }
+        let place = match self.0.iter().position(|known| known == pointer) {
+            Some(place) => place,
+            None => {
+                self.0.push(pointer.to_owned());
+                self.0.len() - 1
+            }
+        };
+        if place >= Self::MOST {
+            return Err(format!("`{key}`: the configuration names more than the {} fields that can be asked for", Self::MOST));
+        }
+        Ok(Field(place as u16))
+    }
+
+    /// The contract's most fields of a batch.
+    const MOST: usize = 64;
+
+    /// For `fields()`.
+    pub fn all(&self) -> Vec<&str> {
+        self.0.iter().map(String::as_str).collect()
+    }
 }
 
 /// Formatted records of a batch.
@@ -117,6 +160,33 @@ impl<'a> Records<'a> {
 
     pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
         (0..self.len()).map(move |i| self.get(i))
+    }
+
+    /// JSON records as one JSON array.
+    pub fn json_array(self) -> Vec<u8> {
+        let mut out = Writer::with_capacity(self.block.len() + self.len() + 2);
+        for (place, record) in self.iter().enumerate() {
+            out.byte(if place == 0 { b'[' } else { b',' });
+            out.bytes(record);
+        }
+        out.byte(b']');
+        out.into_bytes()
+    }
+
+    /// A line for each record. JSON is put on one line; with `json` unset a record goes as it is, line breaks
+    /// inside it too.
+    pub fn lines(self, json: bool) -> Vec<u8> {
+        let mut out = Writer::with_capacity(self.block.len() + self.len());
+        for record in self.iter() {
+            let record = record.trim_ascii_end();
+            if json {
+                out.one_line(record);
+            } else {
+                out.bytes(record);
+            }
+            out.byte(b'\n');
+        }
+        out.into_bytes()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::batch::{Batch, Event};
 use crate::{credentials, files, http, state, tcp, udp};
 
 /// Bytes of a receiver's answer that go into a reason.
@@ -81,6 +82,54 @@ impl Delivery {
         }
     }
 
+    /// What became of one request with these events, by the shared table; what cannot get smaller is rejected.
+    /// Connectors handle first what their protocol says otherwise.
+    pub fn of(answer: Result<http::Response, http::Error>, events: usize) -> Result<Self, Failure> {
+        match answer {
+            Ok(response) => Self::of_response(&response, events),
+            Err(http::Error::TooLarge(limit)) if events == 1 => Ok(Self::All(Outcome::Rejected(limit))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// [`of`](Self::of) for an answer that came.
+    pub fn of_response(response: &http::Response, events: usize) -> Result<Self, Failure> {
+        if response.status == 413 && events == 1 {
+            return Ok(Self::All(Outcome::Rejected(Self::reason(response))));
+        }
+        Self::from_status(response)
+    }
+
+    /// For receivers whose refusal of a request does not say which event is at fault: the host sends the batch
+    /// in halves until that event stands alone and is rejected.
+    pub fn halves(self, events: usize) -> Result<Self, Failure> {
+        match self {
+            Self::All(Outcome::Rejected(reason)) if events > 1 => {
+                Err(Failure::TooLarge(format!("the batch is sent in halves to find the event at fault: {reason}")))
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// One call for each event. Once one has been answered the batch does not fail as a whole any more: the
+    /// rest comes again.
+    pub fn each(batch: &Batch<'_>, mut send: impl FnMut(&[u8], Event<'_>) -> Result<Self, Failure>) -> Result<Self, Failure> {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for (record, event) in batch.iter() {
+            match send(record, event) {
+                Ok(Self::All(outcome)) => outcomes.push(outcome),
+                Ok(Self::Each(list)) => outcomes.extend(list.into_iter().take(1)),
+                Err(failure) if outcomes.is_empty() => return Err(failure),
+                Err(failure) => {
+                    let after = if let Failure::Unavailable { after, .. } = failure { after } else { None };
+                    outcomes.resize(batch.len(), Outcome::Retry(after));
+                    break;
+                }
+            }
+        }
+        Ok(Self::Each(outcomes))
+    }
+
     /// Why a receiver refused an event, in its own words; for dead letters, never for logs.
     pub fn reason(response: &http::Response) -> String {
         let words = String::from_utf8_lossy(crate::writer::cut(&response.body, REASON_BYTES));
@@ -97,6 +146,7 @@ impl From<http::Error> for Failure {
             http::Error::Connect(problem) => Self::Unavailable { reason: format!("cannot connect: {problem}"), after: None },
             http::Error::Broken(problem) => Self::Unavailable { reason: format!("the exchange broke off: {problem}"), after: None },
             http::Error::Timeout => Self::Unavailable { reason: "the receiver did not answer in time".to_owned(), after: None },
+            http::Error::TooLarge(limit) => Self::TooLarge(limit),
             http::Error::Limit(limit) => Self::Configuration(limit),
         }
     }

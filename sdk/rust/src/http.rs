@@ -41,7 +41,9 @@ pub enum Error {
     Broken(String),
     /// The receiver may have seen the request.
     Timeout,
-    /// A limit was reached; the text names it, its value and the key to change.
+    /// The body is larger than `limits.http_request`; smaller batches help.
+    TooLarge(String),
+    /// Another limit was reached; the text names it, its value and the key to change.
     Limit(String),
 }
 
@@ -163,6 +165,8 @@ fn error_from(error: crate::bindings::connector::bulkhead::connector::http::Erro
         Wit::Connect(text) => Error::Connect(text),
         Wit::Broken(text) => Error::Broken(text),
         Wit::Timeout => Error::Timeout,
+        // The host's texts begin with the limit's name.
+        Wit::Limit(text) if text.starts_with("http_request ") => Error::TooLarge(text),
         Wit::Limit(text) => Error::Limit(text),
     }
 }

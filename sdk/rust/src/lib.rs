@@ -62,6 +62,7 @@ mod macros;
 pub mod message_id;
 pub mod metrics;
 pub mod object;
+pub mod severity;
 pub mod state;
 pub mod tcp;
 pub mod time;
@@ -78,13 +79,14 @@ pub mod exports;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
 
-pub use batch::{Batch, Event, Events, Field, Records};
+pub use batch::{Batch, Event, Events, Field, Pointers, Records};
 pub use bulkhead_sdk_derive::Config;
 pub use config::{ByteSize, Config};
 pub use connector::{Connector, Inbound, Limits, Page, Reply};
 pub use delivery::{Delivery, Failure, Outcome};
 pub use formatter::{Formatted, Formatter, RecordFormat, Refusal};
 pub use object::Object;
+pub use severity::Severity;
 pub use time::Timestamp;
 pub use value::{Kind, Value};
 pub use writer::{Escape, Writer};

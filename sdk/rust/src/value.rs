@@ -139,6 +139,11 @@ impl<'a> Value<'a> {
         json::Elements::of(*self)
     }
 
+    /// The member of this name; missing where there is none.
+    pub fn member(&self, name: &str) -> Value<'a> {
+        self.members().find(|(own, _)| own.is(name)).map_or(Value::MISSING, |(_, value)| value)
+    }
+
     /// Names and values of an object; nothing for other kinds.
     pub fn members(&self) -> json::Members<'a> {
         json::Members::of(*self)
