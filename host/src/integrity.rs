@@ -3,10 +3,11 @@
 //!
 //! It stands behind the journal and not in intake: nothing that is found may refuse or hold up an event,
 //! and a hash costs more than all of intake. What is known of chains is on disk before the journal may
-//! delete what it came from; a finding is on disk before that, so a crash between them tells it again, with
-//! the same id. Bulkhead's own events and replayed ones are not looked at, so nothing found causes more.
+//! delete what it came from; a finding is in the journal before that, or on disk beside it where the journal
+//! is full: the journal gets room only from readers that go on, this one too. A crash between them tells it
+//! again, with the same id. Bulkhead's own events and replayed ones are not looked at, so nothing found causes more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -36,6 +37,8 @@ const TURN: usize = 64;
 /// Own events of one rule in a minute; beyond it findings are counted only.
 const BUDGET: u32 = 30;
 const MINUTE: Duration = Duration::from_secs(60);
+/// Findings that wait for room in the journal; beyond it they are counted only.
+const WAITING: usize = 1_000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum IntegrityError {
@@ -59,6 +62,8 @@ pub struct Integrity {
     position: u64,
     saved: u64,
     saved_at: Duration,
+    /// Own events that the journal has no room for, with the time when they were found.
+    untold: VecDeque<(u64, String)>,
 }
 
 struct Watch {
@@ -75,6 +80,8 @@ struct Watch {
 struct State {
     position: u64,
     rules: BTreeMap<String, Saved>,
+    #[serde(default)]
+    untold: VecDeque<(u64, String)>,
 }
 
 impl Integrity {
@@ -103,7 +110,8 @@ impl Integrity {
         let position = state.position.max(lane.cursor().0).min(journal.head().0);
         let reader = journal.reader(Seq(position));
         let saved_at = clock.monotonic();
-        Ok(Some(Self { watches, reader, lane, journal: journal.clone(), clock, path, position, saved: position, saved_at }))
+        let untold = state.untold;
+        Ok(Some(Self { watches, reader, lane, journal: journal.clone(), clock, path, position, saved: position, saved_at, untold }))
     }
 
     /// Follows the journal until cancelled; what is known then is on disk when it returns.
@@ -117,24 +125,23 @@ impl Integrity {
                 _ = ticks.tick() => None,
                 frame = self.reader.next() => Some(frame),
             };
-            let told = match frame {
-                Some(Ok(frame)) => self.frame(&frame, &cancel).await,
+            let mut told = match frame {
+                Some(Ok(frame)) => self.frame(&frame).await,
                 // Late ones are looked for only once all that has come was seen.
-                None if self.position >= self.journal.head().0 => self.tick(&cancel).await,
-                None => Ok(false),
+                None if self.position >= self.journal.head().0 => self.tick(),
+                None => false,
                 Some(Err(ReadError::Closed)) => break,
                 // Said by the reader, and a gap of every chain that had events there.
                 Some(Err(ReadError::Lost { last, .. } | ReadError::Gone { last, .. })) => {
                     self.position = last.0;
-                    Ok(false)
+                    false
                 }
                 Some(Err(ReadError::Io { .. })) => {
                     tokio::time::sleep(TICK).await;
-                    Ok(false)
+                    false
                 }
             };
-            // What was found is told after the next start: the state on disk is of before it.
-            let Ok(told) = told else { return };
+            told |= self.append().await;
             let due = self.clock.monotonic().saturating_sub(self.saved_at) >= SAVE;
             if told || (due && self.position > self.saved) {
                 self.save();
@@ -145,10 +152,23 @@ impl Integrity {
         }
     }
 
-    /// Looks at a frame's events; true where something was told. An error: it was cancelled before that
-    /// was on disk.
-    async fn frame(&mut self, frame: &Frame, cancel: &CancellationToken) -> Result<bool, Cancelled> {
-        let (mut reports, mut told) = (Vec::new(), false);
+    /// What was found goes into the journal, as far as it takes it; true where something did.
+    async fn append(&mut self) -> bool {
+        let mut told = false;
+        while let Some((found, text)) = self.untold.front() {
+            if let Err(error) = append_now(&self.journal, text, *found).await {
+                tracing::debug!(error = &error as &dyn std::error::Error, waiting = self.untold.len(), "findings of hash chains wait");
+                break;
+            }
+            self.untold.pop_front();
+            told = true;
+        }
+        told
+    }
+
+    /// Looks at a frame's events; true where something was found that will be told.
+    async fn frame(&mut self, frame: &Frame) -> bool {
+        let (mut reports, mut found) = (Vec::new(), false);
         for (index, (seq, event)) in frame.events().enumerate() {
             if index % TURN == TURN - 1 {
                 tokio::task::yield_now().await;
@@ -165,16 +185,16 @@ impl Integrity {
                     }
                     watch.metrics.events.inc();
                     watch.verifier.event(event.original(), &text(Attr::Tenant), &text(Attr::Source), seq.0, frame.time(), &mut reports);
-                    told |= self.tell(at, &mut reports, cancel).await?;
+                    found |= self.tell(at, &mut reports);
                 }
             }
             self.position = seq.0;
         }
-        Ok(told)
+        found
     }
 
-    async fn tick(&mut self, cancel: &CancellationToken) -> Result<bool, Cancelled> {
-        let (mut reports, mut told) = (Vec::new(), false);
+    fn tick(&mut self) -> bool {
+        let (mut reports, mut found) = (Vec::new(), false);
         let now = self.clock.unix_nanos();
         for at in 0..self.watches.len() {
             let watch = &mut self.watches[at];
@@ -182,36 +202,39 @@ impl Integrity {
             let stats = watch.verifier.stats();
             watch.metrics.set(stats.chains, stats.broken, stats.forgotten - watch.forgotten);
             watch.forgotten = stats.forgotten;
-            told |= self.tell(at, &mut reports, cancel).await?;
+            found |= self.tell(at, &mut reports);
         }
-        Ok(told)
+        found
     }
 
     /// Counts what was found, and makes events of what is new.
-    async fn tell(&mut self, at: usize, reports: &mut Vec<Report>, cancel: &CancellationToken) -> Result<bool, Cancelled> {
-        let mut told = false;
+    fn tell(&mut self, at: usize, reports: &mut Vec<Report>) -> bool {
+        let mut found = false;
+        let now = self.clock.unix_nanos();
         for report in reports.drain(..) {
             let watch = &mut self.watches[at];
             if let Told::Found { finding, .. } = &report.told {
                 watch.metrics.found(finding.kind.name());
             }
-            if matches!(report.told, Told::Found { first: false, .. }) || !watch.budget.take(self.clock.monotonic()) {
+            if matches!(report.told, Told::Found { first: false, .. }) {
                 continue;
             }
-            let described = describe(&watch.name, &report, std::mem::take(&mut watch.budget.untold));
-            tokio::select! {
-                () = append_now(&self.journal, &*self.clock, &described) => told = true,
-                () = cancel.cancelled() => return Err(Cancelled),
+            if self.untold.len() >= WAITING {
+                watch.budget.untold += 1;
+            } else if watch.budget.take(self.clock.monotonic()) {
+                let described = describe(&watch.name, &report, std::mem::take(&mut watch.budget.untold));
+                self.untold.push_back((now, described.cloud_event(now)));
+                found = true;
             }
         }
-        Ok(told)
+        found
     }
 
     /// Blocks for a moment; as often as something is found, or every ten seconds.
     fn save(&mut self) {
         self.saved_at = self.clock.monotonic();
         let rules = self.watches.iter().map(|watch| (watch.name.clone(), watch.verifier.save())).collect();
-        if let Err(error) = write(&self.path, &State { position: self.position, rules }) {
+        if let Err(error) = write(&self.path, &State { position: self.position, rules, untold: self.untold.clone() }) {
             // The journal keeps what is not known on disk, so nothing is lost; it is tried again.
             tracing::warn!(error = &error as &dyn std::error::Error, path = %self.path.display(), "cannot write down what is known of hash chains");
             return;
@@ -223,8 +246,6 @@ impl Integrity {
         }
     }
 }
-
-struct Cancelled;
 
 /// How many events of a rule are told in a minute.
 #[derive(Debug, Default)]

@@ -18,7 +18,7 @@ use std::time::Duration;
 use bulkhead_core::{Clock, EventBuilder, EventRef, Shape};
 use bulkhead_deliver::{BreakerState, Notice};
 use bulkhead_ingest::{FilesNotice, Form, Normaliser, Rules};
-use bulkhead_journal::{AppendBatch, Durability, Journal};
+use bulkhead_journal::{AppendBatch, AppendError, Durability, Journal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -130,9 +130,16 @@ async fn write(mut queue: mpsc::Receiver<Described>, journal: Journal, clock: Ar
     }
 }
 
-/// Writes an own event past the queue: it is on disk when this returns. For what must not be dropped.
-pub async fn append_now(journal: &Journal, clock: &dyn Clock, described: &Described) {
-    append(&mut Normaliser::new(Rules::default()), journal, clock, described).await;
+/// One attempt to write an own event past the queue, in the words of [`Described::cloud_event`]; then it is on
+/// disk. For what must not be dropped.
+pub async fn append_now(journal: &Journal, text: &str, now: u64) -> Result<(), AppendError> {
+    match batch(&mut Normaliser::new(Rules::default()), text.as_bytes(), now) {
+        Some(batch) => journal.append(batch, Durability::Fsync).await.map(drop),
+        None => {
+            tracing::error!("an own event is no event");
+            Ok(())
+        }
+    }
 }
 
 async fn append(normaliser: &mut Normaliser, journal: &Journal, clock: &dyn Clock, described: &Described) {
