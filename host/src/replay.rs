@@ -202,11 +202,17 @@ impl Replayer {
         if reopened > 0 {
             tracing::warn!(reopened, "dead letters whose replay was cut off are open again");
         }
-        self.look().await.map(drop)
+        self.judge(true).await.map(drop)
     }
 
     /// Closes letters whose lanes are done with them. Answers how many are still on their way.
     pub async fn look(&self) -> Result<u64, StoreError> {
+        self.judge(false).await
+    }
+
+    /// After a crash it is not known which events lanes settled because they could not be read: a letter whose
+    /// event cannot be read now counts as not delivered.
+    async fn judge(&self, after_a_crash: bool) -> Result<u64, StoreError> {
         let _one = self.one.lock().await;
         let (mut waiting, mut after) = (0, 0);
         loop {
@@ -218,6 +224,7 @@ impl Replayer {
                 match self.journal.lane_settled(&letter.lane.to_string(), letter.seq) {
                     // Said before they were settled: looked for after.
                     Some(true) if self.was_lost(&letter.lane, letter.seq) => open.push(letter.id),
+                    Some(true) if after_a_crash && !self.can_be_read(letter.seq).await => open.push(letter.id),
                     Some(true) => delivered.push(letter.id),
                     Some(false) if letter.seq <= self.journal.head() => waiting += 1,
                     // The lane was given up, or the journal is another one.
@@ -260,6 +267,14 @@ impl Replayer {
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         // Where too many were lost to be remembered nobody can say.
         lost.len() == LOST || lost.iter().any(|(of, first, last)| of == lane && (*first..=*last).contains(&seq))
+    }
+
+    async fn can_be_read(&self, seq: Seq) -> bool {
+        if seq > self.journal.head() {
+            return false;
+        }
+        let frame = self.journal.reader(Seq(seq.0.saturating_sub(1))).next().await;
+        frame.is_ok_and(|frame| frame.events().any(|(place, _)| place == seq))
     }
 
     /// Closes what was delivered and hands back what is due, until cancelled.
