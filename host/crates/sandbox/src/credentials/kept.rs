@@ -3,7 +3,8 @@
 //!
 //! Promises: 100 callers at once cause one fetch, and all hear its end; a caller that gives up ends
 //! nothing; a value that is still good is handed out while its successor is fetched; after a failure
-//! nothing is fetched until a growing wait is over, and callers hear the failure at once.
+//! nothing is fetched until a growing wait is over, and callers hear the failure at once. A failure that is the
+//! affair of the caller who fetches is heard by that caller alone; the others fetch on their account.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,15 +41,21 @@ pub(super) struct Failure {
     pub text: String,
     /// The other side asked for this much patience.
     pub after: Option<Duration>,
+    /// It is the caller's own affair: others that need the value fetch it on their account.
+    pub own: bool,
 }
 
 impl Failure {
     pub(super) fn lasting(text: impl Into<String>) -> Self {
-        Self { lasting: true, text: text.into(), after: None }
+        Self { lasting: true, text: text.into(), after: None, own: false }
     }
 
     pub(super) fn passing(text: impl Into<String>) -> Self {
-        Self { lasting: false, text: text.into(), after: None }
+        Self { lasting: false, text: text.into(), after: None, own: false }
+    }
+
+    pub(super) fn own(text: impl Into<String>) -> Self {
+        Self { own: true, ..Self::passing(text) }
     }
 }
 
@@ -80,7 +87,7 @@ struct State<T> {
     held: Option<Arc<Held<T>>>,
     failure: Option<(Failure, Duration)>,
     failures: u32,
-    running: Option<(watch::Receiver<()>, Option<AbortHandle>)>,
+    running: Option<(watch::Receiver<Option<Failure>>, AbortHandle)>,
     refused: bool,
 }
 
@@ -88,7 +95,7 @@ enum Ask<T> {
     Take(Arc<Held<T>>),
     TakeAndFetch(Arc<Held<T>>),
     Fetch,
-    Wait(watch::Receiver<()>),
+    Wait(watch::Receiver<Option<Failure>>),
     Fail(Failure),
 }
 
@@ -132,7 +139,7 @@ impl<T> State<T> {
 
 impl<T> Drop for Kept<T> {
     fn drop(&mut self) {
-        if let Some((_, Some(task))) = self.lock().running.take() {
+        if let Some((_, task)) = self.lock().running.take() {
             task.abort();
         }
     }
@@ -151,7 +158,7 @@ impl<T: Send + Sync + 'static> Kept<T> {
         fetch: impl Fn() -> BoxFuture<'static, Result<Fetched<T>, Failure>>,
     ) -> Result<Arc<Held<T>>, Failure> {
         loop {
-            let mut done = {
+            let (mut done, mine) = {
                 let mut state = self.lock();
                 match state.ask(clock.monotonic()) {
                     Ask::Take(held) => return Ok(held),
@@ -160,27 +167,37 @@ impl<T: Send + Sync + 'static> Kept<T> {
                         self.start(&mut state, clock, fetch());
                         return Ok(held);
                     }
-                    Ask::Fetch => self.start(&mut state, clock, fetch()),
-                    Ask::Wait(done) => done,
+                    Ask::Fetch => (self.start(&mut state, clock, fetch()), true),
+                    Ask::Wait(done) => (done, false),
                 }
             };
             // Either way the fetch is over: what it left is read on the next round.
             let _ = done.changed().await;
+            if mine && let Some(failure) = done.borrow().clone() {
+                return Err(failure);
+            }
         }
     }
 
-    fn start(&self, state: &mut State<T>, clock: &Arc<dyn Clock>, fetch: BoxFuture<'static, Result<Fetched<T>, Failure>>) -> watch::Receiver<()> {
-        let (over, done) = watch::channel(());
+    fn start(&self, state: &mut State<T>, clock: &Arc<dyn Clock>, fetch: BoxFuture<'static, Result<Fetched<T>, Failure>>) -> watch::Receiver<Option<Failure>> {
+        let (over, done) = watch::channel(None);
         let (shared, clock, name) = (Arc::clone(&self.state), Arc::clone(clock), self.name.clone());
         let task = tokio::spawn(async move {
             let result = fetch.await;
             if let Err(failure) = &result {
                 tracing::warn!(credential = name, reason = failure.text, "credential not fetched; what is there is used while it is good");
             }
-            shared.lock().unwrap_or_else(PoisonError::into_inner).finish(result, clock.monotonic());
-            drop(over);
+            let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            match result {
+                // The next that needs the value fetches it at once.
+                Err(failure) if failure.own => {
+                    state.running = None;
+                    over.send_replace(Some(failure));
+                }
+                result => state.finish(result, clock.monotonic()),
+            }
         });
-        state.running = Some((done.clone(), Some(task.abort_handle())));
+        state.running = Some((done.clone(), task.abort_handle()));
         done
     }
 

@@ -188,7 +188,7 @@ impl Inner {
     /// destination may have in a minute, on its bill, with a receipt of its own.
     async fn accounted(&self, destination: &str, means: &Means) -> Result<Fetched<SecretString>, Failure> {
         let body = self.form(&means.clock).await?;
-        means.windows.send(destination, body.len() as u64, means.clock.monotonic(), &means.watch).map_err(Failure::passing)?;
+        means.windows.send(destination, body.len() as u64, means.clock.monotonic(), &means.watch).map_err(Failure::own)?;
         let bill = Arc::new(Bill::default());
         bill.open();
         let attempt = match &means.receipts {
@@ -196,7 +196,7 @@ impl Inner {
             Some(receipts) => Some(
                 timeout(PATIENCE, Attempt::on(receipts, &means.clock, &bill, "token"))
                     .await
-                    .map_err(|_| Failure::passing(format!("credential `{}`: no place for the receipt of a token request", self.name)))?,
+                    .map_err(|_| Failure::own(format!("credential `{}`: no place for the receipt of a token request", self.name)))?,
             ),
             None => None,
         };
@@ -278,7 +278,7 @@ impl Inner {
     }
 
     fn failed(&self, lasting: bool, what: &str, after: Option<Duration>) -> Failure {
-        Failure { lasting, text: format!("credential `{}`: the token endpoint {what}", self.name), after }
+        Failure { lasting, text: format!("credential `{}`: the token endpoint {what}", self.name), after, own: false }
     }
 
     fn not_answered(&self, error: &SendError) -> Failure {

@@ -52,7 +52,12 @@ impl Rig {
             Box::pin(async move {
                 gate.acquire().await.expect("open").forget();
                 if broken.load(Ordering::SeqCst) {
-                    return Err(Failure { lasting: false, text: format!("no {number}"), after: (number == 5).then_some(Duration::from_secs(1000)) });
+                    return Err(Failure {
+                        lasting: false,
+                        text: format!("no {number}"),
+                        after: (number == 5).then_some(Duration::from_secs(1000)),
+                        own: false,
+                    });
                 }
                 Ok(Fetched { value: number, fresh: Duration::from_secs(100), good: Duration::from_secs(200) })
             })
@@ -176,4 +181,27 @@ async fn a_refused_value_is_given_up_once() {
     third.worked();
     rig.kept.refused(&third, rig.clock.monotonic());
     rig.is(Ok(4)).await;
+}
+
+/// One caller has used up what it may send: the others get their value all the same.
+#[tokio::test]
+async fn a_failure_of_ones_own_ends_nobody_elses_wait() {
+    let rig = rig();
+    let poor = || -> BoxFuture<'static, Result<Fetched<u32>, Failure>> {
+        let gate = Arc::clone(&rig.gate);
+        Box::pin(async move {
+            gate.acquire().await.expect("open").forget();
+            Err(Failure::own("window"))
+        })
+    };
+    let (first, second, _) = tokio::join!(rig.kept.get(&rig.clock, poor), rig.ask(), async {
+        rig.settle().await;
+        rig.gate.add_permits(1);
+        rig.settle().await;
+        rig.gate.add_permits(1);
+    });
+    assert_eq!(first.map(|held| held.value), Err(Failure::own("window")));
+    assert_eq!(second.map(|held| held.value), Ok(1));
+    // Nothing is remembered of it, and no wait begins.
+    assert_eq!(rig.fetches(), 1);
 }
