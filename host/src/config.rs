@@ -97,6 +97,7 @@ pub struct Config {
     pub commands: Vec<String>,
     fingerprints: Vec<(String, Fingerprint)>,
     policies: Vec<(String, Fingerprint)>,
+    fixed: Vec<(&'static str, Fingerprint)>,
     shown: serde_json::Value,
     source: Arc<Source>,
 }
@@ -168,6 +169,11 @@ impl Config {
     /// Digest of what an instance may reach and of its limits, secrets included.
     pub fn policy(&self, instance: &str) -> Option<Fingerprint> {
         self.policies.iter().find(|(name, _)| name == instance).map(|(_, digest)| *digest)
+    }
+
+    /// Digest of each part that only a restart changes, secrets included.
+    pub fn fixed(&self) -> &[(&'static str, Fingerprint)] {
+        &self.fixed
     }
 
     /// What `format:` means: an entry of `formatters`, or a formatter of that name as it is.

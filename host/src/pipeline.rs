@@ -264,6 +264,7 @@ impl Host {
             clock: Arc::clone(&clock),
             change: tokio::sync::Mutex::new(()),
             current: RwLock::new(Arc::new(current)),
+            fixed: config.fixed().to_vec(),
             trials: uploads::Trials::default(),
             unverified: unverified.clone(),
         });
@@ -422,8 +423,6 @@ struct Current {
     rules: Rules,
     instances: BTreeMap<Arc<str>, Built>,
     drain: Duration,
-    /// As `config show --effective` prints it: what cannot be reloaded is compared in it.
-    shown: serde_json::Value,
     /// As a whole: instances are built from it again when their component changes.
     config: Arc<Config>,
 }
@@ -435,7 +434,6 @@ impl Current {
             rules: Rules { routes: config.routes.clone(), default_route: config.default_route.clone(), filters: config.filters.clone(), lanes },
             instances: built.iter().map(|built| (Arc::clone(&built.settings.name), built.clone())).collect(),
             drain: config.drain,
-            shown: config.effective().clone(),
             config: Arc::clone(config),
         }
     }

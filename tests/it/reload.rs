@@ -103,3 +103,21 @@ fn a_lane_with_a_backlog_is_not_taken_away() {
     down.play(bulkhead_tests::receiver::Script::default());
     story.settled();
 }
+
+/// What only a restart changes is said, secrets too, and said again until there was one.
+#[test]
+fn a_changed_token_waits_for_a_restart_and_that_is_said() {
+    let config = format!("instances:\n{}default_route: [{{instance: one, format: jsonl}}]\n", file("one"));
+    let listen = |token: &str| format!(r#"{{api: "127.0.0.1:0", http: {{addr: "127.0.0.1:0", tokens: ["{token}"]}}}}"#);
+    let story = Story::listening(&listen("first-token-1"), &config);
+    let path = &story.host.spec.config;
+    let text = std::fs::read_to_string(path).expect("a configuration");
+    std::fs::write(path, text.replace("first-token-1", "second-token-2")).expect("written");
+    for times in 1..=2 {
+        story.host.signal(Signal::HUP).expect("signalled");
+        let said = || story.host.log().matches("wait for a restart").count();
+        wait::until("it is said", PATIENCE, || Ok((said() == times).then_some(()))).unwrap_or_else(|error| panic!("{error:#}\n{}", story.host.log()));
+    }
+    assert!(story.host.log().contains(r#"[\"listen\"]"#), "{}", story.host.log());
+    assert!(!story.host.log().contains("-token-"), "{}", story.host.log());
+}

@@ -64,6 +64,7 @@ pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Config {
         own_events: root.map("own_events").bool("enabled").unwrap_or(false),
         fingerprints: fingerprint::fingerprints(root, &lanes),
         policies: fingerprint::policies(root),
+        fixed: fingerprint::fixed(root),
         commands: credentials::with_commands(root),
         shown: root.show(),
         warnings: Vec::new(),

@@ -24,12 +24,48 @@ pub(super) fn policies(root: &Fields) -> Vec<(String, Fingerprint)> {
     let policy = |value: &Checked| {
         let mut digest = Sha256::new();
         if let Some(fields) = value.as_map() {
-            add_fields(&mut digest, &Fields(fields.0.iter().filter(|(name, _)| !NO_POLICY.contains(name)).cloned().collect()));
+            add_without(&mut digest, fields, &NO_POLICY);
         }
         add_credentials(&mut digest, root, value);
         digest.finalize().into()
     };
     root.named("instances").iter().map(|(name, _, value)| (name.clone(), policy(value))).collect()
+}
+
+/// Parts of the configuration that only a restart changes.
+const FIXED: [&str; 12] =
+    ["integrity", "data_dir", "listen", "journal", "encryption", "dead_letters", "delivery", "audit", "telemetry", "connectors_dir", "upload", "own_events"];
+
+/// What a listener's TLS is made of; it can be exchanged.
+const RENEWABLE: [&str; 4] = ["cert", "key", "client_ca", "min_version"];
+
+/// What instances take from `encryption`.
+const FIELDS: [&str; 3] = ["fields", "redact", "rotate_every"];
+
+/// Each fixed part without what a reload can change in it.
+pub(super) fn fixed(root: &Fields) -> Vec<(&'static str, Fingerprint)> {
+    let part = |key: &'static str| {
+        let mut digest = Sha256::new();
+        match root.get(key) {
+            Some(value) if key == "listen" => value.as_map().into_iter().for_each(|listen| add_listeners(&mut digest, listen)),
+            Some(value) if key == "encryption" => value.as_map().into_iter().for_each(|fields| add_without(&mut digest, fields, &FIELDS)),
+            Some(value) => add(&mut digest, value),
+            None => {}
+        }
+        (key, digest.finalize().into())
+    };
+    FIXED.map(part).into()
+}
+
+fn add_listeners(digest: &mut Sha256, listen: &Fields) {
+    add_without(digest, listen, &["syslog"]);
+    for listener in listen.list("syslog") {
+        listener.as_map().into_iter().for_each(|fields| add_without(digest, fields, &RENEWABLE));
+    }
+}
+
+fn add_without(digest: &mut Sha256, fields: &Fields, without: &[&str]) {
+    add_fields(digest, &Fields(fields.0.iter().filter(|(name, _)| !without.contains(name)).cloned().collect()));
 }
 
 fn add_credentials(digest: &mut Sha256, root: &Fields, value: &Checked) {

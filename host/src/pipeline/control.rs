@@ -15,7 +15,7 @@ use bulkhead_seal::Keyring;
 use super::Current;
 use super::uploads::Trials;
 use crate::components::Catalogue;
-use crate::config::UploadSettings;
+use crate::config::{Fingerprint, UploadSettings};
 use crate::guests::Parts;
 use crate::own_events::OwnEvents;
 use crate::receipts::HostReceipts;
@@ -52,6 +52,8 @@ pub struct Control {
     pub(super) change: tokio::sync::Mutex<()>,
     /// Moves at the end of a change only.
     pub(super) current: RwLock<Arc<Current>>,
+    /// The parts of the start that only a restart changes.
+    pub(super) fixed: Vec<(&'static str, Fingerprint)>,
     pub(super) trials: Trials,
     pub(super) unverified: Unverified,
 }

@@ -7,36 +7,13 @@ use std::time::Duration;
 
 use bulkhead_deliver::StartError;
 use bulkhead_ingest::{Inbound, InboundError, Prepared};
-use serde_json::Value;
 
 use super::{Control, Current, Purpose, RouterError, guests};
 use crate::config::{Config, Fault};
 use crate::own_events::Lifecycle;
 
-/// Parts of the configuration that only a restart changes.
-const FIXED: [&str; 12] =
-    ["integrity", "data_dir", "listen", "journal", "encryption", "dead_letters", "delivery", "audit", "telemetry", "connectors_dir", "upload", "own_events"];
-
 /// Longest wait for lanes to say that they have nothing left.
 const LOOK: Duration = Duration::from_secs(3);
-
-/// What a listener's TLS is made of; it can be exchanged.
-const RENEWABLE: [&str; 4] = ["cert", "key", "client_ca", "min_version"];
-
-/// What instances take from `encryption`.
-const FIELDS: [&str; 3] = ["fields", "redact", "rotate_every"];
-
-/// A part without what a reload can change in it.
-fn fixed(shown: &Value, key: &str) -> Value {
-    let mut part = shown[key].clone();
-    for listener in part.get_mut("syslog").and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut) {
-        RENEWABLE.into_iter().for_each(|key| drop(listener.remove(key)));
-    }
-    if let Some(part) = part.as_object_mut() {
-        FIELDS.into_iter().for_each(|key| drop(part.remove(key)));
-    }
-    part
-}
 
 /// Why the old configuration stays in force.
 #[derive(Debug, thiserror::Error)]
@@ -88,8 +65,8 @@ impl Control {
         self.check_lanes(&current, &next).await?;
         let inbound = prepare_inbound(&self.inbound, &config).await?;
 
-        let mut done =
-            Reloaded { restart: FIXED.into_iter().filter(|key| fixed(&current.shown, key) != fixed(&next.shown, key)).collect(), ..Reloaded::default() };
+        let changed = self.fixed.iter().zip(next.config.fixed()).filter(|(old, new)| old != new);
+        let mut done = Reloaded { restart: changed.map(|((key, _), _)| *key).collect(), ..Reloaded::default() };
         // Rules first: a lane that goes gets no more events while it ends.
         self.routing.replace(router, next.rules.places());
         let head = self.journal.head();
