@@ -7,6 +7,8 @@ mod extract;
 mod inbound;
 mod lanes;
 pub mod problem;
+mod pulls;
+mod queries;
 mod receipts;
 mod replays;
 
@@ -21,7 +23,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bulkhead_core::{Clock, LaneId, MAX_EVENT_BYTES};
 use bulkhead_deliver::Delivery;
-use bulkhead_ingest::FilesHandle;
+use bulkhead_ingest::{FilesHandle, Pulls};
 use bulkhead_journal::Journal;
 use bulkhead_observe::Metrics;
 use bulkhead_store::DeadLetters;
@@ -64,6 +66,7 @@ pub struct Api {
     pub unverified: Unverified,
     /// Entries of `listen.files`.
     pub files: Arc<[FilesHandle]>,
+    pub pulls: Arc<Pulls>,
 }
 
 /// Serves until cancelled. Not cancel safe beyond the token: requests under way are answered.
@@ -81,6 +84,9 @@ fn routes(api: Api) -> Router {
         .route("/api/integration/instances", get(lanes::instances))
         .route("/api/integration/instances/{instance}/pause", post(lanes::pause))
         .route("/api/integration/instances/{instance}/resume", post(lanes::resume))
+        .route("/api/integration/instances/{instance}/pull", post(pulls::now).delete(pulls::anew))
+        .route("/api/integration/instances/{instance}/query", post(queries::ask))
+        .route("/api/integration/instances/{instance}/test", post(queries::test))
         .route("/api/integration/inbound", get(inbound::list))
         .route("/api/integration/inbound/{name}", get(inbound::show))
         .route("/api/integration/audit/receipts", get(receipts::list))

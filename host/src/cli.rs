@@ -1,5 +1,6 @@
 //! The command line: data on stdout, the rest on stderr, stable exit codes.
 
+mod ask;
 mod audit;
 mod compile;
 mod completions;
@@ -86,6 +87,12 @@ enum Verb {
     Dlq(dlq::DlqArgs),
     /// Read a lane again from a point in time.
     Replay(replay::ReplayArgs),
+    /// Test the connection of an instance of a running host, pause it, resume it.
+    Instance(ask::InstanceArgs),
+    /// Put a question to the system behind an instance of a running host.
+    Query(ask::QueryArgs),
+    /// Have an instance of a running host bring what is new now.
+    Pull(ask::PullArgs),
     /// Upload a component to a running host.
     Push(connector::PushArgs),
     /// Components of a running host and their versions.
@@ -138,6 +145,9 @@ pub fn main() -> ExitCode {
         Verb::Inspect { component } => inspect::run(&component, output),
         Verb::Dlq(args) => dlq::run(&args, output),
         Verb::Replay(args) => replay::run(&args, output),
+        Verb::Instance(args) => ask::instance(&args, output),
+        Verb::Query(args) => ask::query(&args, output),
+        Verb::Pull(args) => ask::pull(&args, output),
         Verb::Push(args) => connector::push(&args, output),
         Verb::Connector(args) => connector::run(&args, output),
         Verb::Journal(args) => journal::run(&args, output),

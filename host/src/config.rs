@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use bulkhead_audit::AuditSettings;
 use bulkhead_deliver::DeliverySettings;
-use bulkhead_ingest::{FilesSettings, HttpIntakeSettings, InboundSettings, RepeatSettings, SyslogSettings};
+use bulkhead_ingest::{FilesSettings, HttpIntakeSettings, InboundSettings, PullSettings, RepeatSettings, SyslogSettings};
 use bulkhead_journal::JournalSettings;
 use bulkhead_observe::LogSettings;
 use bulkhead_route::{Filter, LaneIndex, Route};
@@ -135,7 +135,7 @@ impl Config {
 
     fn find_warnings(&self) -> Vec<Fault> {
         let answers = |at: usize| self.inbound.iter().any(|inbound| inbound.instance.as_ref() == Some(&self.instances[at].name));
-        let unused = |at: &usize| self.lanes.iter().all(|lane| lane.instance != *at) && !answers(*at);
+        let unused = |at: &usize| self.lanes.iter().all(|lane| lane.instance != *at) && !answers(*at) && self.instances[*at].pull.is_none();
         let mut warnings: Vec<Fault> = (0..self.instances.len())
             .filter(unused)
             .map(|at| {
@@ -174,6 +174,17 @@ impl Config {
     /// Digest of each part that only a restart changes, secrets included.
     pub fn fixed(&self) -> &[(&'static str, Fingerprint)] {
         &self.fixed
+    }
+
+    /// What is pulled from whom.
+    pub fn pulls(&self) -> Vec<PullSettings> {
+        let pulled = self.instances.iter().filter_map(|instance| Some((instance, instance.pull?)));
+        let settings = |(instance, interval): (&Instance, Duration)| PullSettings {
+            instance: instance.name.as_str().into(),
+            interval,
+            tenant: self.http.rules.tenant.clone(),
+        };
+        pulled.map(settings).collect()
     }
 
     /// What `format:` means: an entry of `formatters`, or a formatter of that name as it is.

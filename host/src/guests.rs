@@ -232,9 +232,14 @@ impl Builder<'_> {
         Some(Built { settings, fingerprint: digest.finalize().into(), uses, unverified: unverified.collect() })
     }
 
-    /// Who is to answer requests must be able to, as far as its manifest says.
+    /// Who is to answer requests, or to bring records, must be able to, as far as its manifest says.
     fn answers(&mut self, instance: &Instance, operations: &[String]) {
-        if operations.is_empty() || operations.iter().any(|operation| operation == "receive") {
+        let can = |wanted: &str| operations.is_empty() || operations.iter().any(|operation| operation == wanted);
+        if instance.pull.is_some() && !can("pull") {
+            let message = format!("`{}` brings no records; it does {}", instance.connector, operations.join(", "));
+            self.fault(instance.connector_span, format!("instances.{}.pull", instance.name), message, Some("leave `pull` out".to_owned()));
+        }
+        if can("receive") {
             return;
         }
         for inbound in self.config.inbound.iter().filter(|inbound| inbound.instance.as_ref() == Some(&instance.name)) {

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bulkhead_core::{Clock, EventBuilder, EventRef, Shape};
 use bulkhead_deliver::{BreakerState, Notice};
-use bulkhead_ingest::{FilesNotice, Form, Normaliser, Rules};
+use bulkhead_ingest::{FilesNotice, Form, Normaliser, PullNotice, Rules};
 use bulkhead_journal::{AppendBatch, AppendError, Durability, Journal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -70,6 +70,11 @@ impl OwnEvents {
     /// What the intake of files tells.
     pub fn files(&self, notice: &FilesNotice) {
         self.raise(|| Some(Described::files(notice)));
+    }
+
+    /// What pulls tell.
+    pub fn pull(&self, notice: &PullNotice) {
+        self.raise(|| Some(Described::pull(notice)));
     }
 
     /// What delivery tells.

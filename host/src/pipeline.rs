@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bulkhead_core::{Clock, LaneId, SystemClock};
 use bulkhead_deliver::{Delivery, DeliveryParts, Notice, RoutingTable};
-use bulkhead_ingest::{FilesHandle, HttpIntakeSettings, Inbound, InboundError, Proto, SyslogSettings};
+use bulkhead_ingest::{FilesHandle, HttpIntakeSettings, Inbound, InboundError, Proto, PullParts, Pulls, SyslogSettings};
 use bulkhead_journal::{Journal, JournalSettings, Observer, RealFs};
 use bulkhead_observe::Metrics;
 use bulkhead_registry::{Registry, RegistryError};
@@ -39,7 +39,7 @@ use crate::keys::{self, KeysError};
 use crate::own_events::{Lifecycle, OwnEvents};
 use crate::receipts::{HostReceipts, ReceiptsError, Trail};
 use crate::replay::{self, Replayer};
-use crate::state::StoredState;
+use crate::state::{StoredCursors, StoredState};
 use crate::unverified::Unverified;
 
 /// How far files were read, below `data_dir`.
@@ -121,6 +121,7 @@ pub struct Host {
     /// Hands dead letters back, and sees what became of them.
     keeping: JoinHandle<()>,
     lane_replays: Arc<replay::lane::Lanes>,
+    pulls: Arc<Pulls>,
 }
 
 impl Host {
@@ -234,6 +235,18 @@ impl Host {
         };
         let delivery = Arc::new(Delivery::start(parts, instances, CancellationToken::new())?);
         inbound.answered_by(Arc::clone(&delivery) as _);
+        let pulls = Pulls::new(PullParts {
+            puller: Arc::clone(&delivery) as _,
+            cursors: Arc::new(StoredCursors(store.pull_cursors())),
+            gate: gate.clone(),
+            metrics: metrics.clone(),
+            clock: Arc::clone(&clock),
+            notify: Arc::new({
+                let own_events = own_events.clone();
+                move |notice| own_events.pull(&notice)
+            }),
+        });
+        pulls.replace(&config.pulls());
 
         let lane_replays = replay::lane::Lanes::start(
             replay::lane::Parts {
@@ -257,6 +270,7 @@ impl Host {
             registry,
             catalogue: Catalogue::default(),
             inbound: inbound.clone(),
+            pulls: Arc::clone(&pulls),
             receipts: receipts.clone(),
             keyring,
             own_events: own_events.clone(),
@@ -320,6 +334,7 @@ impl Host {
             ready: Arc::clone(&ready),
             unverified: unverified.clone(),
             files: files.into(),
+            pulls: Arc::clone(&pulls),
         };
         let serving_api = tokio::spawn(api::serve(api_listener, api, stop_api.clone()));
 
@@ -345,6 +360,7 @@ impl Host {
             following,
             keeping,
             lane_replays,
+            pulls,
         })
     }
 
@@ -374,6 +390,7 @@ impl Host {
         self.stop_intake.cancel();
         // Requests under way are answered; one that does not end is cut off with the process.
         let _ = tokio::time::timeout_at(end, async { while self.serving_intake.join_next().await.is_some() {} }).await;
+        let _ = tokio::time::timeout_at(end, self.pulls.stop()).await;
         let _ = tokio::time::timeout_at(end, self.lane_replays.stop()).await;
         let report = self.delivery.drain(end.saturating_duration_since(tokio::time::Instant::now())).await;
         for (lane, unsettled) in &report.unsettled {

@@ -1,8 +1,9 @@
-//! Connectors' state: the sandbox asks, the store keeps.
+//! Connectors' state and cursors: the sandbox and the intake ask, the store keeps.
 
 use bulkhead_core::BoxFuture;
+use bulkhead_ingest::Cursors;
 use bulkhead_sandbox::{StateError, StateQuota, StateScope, StateStore};
-use bulkhead_store::{ConnectorState, StateError as Refused, StateLimits};
+use bulkhead_store::{ConnectorState, PullCursors, StateError as Refused, StateLimits};
 
 pub struct StoredState(pub ConnectorState);
 
@@ -25,6 +26,19 @@ impl StateStore for StoredState {
 
     fn delete<'a>(&'a self, scope: &'a StateScope, key: &'a str) -> BoxFuture<'a, Result<(), StateError>> {
         Box::pin(async move { self.0.delete(&scope.tenant, &scope.instance, key).await.map_err(|error| unavailable(&error)) })
+    }
+}
+
+/// How far pulls have come, in the store.
+pub struct StoredCursors(pub PullCursors);
+
+impl Cursors for StoredCursors {
+    fn get<'a>(&'a self, instance: &'a str) -> BoxFuture<'a, Result<Vec<u8>, String>> {
+        Box::pin(async move { self.0.get(instance).await.map_err(|error| error.to_string()) })
+    }
+
+    fn set<'a>(&'a self, instance: &'a str, cursor: &'a [u8]) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move { self.0.set(instance, cursor).await.map_err(|error| error.to_string()) })
     }
 }
 

@@ -3,12 +3,17 @@
 //!
 //! Promised: each event has the outcome of its own item; with `op: create` an event that is there already,
 //! from an attempt whose answer was lost, counts as delivered; ids are made from the event's, so that
-//! no attempt makes a second document. Refused at the start: formats whose records are no JSON.
+//! no attempt makes a second document; an index template is put only where there is none of its name.
+//! Refused at the start: formats whose records are no JSON.
 
 use bulkhead_sdk::{Batch, Config, Connector, Delivery, Failure, Limits, RecordFormat, Value, Writer, fields, http, json, message_id};
 
 mod answer;
 mod index;
+mod query;
+mod template;
+
+use template::Template;
 
 fields! { mod field { ID = "/id", SOURCE = "/source", TIME = "/time", RECEIVED = "/received" } }
 
@@ -38,6 +43,8 @@ pub struct Settings {
     /// Compresses requests.
     #[config(default = false)]
     gzip: bool,
+    /// Index template for `index`, put before the first event where the cluster has none of this name.
+    template: Option<Template>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Config)]
@@ -65,9 +72,19 @@ pub struct Elasticsearch {
     settings: Settings,
     /// `{"create":{"pipeline":"…","_index":"audit`
     begin: Vec<u8>,
+    /// The template was seen to be there, or none is asked for.
+    templated: bool,
 }
 
 impl Elasticsearch {
+    fn see_to_template(&mut self) -> Result<(), Failure> {
+        if let Some(template) = self.settings.template.as_ref().filter(|_| !self.templated) {
+            template.install(&self.settings.index, self.settings.rotation)?;
+        }
+        self.templated = true;
+        Ok(())
+    }
+
     fn body(&self, batch: &Batch<'_>) -> Vec<u8> {
         let mut out = Writer::with_capacity(batch.records.bytes().len() + batch.len() * (OVERHEAD + self.begin.len()));
         for (record, event) in batch.iter() {
@@ -97,6 +114,9 @@ impl Connector for Elasticsearch {
         if !format.is_json() {
             return Err(format!("documents are JSON, and this lane's format is {} ({}); choose ecs or json", format.name, format.content_type));
         }
+        if let Some(template) = &settings.template {
+            template.check()?;
+        }
         let mut begin = Writer::default();
         begin.bytes(if settings.op == Op::Create { b"{\"create\":{" } else { b"{\"index\":{" });
         if let Some(pipeline) = &settings.pipeline {
@@ -106,7 +126,7 @@ impl Connector for Elasticsearch {
         }
         begin.literal(b"\"_index\":\"");
         begin.json_fragment(settings.index.as_bytes());
-        Ok(Self { settings, begin: begin.into_bytes() })
+        Ok(Self { settings, begin: begin.into_bytes(), templated: false })
     }
 
     fn fields(&self) -> Vec<&str> {
@@ -119,6 +139,7 @@ impl Connector for Elasticsearch {
     }
 
     fn deliver(&mut self, batch: &Batch<'_>, _: u32) -> Result<Delivery, Failure> {
+        self.see_to_template()?;
         let body = self.body(batch);
         let request = http::post("primary", PATH).header("content-type", "application/x-ndjson").gzip(self.settings.gzip).body(body);
         match request.send() {
@@ -127,17 +148,23 @@ impl Connector for Elasticsearch {
         }
     }
 
+    fn query(&mut self, operation: &str, parameters: &str) -> Result<String, Failure> {
+        query::answer(&self.settings.index, operation, parameters)
+    }
+
     /// The root says who is there, and lets nobody in without a key.
     fn check(&mut self) -> Result<String, Failure> {
         let response = http::get("primary", "/").send()?;
-        Delivery::from_status(&response)?;
+        Delivery::success(&response)?;
         let body = std::str::from_utf8(&response.body).unwrap_or_default();
         let text = |value: Value<'_>, name: &str| Some(String::from_utf8_lossy(&value.member(name).text()?).into_owned());
         let version = json::value(body).map(|root| root.member("version"));
-        match version.and_then(|version| Some((text(version, "number")?, text(version, "distribution")))) {
-            Some((number, distribution)) => Ok(format!("{} {number} answers and takes the credential", distribution.as_deref().unwrap_or("Elasticsearch"))),
-            None => Err(Failure::Configuration("the receiver answered without a version; is the destination's `url` the root of a cluster?".to_owned())),
-        }
+        let Some((number, distribution)) = version.and_then(|version| Some((text(version, "number")?, text(version, "distribution")))) else {
+            return Err(Failure::Configuration("the receiver answered without a version; is the destination's `url` the root of a cluster?".to_owned()));
+        };
+        self.see_to_template()?;
+        let templated = if self.settings.template.is_some() { "; the index template is there" } else { "" };
+        Ok(format!("{} {number} answers and takes the credential{templated}", distribution.as_deref().unwrap_or("Elasticsearch")))
     }
 }
 

@@ -156,9 +156,114 @@ fn the_check_names_who_is_there() {
         let heard = Elasticsearch::configure(settings(), &json()).unwrap().check();
         assert!(format!("{heard:?}").starts_with(&format!("Err({want}")), "{heard:?}");
     }
+    native::on_http(|request| match request.path.as_str() {
+        "/" => answer(200, r#"{"version":{"number":"9.1.0"}}"#),
+        _ => answer(200, "{}"),
+    });
+    let mut connector = native::connector::<Elasticsearch>(TEMPLATED, &json()).unwrap().connector;
+    assert_eq!(connector.check(), Ok("Elasticsearch 9.1.0 answers and takes the credential; the index template is there".to_owned()));
     native::reset();
 }
 
 fn settings() -> Settings {
-    Settings { index: "a".into(), rotation: Rotation::None, op: Op::Create, id: Id::Event, pipeline: None, gzip: false }
+    Settings { index: "a".into(), rotation: Rotation::None, op: Op::Create, id: Id::Event, pipeline: None, gzip: false, template: None }
+}
+
+const TEMPLATED: &str = r#"{"index":"audit","rotation":"daily","template":{"name":"audit-daily","shards":3}}"#;
+
+type Results = Vec<Result<Delivery, Failure>>;
+/// Methods, paths and bodies.
+type Requests = Vec<(String, String, String)>;
+
+/// Delivers twice and gives results and requests; `script` answers in turn.
+fn templated(script: &[(u16, &str)]) -> (Results, Requests) {
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let requests = Rc::clone(&seen);
+    let mut replies: std::collections::VecDeque<_> = script.iter().map(|(status, body)| answer(*status, body)).collect();
+    native::on_http(move |request| {
+        requests.borrow_mut().push((request.method, request.path, String::from_utf8(request.body).unwrap()));
+        replies.pop_front().unwrap()
+    });
+    let mut connector = native::connector::<Elasticsearch>(TEMPLATED, &json()).unwrap();
+    let results = (0..2).map(|_| connector.deliver_texts(&[("{}", EventText::new(BATCH[0].0))])).collect();
+    native::reset();
+    let requests = seen.borrow().clone();
+    (results, requests)
+}
+
+const DONE: (u16, &str) = (200, r#"{"errors":false}"#);
+const TAKEN: (u16, &str) = (400, r#"{"error":{"type":"illegal_argument_exception","reason":"index template [audit-daily] already exists"},"status":400}"#);
+
+#[test]
+fn a_template_is_put_once_where_there_is_none() {
+    let accepted = || Ok(Delivery::accepted());
+    let (results, requests) = templated(&[(404, "{}"), (200, r#"{"acknowledged":true}"#), DONE, DONE]);
+    assert_eq!(results, [accepted(), accepted()]);
+    let steps: Vec<_> = requests.iter().map(|(method, path, _)| (method.as_str(), path.as_str())).collect();
+    assert_eq!(steps, [("GET", "/_index_template/audit-daily"), ("PUT", "/_index_template/audit-daily?create=true"), ("POST", PATH), ("POST", PATH)]);
+    assert_eq!(
+        requests[1].2,
+        r#"{"index_patterns":["audit-*"],"priority":200,"template":{"settings":{"number_of_shards":3,"number_of_replicas":1,"refresh_interval":"30s"}}}"#
+    );
+    // There already, and put by another between the two requests.
+    let (results, requests) = templated(&[(200, "{}"), DONE, DONE]);
+    assert_eq!((results, requests.len()), (vec![accepted(), accepted()], 3));
+    let (results, requests) = templated(&[(404, "{}"), TAKEN, (200, "{}"), DONE, DONE]);
+    assert_eq!((results, requests.len()), (vec![accepted(), accepted()], 5));
+}
+
+#[test]
+fn without_its_template_no_event_goes_out() {
+    for (script, want) in [
+        (vec![(403, ""), (403, "")], "Err(Unauthorized(\"index template audit-daily"),
+        (vec![(404, ""), TAKEN, (404, ""), (404, ""), TAKEN, (404, "")], "Err(Configuration(\"index template audit-daily"),
+        (vec![(503, ""), (503, "")], "Err(Unavailable"),
+        (vec![(404, ""), (403, ""), (404, ""), (403, "")], "Err(Unauthorized"),
+    ] {
+        let (results, requests) = templated(&script);
+        for result in results {
+            assert!(format!("{result:?}").starts_with(want), "{result:?}, wanted {want}");
+        }
+        assert!(requests.iter().all(|(_, path, _)| path.starts_with("/_index_template/")), "{requests:?}");
+    }
+}
+
+#[test]
+fn templates_are_checked_at_the_start() {
+    for (template, words) in [
+        (r#"{"name":"Audit"}"#, "`template.name` is \"Audit\""),
+        (r#"{"name":"_a"}"#, "begins with a letter or digit"),
+        (r#"{"name":"a","refresh":"soon"}"#, "`template.refresh` is \"soon\""),
+        (r#"{"name":"a","refresh":"é"}"#, "`template.refresh`"),
+        (r#"{"name":"a","shards":0}"#, "`template.shards` is 0"),
+        (r#"{"shards":1}"#, "`template.name` is missing"),
+    ] {
+        let error = native::connector::<Elasticsearch>(&format!(r#"{{"index":"a","template":{template}}}"#), &json()).unwrap_err();
+        assert!(error.contains(words), "{error}");
+    }
+    for refresh in ["-1", "500ms", "30s", "5m", "1h"] {
+        assert!(native::connector::<Elasticsearch>(&format!(r#"{{"index":"a","template":{{"name":"a","refresh":"{refresh}"}}}}"#), &json()).is_ok());
+    }
+}
+
+#[test]
+fn searches_are_asked() {
+    let asked = native::answers(vec![native::answer(200, "{\"hits\":{\"hits\":[]}}"), native::answer(200, "{}"), native::answer(400, "parsing_exception")]);
+    let mut own = native::connector::<Elasticsearch>(r#"{"index":"logs-audit"}"#, &RecordFormat::new("json", "application/json")).unwrap().connector;
+    assert_eq!(own.query("search", r#"{"body": {"size": 5, "n": 1.10}}"#), Ok("{\"hits\":{\"hits\":[]}}".to_owned()));
+    own.query("search", r#"{"index":"a-*,b c"}"#).unwrap();
+    assert!(matches!(own.query("search", "{}"), Err(Failure::Other(text)) if text.contains("parsing_exception")));
+    let asked = asked.borrow();
+    assert_eq!((asked[0].path.as_str(), asked[0].body.as_slice()), ("/logs-audit*/_search", &br#"{"size": 5, "n": 1.10}"#[..]));
+    assert_eq!((asked[1].path.as_str(), asked[1].body.as_slice()), ("/a-*,b%20c/_search", &b"{}"[..]));
+    for (operation, parameters, part) in [
+        ("count", "{}", "there is search"),
+        ("search", "{", "no JSON"),
+        ("search", r#"{"q":1}"#, "`q` is unknown"),
+        ("search", r#"{"body":[]}"#, "`body` is an object"),
+        ("search", r#"{"body":{"from":9999,"size":2}}"#, "the most is 10000"),
+        ("search", r#"{"index":"a,_all"}"#, "`index` is a name"),
+    ] {
+        assert!(matches!(own.query(operation, parameters), Err(Failure::Other(text)) if text.contains(part)), "{parameters}");
+    }
 }

@@ -72,3 +72,36 @@ fn paths_that_lead_out_are_refused() {
     }
     assert!(native::connector::<File>("{}", &RecordFormat::new("json", "application/json")).unwrap_err().contains("`path` is missing"));
 }
+
+#[test]
+fn a_date_in_the_path_makes_a_file_for_each_day() {
+    let mut file = connector(r#"{"path":"%Y/audit-%m-%d.log","rotate":{"max_bytes":10,"keep":1}}"#);
+    let event = |time: &str| EventText::new(&format!(r#"{{"time":"{time}","received":"2026-05-05T00:00:00Z"}}"#));
+    let batch = [
+        ("one", event("2026-01-02T23:59:59Z")),
+        ("two", event("2026-01-03T00:30:00+01:00")),
+        ("three", event("2026-01-03T00:00:00Z")),
+        ("no time", event("yesterday")),
+    ];
+    assert_eq!(file.deliver_texts(&batch), Ok(Delivery::accepted()));
+    check("2026/audit-01-02.log", Some("one\ntwo\n"));
+    check("2026/audit-01-03.log", Some("three\n"));
+    check("2026/audit-05-05.log", Some("no time\n"));
+    // Each file is rotated by itself.
+    assert_eq!(file.deliver_texts(&[("late one", event("2026-01-02T00:00:00Z"))]), Ok(Delivery::accepted()));
+    check("2026/audit-01-02.log", Some("late one\n"));
+    check("2026/audit-01-02.log.1", Some("one\ntwo\n"));
+    let error = native::connector::<File>(r#"{"path":"a-%Q.log"}"#, &RecordFormat::new("json", "application/json")).unwrap_err();
+    assert!(error.starts_with("`path`: "), "{error}");
+}
+
+#[test]
+fn compressed_batches_are_members_of_one_file() {
+    use std::io::Read as _;
+    let mut file = connector(r#"{"path":"a.gz","gzip":true}"#);
+    deliver(&mut file, &["one", "two\n"]);
+    deliver(&mut file, &["three"]);
+    let mut text = String::new();
+    flate2::read::MultiGzDecoder::new(native::file("primary", "a.gz").unwrap().as_slice()).read_to_string(&mut text).unwrap();
+    assert_eq!(text, "one\ntwo\nthree\n");
+}

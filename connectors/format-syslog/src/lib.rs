@@ -5,11 +5,10 @@
 //! event lie in structured data, escaped as the standard says; control characters become spaces, so
 //! that no value ends a line of a receiver; any event gives a record. Framing is the connector's.
 
-use bulkhead_sdk::{Config, Event, Formatter, RecordFormat, Severity, Timestamp, Value, Writer, fields};
+use bulkhead_sdk::syslog::{Header, Places, Severities, is_printable};
+use bulkhead_sdk::{Config, Event, Formatter, RecordFormat, Value, Writer, fields};
 
-mod bsd;
 mod content;
-mod header;
 mod structured;
 
 fields! {
@@ -81,59 +80,29 @@ pub enum Message {
     None,
 }
 
-/// Syslog severities by event severity.
-#[derive(Debug, Config)]
-pub struct Severities {
-    #[config(default = 6, max = 7)]
-    info: u8,
-    #[config(default = 5, max = 7)]
-    low: u8,
-    #[config(default = 4, max = 7)]
-    medium: u8,
-    #[config(default = 3, max = 7)]
-    high: u8,
-    #[config(default = 2, max = 7)]
-    critical: u8,
-    /// For events that have none.
-    #[config(default = 6, max = 7)]
-    unknown: u8,
-}
+/// Where the header finds its fields.
+const PLACES: Places = Places {
+    severity: field::SEVERITY,
+    times: [field::TIME, field::RECEIVED],
+    host: field::HOST,
+    source: field::SOURCE,
+    process: field::PROCESS,
+    kind: field::TYPE,
+};
 
 #[derive(Debug)]
 pub struct Syslog {
     settings: Settings,
-}
-
-impl Syslog {
-    fn priority(&self, event: &Event<'_>) -> u64 {
-        let map = &self.settings.severity;
-        let severity =
-            Severity::of(event.get(field::SEVERITY)).map_or(map.unknown, |severity| severity.pick([map.info, map.low, map.medium, map.high, map.critical]));
-        u64::from(self.settings.facility) * 8 + u64::from(severity)
-    }
-}
-
-/// When it happened, else when it was received.
-fn moment<'a>(event: &Event<'a>) -> Option<Timestamp<'a>> {
-    event.time([field::TIME, field::RECEIVED])
-}
-
-/// The program: the last segment of the source, `copybook` of `/mainframe/copybook` or of `https://host/copybook/`.
-fn program<'a>(settings: &'a Settings, source: &'a [u8]) -> &'a [u8] {
-    match &settings.app_name {
-        Some(name) => name.as_bytes(),
-        None => source.split(|byte| *byte == b'/').rfind(|segment| !segment.is_empty()).unwrap_or_default(),
-    }
+    header: Header,
 }
 
 impl Formatter for Syslog {
     type Config = Settings;
 
     fn configure(settings: Settings) -> Result<Self, String> {
-        for (name, text) in [("hostname", &settings.hostname), ("app_name", &settings.app_name), ("sd_id", &Some(settings.sd_id.clone()))] {
-            if text.as_ref().is_some_and(|text| !text.bytes().all(|byte| (33..=126).contains(&byte))) {
-                return Err(format!("`{name}` is printable ASCII without spaces"));
-            }
+        let header = Header::new(settings.facility, settings.severity.clone(), settings.hostname.clone(), settings.app_name.clone(), PLACES)?;
+        if !is_printable(&settings.sd_id) {
+            return Err("`sd_id` is printable ASCII without spaces".to_owned());
         }
         if settings.sd_id.contains(['=', ']', '"']) {
             return Err("`sd_id` contains none of = ] \"".to_owned());
@@ -141,7 +110,7 @@ impl Formatter for Syslog {
         if settings.sd_id == "metadata@32473" {
             return Err("`sd_id` is `metadata@32473`, under which the event's metadata go; choose another".to_owned());
         }
-        Ok(Self { settings })
+        Ok(Self { settings, header })
     }
 
     fn fields(&self) -> Vec<&str> {
@@ -169,27 +138,7 @@ impl Formatter for Syslog {
 impl Syslog {
     fn write_5424(&self, event: &Event<'_>, out: &mut Writer) {
         let (settings, start) = (&self.settings, out.len());
-        let source = event.get(field::SOURCE).text().unwrap_or_default();
-        out.literal(b"<");
-        out.unsigned(self.priority(event));
-        out.literal(b">1 ");
-        match moment(event) {
-            // At most microseconds, says the standard.
-            Some(moment) => Timestamp { fraction: &moment.fraction[..moment.fraction.len().min(6)], ..moment }.write_utc(out),
-            None => out.literal(b"-"),
-        }
-        out.literal(b" ");
-        match &settings.hostname {
-            Some(name) => out.bytes(name.as_bytes()),
-            None => header::value(event.get(field::HOST), 255, out),
-        }
-        out.literal(b" ");
-        header::field(program(settings, &source), 48, out);
-        out.literal(b" ");
-        header::value(event.get(field::PROCESS), 128, out);
-        out.literal(b" ");
-        header::value(event.get(field::TYPE), 32, out);
-        out.literal(b" ");
+        self.header.rfc5424(event, out);
         let structured = out.len();
         let written = settings.structured_data && structured::write(event, &settings.sd_id, out);
         // An element that is cut in two makes the message none: elements go as a whole.
@@ -197,6 +146,12 @@ impl Syslog {
             out.truncate(structured);
             out.literal(b"-");
         }
+        self.message(event, out);
+    }
+
+    fn write_3164(&self, event: &Event<'_>, out: &mut Writer) {
+        self.header.rfc3164(event, out);
+        self.header.tag(event, out);
         self.message(event, out);
     }
 

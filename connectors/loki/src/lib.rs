@@ -211,7 +211,7 @@ impl Connector for Loki {
 
     fn check(&mut self) -> Result<String, Failure> {
         let response = self.request(http::get("primary", "/ready")).send()?;
-        Delivery::from_status(&response)?;
+        Delivery::success(&response)?;
         Ok("Loki is ready; whether it takes the credential shows with the first line".to_owned())
     }
 }

@@ -98,7 +98,7 @@ fn configuration() {
 
 #[test]
 fn the_check_asks_whether_it_is_ready() {
-    for (status, want) in [(200, "Ok("), (503, "Err(Unavailable"), (401, "Err(Unauthorized"), (404, "Err(Configuration")] {
+    for (status, want) in [(200, "Ok("), (503, "Err(Unavailable"), (401, "Err(Unauthorized"), (404, "Err(Configuration"), (400, "Err(Configuration")] {
         native::on_http(move |request| {
             assert_eq!(request.path, "/ready");
             answer(status, "")

@@ -118,12 +118,14 @@ impl Connector for SplunkHec {
                     most = 1;
                     0
                 }
-                Verdict::Unnamed { reason } => return fail(outcomes, Failure::TooLarge(format!("{reason}; sent in halves to find the event at fault"))),
+                Verdict::Unnamed { reason } => {
+                    return Delivery::with_failure(outcomes, Failure::TooLarge(format!("{reason}; sent in halves to find the event at fault")));
+                }
                 Verdict::Indexed { number, failure } => {
                     accept(&mut outcomes, &sent[..number]);
-                    return fail(outcomes, failure);
+                    return Delivery::with_failure(outcomes, failure);
                 }
-                Verdict::Failed(failure) => return fail(outcomes, failure),
+                Verdict::Failed(failure) => return Delivery::with_failure(outcomes, failure),
             };
             accept(&mut outcomes, &sent[..indexed]);
         }
@@ -145,16 +147,6 @@ fn accept(outcomes: &mut [Option<Outcome>], places: &[usize]) {
     for place in places {
         outcomes[*place] = Some(Outcome::Accepted(None));
     }
-}
-
-/// The call fails as a whole while the collector has said nothing about any event. Afterwards the
-/// events without an outcome come again, and a failure's wait is theirs.
-fn fail(outcomes: Vec<Option<Outcome>>, failure: Failure) -> Result<Delivery, Failure> {
-    if outcomes.iter().all(Option::is_none) {
-        return Err(failure);
-    }
-    let after = if let Failure::Unavailable { after, .. } = failure { after } else { None };
-    Ok(Delivery::Each(outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Retry(after))).collect()))
 }
 
 fn is_guid(text: &str) -> bool {

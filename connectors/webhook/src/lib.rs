@@ -2,14 +2,18 @@
 //!
 //! Promised: every event has an outcome of its own; each event carries its id in `x-event-id` and,
 //! for signatures such as Standard Webhooks, a message id that is the same on every retry; a batch
-//! that the receiver refuses as a whole is sent in halves until the event at fault stands alone. The
-//! signature itself is the destination's credential: no secret is known here.
+//! that the receiver refuses as a whole is sent in halves until the event at fault stands alone. Where an
+//! origin is configured nothing goes to a receiver that has not agreed to it. The signature itself is the
+//! destination's credential: no secret is known here.
 //! Protocols: Standard Webhooks 1.0.0; the data vault's webhooks (410 disables, 408, 429 and 5xx are
-//! tried again, other 4xx are final); CloudEvents 1.0.2 batched mode.
+//! tried again, other 4xx are final); CloudEvents 1.0.2, batched and binary mode; HTTP 1.1 Web Hooks for
+//! Event Delivery 1.0.2.
 
 use std::collections::BTreeMap;
 
-use bulkhead_sdk::{Batch, Config, Connector, Delivery, Event, Failure, Limits, RecordFormat, fields, http, message_id};
+use bulkhead_sdk::{Batch, Config, Connector, Delivery, Event, Failure, Limits, Outcome, RecordFormat, fields, http, message_id};
+
+mod binary;
 
 fields! { mod field { ID = "/id", SOURCE = "/source" } }
 
@@ -23,6 +27,7 @@ pub struct Settings {
     #[config(default = "")]
     path: String,
     /// `each`: one event a request. `array`: a JSON array of a batch. `ndjson`: a batch, one event a line.
+    /// `cloudevents-binary`: one CloudEvent a request, its attributes as `ce-` headers.
     #[config(default = "each")]
     mode: Mode,
     /// Content type of requests; by default what the format says.
@@ -31,6 +36,13 @@ pub struct Settings {
     /// Sent as `x-webhook-id`: which registration of the receiver this is.
     #[config(min = 1)]
     webhook_id: Option<String>,
+    /// Who sends, as a name such as `audit.acme.example`: before the first event the receiver is asked whether it agrees
+    /// (the validation handshake of HTTP 1.1 Web Hooks), and every request carries the name.
+    #[config(min = 1)]
+    origin: Option<String>,
+    /// Requests a minute that the receiver is asked to agree to.
+    #[config(min = 1)]
+    request_rate: Option<u32>,
     /// Further headers; names in lower case. Secrets belong into the destination's credential.
     headers: Option<BTreeMap<String, String>>,
     /// Compresses requests.
@@ -43,6 +55,8 @@ pub enum Mode {
     Each,
     Array,
     Ndjson,
+    #[config(rename = "cloudevents-binary")]
+    Binary,
 }
 
 #[derive(Debug)]
@@ -50,12 +64,19 @@ pub struct Webhook {
     settings: Settings,
     content_type: String,
     json: bool,
+    /// The receiver has agreed to our origin, or there is none to agree to.
+    agreed: bool,
 }
 
 impl Webhook {
     fn request(&self, body: Vec<u8>, message_id: String) -> http::Request {
-        let mut request =
-            http::post("primary", &self.settings.path).header("content-type", &self.content_type).gzip(self.settings.gzip).body(body).message_id(message_id);
+        let mut request = http::post("primary", &self.settings.path).gzip(self.settings.gzip).body(body).message_id(message_id);
+        if self.settings.mode != Mode::Binary {
+            request = request.header("content-type", &self.content_type);
+        }
+        if let Some(origin) = &self.settings.origin {
+            request = request.header("webhook-request-origin", origin);
+        }
         if let Some(id) = &self.settings.webhook_id {
             request = request.header("x-webhook-id", id);
         }
@@ -67,13 +88,48 @@ impl Webhook {
 
     fn deliver_one(&self, record: &[u8], event: &Event<'_>) -> Result<Delivery, Failure> {
         let id = event.get(field::ID).text().unwrap_or_default();
-        let source = event.get(field::SOURCE).text().unwrap_or_default();
-        judge(self.request(record.to_vec(), message_id::of_event(&source, &id)).header("x-event-id", http::header_text(&id, HEADER_BYTES)), 1)
+        judge(self.request(record.to_vec(), message_id::of(event, [field::SOURCE, field::ID])).header("x-event-id", http::header_text(&id, HEADER_BYTES)), 1)
+    }
+
+    fn deliver_binary(&self, record: &[u8], event: &Event<'_>) -> Result<Delivery, Failure> {
+        match binary::parts(record) {
+            Ok(parts) => {
+                let request = self.request(parts.body, message_id::of(event, [field::SOURCE, field::ID]));
+                judge(parts.headers.iter().fold(request, |request, (name, value)| request.header(name, value)), 1)
+            }
+            Err(reason) => Ok(Delivery::All(Outcome::Rejected(reason))),
+        }
+    }
+
+    /// Asks the receiver whether it agrees to deliveries from us; in words. A status alone is no consent.
+    fn handshake(&self, origin: &str) -> Result<String, Failure> {
+        let mut request = http::request("OPTIONS", "primary", &self.settings.path).header("webhook-request-origin", origin);
+        if let Some(rate) = self.settings.request_rate {
+            request = request.header("webhook-request-rate", rate.to_string());
+        }
+        let response = request.send()?;
+        let said = |name: &str| response.header(name).map(|value| String::from_utf8_lossy(value).trim().to_owned());
+        let agrees = said("webhook-allowed-origin").is_some_and(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin));
+        if let Err(failure @ (Failure::Unauthorized(_) | Failure::Unavailable { .. })) = Delivery::from_status(&response)
+            && !agrees
+        {
+            return Err(failure);
+        }
+        if !agrees {
+            return Err(Failure::Configuration(format!(
+                "the receiver answered {} to OPTIONS and does not agree to deliveries from {origin} (`webhook-allowed-origin`); have it agree, or remove `origin`",
+                response.status
+            )));
+        }
+        // Somebody else's text: only what is a number is shown.
+        Ok(match said("webhook-allowed-rate").filter(|rate| !rate.is_empty() && rate.len() < 20 && rate.bytes().all(|byte| byte.is_ascii_digit())) {
+            Some(rate) => format!("the receiver agrees to deliveries from {origin}, at most {rate} requests a minute"),
+            None => format!("the receiver agrees to deliveries from {origin}"),
+        })
     }
 
     fn deliver_together(&self, batch: &Batch<'_>, body: Vec<u8>) -> Result<Delivery, Failure> {
-        let ids = batch.iter().map(|(_, event)| (event.get(field::SOURCE).text().unwrap_or_default(), event.get(field::ID).text().unwrap_or_default()));
-        judge(self.request(body, message_id::of_batch(ids)), batch.len())?.halves(batch.len())
+        judge(self.request(body, message_id::of_all(batch, [field::SOURCE, field::ID])), batch.len())?.halves(batch.len())
     }
 }
 
@@ -95,15 +151,24 @@ impl Connector for Webhook {
             return Err(format!("`path` is \"{}\"; it begins with `/` or is empty", settings.path));
         }
         for (name, value) in settings.headers.iter().flatten() {
-            let token = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte);
-            if name.is_empty() || !name.bytes().all(token) {
-                return Err(format!("`headers` names \"{name}\"; a header name is lower case, without spaces"));
-            }
-            if !value.bytes().all(|byte| byte == b'\t' || (0x20..0x7f).contains(&byte)) {
-                return Err(format!("`headers.{name}` contains a character that a header cannot carry"));
-            }
+            http::check_header("headers", name, value)?;
+        }
+        if settings.mode == Mode::Binary && settings.content_type.is_some() {
+            return Err("`content_type` is the event's own with `mode: cloudevents-binary`; leave it out".to_owned());
+        }
+        if settings.headers.iter().flatten().any(|(name, _)| settings.mode == Mode::Binary && name.starts_with("ce-")) {
+            return Err("`headers` names a `ce-` header, which `mode: cloudevents-binary` sets".to_owned());
+        }
+        if let Some(origin) = settings.origin.as_ref().filter(|origin| !origin.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.:_".contains(&byte))) {
+            return Err(format!("`origin` is \"{origin}\"; it is a name such as audit.acme.example"));
+        }
+        if settings.request_rate.is_some() && settings.origin.is_none() {
+            return Err("`request_rate` is asked for with `origin`, which is not given".to_owned());
         }
         let json = format.is_json();
+        if settings.mode == Mode::Binary && !format.content_type.starts_with("application/cloudevents+json") {
+            return Err(format!("`mode: cloudevents-binary` needs the format cloudevents; this lane's is {} ({})", format.name, format.content_type));
+        }
         if settings.mode == Mode::Array && !json {
             return Err(format!("`mode: array` needs a format whose records are JSON; this lane's is {} ({})", format.name, format.content_type));
         }
@@ -115,7 +180,8 @@ impl Connector for Webhook {
             (None, Mode::Ndjson) if json => "application/x-ndjson".to_owned(),
             (None, _) => format.content_type.clone(),
         };
-        Ok(Self { settings, content_type, json })
+        let agreed = settings.origin.is_none();
+        Ok(Self { settings, content_type, json, agreed })
     }
 
     fn fields(&self) -> Vec<&str> {
@@ -125,16 +191,29 @@ impl Connector for Webhook {
     fn limits(&self) -> Limits {
         match self.settings.mode {
             // A call that is cut off would send the answered ones again.
-            Mode::Each => Limits { max_events: Some(1), max_bytes: None },
+            Mode::Each | Mode::Binary => Limits { max_events: Some(1), max_bytes: None },
             Mode::Array | Mode::Ndjson => Limits { max_events: Some(1000), max_bytes: Some(4 << 20) },
         }
     }
 
     fn deliver(&mut self, batch: &Batch<'_>, _: u32) -> Result<Delivery, Failure> {
+        if let (false, Some(origin)) = (self.agreed, &self.settings.origin) {
+            self.handshake(origin)?;
+            self.agreed = true;
+        }
         match self.settings.mode {
+            Mode::Binary => Delivery::each(batch, |record, event| self.deliver_binary(record, &event)),
             Mode::Each => Delivery::each(batch, |record, event| self.deliver_one(record, &event)),
             Mode::Array => self.deliver_together(batch, batch.records.json_array()),
             Mode::Ndjson => self.deliver_together(batch, batch.records.lines(self.json)),
+        }
+    }
+
+    /// A webhook has no request that is no event, but for the handshake.
+    fn check(&mut self) -> Result<String, Failure> {
+        match &self.settings.origin {
+            Some(origin) => self.handshake(origin),
+            None => Err(Failure::Unsupported),
         }
     }
 }

@@ -162,11 +162,85 @@ fn settings_that_cannot_work_are_refused() {
     for (config, words) in [
         (r#"{"path":"x"}"#, "begins with `/`"),
         (r#"{"mode":"array"}"#, "needs a format whose records are JSON; this lane's is cef"),
-        (r#"{"mode":"all"}"#, "`mode` must be one of each, array, ndjson"),
+        (r#"{"mode":"all"}"#, "`mode` must be one of each, array, ndjson, cloudevents-binary"),
+        (r#"{"mode":"cloudevents-binary"}"#, "needs the format cloudevents; this lane's is cef"),
+        (r#"{"mode":"cloudevents-binary","headers":{"ce-x":"1"}}"#, "which `mode: cloudevents-binary` sets"),
+        (r#"{"mode":"cloudevents-binary","content_type":"a/b"}"#, "`content_type` is the event's own"),
+        (r#"{"origin":"https://a/b"}"#, "`origin` is \"https://a/b\"; it is a name"),
+        (r#"{"request_rate":5}"#, "`request_rate` is asked for with `origin`"),
         (r#"{"headers":{"X-Up":"1"}}"#, "a header name is lower case"),
         (r#"{"headers":{"x":"a\nb"}}"#, "`headers.x` contains a character"),
     ] {
         let error = native::connector::<Webhook>(config, &text).unwrap_err();
         assert!(error.contains(words), "{error}");
     }
+}
+
+#[test]
+fn a_cloudevent_in_binary_mode() {
+    let format = RecordFormat::new("cloudevents", "application/cloudevents+json; charset=utf-8");
+    let config = r#"{"mode":"cloudevents-binary","path":"/in","webhook_id":"wh-1","headers":{"x-team":"blue"}}"#;
+    let record = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{"a":1}}"#;
+    let (result, requests) = run(config, &format, &[status(202)], &[(UUID, record)]);
+    assert_eq!(result, Ok(Delivery::Each(vec![Outcome::Accepted(None)])));
+    let names: Vec<_> = requests[0].headers.iter().map(|(name, value)| (name.as_str(), std::str::from_utf8(value).unwrap())).collect();
+    assert_eq!(
+        names,
+        [
+            ("x-webhook-id", "wh-1"),
+            ("x-team", "blue"),
+            ("ce-specversion", "1.0"),
+            ("ce-id", "1"),
+            ("ce-source", "/s"),
+            ("ce-type", "t"),
+            ("content-type", "application/json")
+        ]
+    );
+    assert_eq!((requests[0].body.as_slice(), requests[0].message_id.as_str()), (&b"{\"a\":1}"[..], UUID.trim_matches('"')));
+    let (result, requests) = run(config, &format, &[], &[(UUID, "no JSON")]);
+    assert!(matches!(result, Ok(Delivery::Each(outcomes)) if matches!(outcomes[..], [Outcome::Rejected(_)])));
+    assert!(requests.is_empty());
+}
+
+#[test]
+fn nothing_goes_to_a_receiver_that_has_not_agreed() {
+    let config = r#"{"path":"/in","origin":"audit.acme.example","request_rate":120}"#;
+    let allowed = |status: u16, headers: &[(&str, &str)]| {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+        Ok(http::Response { status, headers, ..http::Response::default() })
+    };
+    let (result, requests) = run(config, &json(), &[allowed(200, &[("webhook-allowed-origin", "audit.acme.example")]), status(200)], &[(UUID, "{}")]);
+    assert_eq!(result, Ok(Delivery::Each(vec![Outcome::Accepted(None)])));
+    assert_eq!((requests[0].method.as_str(), requests[0].path.as_str(), requests[0].body.len()), ("OPTIONS", "/in", 0));
+    assert_eq!((header(&requests[0], "webhook-request-origin"), header(&requests[0], "webhook-request-rate")), (Some("audit.acme.example"), Some("120")));
+    assert_eq!((requests[1].method.as_str(), header(&requests[1], "webhook-request-origin")), ("POST", Some("audit.acme.example")));
+    for (answer, want) in [
+        (allowed(200, &[]), "Err(Configuration"),
+        (allowed(204, &[("webhook-allowed-origin", "other.example")]), "Err(Configuration"),
+        (allowed(400, &[]), "Err(Configuration"),
+        (allowed(405, &[]), "Err(Configuration"),
+        (allowed(401, &[]), "Err(Unauthorized"),
+        (allowed(429, &[]), "Err(Unavailable"),
+        (Err(http::Error::Timeout), "Err(Unavailable"),
+        (Err(http::Error::Denied("the method OPTIONS".into())), "Err(Configuration"),
+    ] {
+        let (result, requests) = run(config, &json(), std::slice::from_ref(&answer), &[(UUID, "{}")]);
+        assert!(format!("{result:?}").starts_with(want), "{result:?}, wanted {want}");
+        assert_eq!(requests.len(), 1, "no event was sent");
+    }
+    // Once agreed is enough for this guest, and the check asks the same.
+    native::on_http(move |request| match request.method.as_str() {
+        "OPTIONS" => allowed(200, &[("webhook-allowed-origin", "*"), ("webhook-allowed-rate", "100")]),
+        _ => status(200),
+    });
+    let mut webhook = native::connector::<Webhook>(config, &json()).unwrap();
+    assert_eq!(webhook.connector.check(), Ok("the receiver agrees to deliveries from audit.acme.example, at most 100 requests a minute".into()));
+    assert!(webhook.deliver_texts(&[("{}", EventText::new("{}"))]).is_ok());
+    native::on_http(move |request| {
+        assert_eq!(request.method, "POST");
+        status(200)
+    });
+    assert!(webhook.deliver_texts(&[("{}", EventText::new("{}"))]).is_ok());
+    assert_eq!(native::connector::<Webhook>("{}", &json()).unwrap().connector.check(), Err(Failure::Unsupported));
+    native::reset();
 }

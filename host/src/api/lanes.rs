@@ -15,7 +15,9 @@ pub async fn health(State(api): State<Api>) -> Json<Value> {
     let letters = api.dead_letters.totals();
     let files: Vec<(&str, FilesStatus)> = api.files.iter().map(|files| (&*files.name, files.status())).collect();
     let unread = files.iter().any(|(_, files)| files.unreadable_count > 0 || files.beyond > 0 || files.stopped.is_some());
-    let degraded = unread || lanes.iter().any(|lane| lane.held.is_some() || lane.dead_letters_full || lane.breaker.name() != "closed");
+    let pulls = api.pulls.status();
+    let behind = pulls.iter().any(|(_, pull)| pull.failures > 0);
+    let degraded = unread || behind || lanes.iter().any(|lane| lane.held.is_some() || lane.dead_letters_full || lane.breaker.name() != "closed");
     let status = if stats.fault.is_some() {
         "unhealthy"
     } else if degraded {
@@ -35,6 +37,7 @@ pub async fn health(State(api): State<Api>) -> Json<Value> {
         "lanes": lanes.iter().map(lane).collect::<Vec<_>>(),
         "inbound": super::inbound::summary(&api),
         "files": files.iter().map(|(name, status)| read_files(name, status)).collect::<Vec<_>>(),
+        "pulls": pulls.iter().map(|(instance, pull)| super::pulls::shown(instance, pull)).collect::<Vec<_>>(),
         // Not degraded: the operator wanted it. But nobody shall forget it.
         "unverified_destinations": api.unverified.all(),
     }))
@@ -71,7 +74,7 @@ pub async fn resume(State(api): State<Api>, Path(instance): Path<String>) -> Res
     Ok(Json(json!({"instance": instance, "paused": false})))
 }
 
-fn known(found: bool, instance: &str) -> Result<(), Problem> {
+pub fn known(found: bool, instance: &str) -> Result<(), Problem> {
     if found { Ok(()) } else { Err(Problem::not_found(format!("there is no instance `{}`", instance.escape_default()))) }
 }
 

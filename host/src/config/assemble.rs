@@ -203,6 +203,7 @@ fn instance(
         from: from(fields, &key, faults),
         batch: batch(fields.map("batch")),
         backlog: backlog(fields.map("backlog")),
+        pull: fields.opt_map("pull").and_then(|pull| pull.duration("interval")),
         retry,
         breaker: breaker(fields.map("circuit_breaker")),
         rate_limit: fields.opt_map("rate_limit").and_then(rate_limit),
@@ -279,7 +280,7 @@ fn destinations(fields: &Fields, key: &str, credentials: &Credentials, faults: &
 fn machine(fields: &Fields) -> MachineGrants {
     let granted = |name| fields.bool(name).unwrap_or_default();
     let env = fields.named("env").iter().filter_map(|(name, _, value)| Some((name.clone(), value.as_text()?.to_owned()))).collect();
-    MachineGrants { clocks: granted("clocks"), random: granted("random"), wasi_http: granted("wasi_http"), env }
+    MachineGrants { clocks: granted("clocks"), random: granted("random"), wasi_http: granted("wasi_http"), plain_metrics: granted("plain_metrics"), env }
 }
 
 /// The `tls` of a destination or of a token endpoint.

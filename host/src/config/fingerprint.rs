@@ -16,8 +16,8 @@ pub(super) fn fingerprints(root: &Fields, lanes: &[Lane]) -> Vec<(String, Finger
 }
 
 /// Keys of an instance that say how it works, not what it may reach. A key that is not here counts as policy.
-const NO_POLICY: [&str; 12] =
-    ["connector", "config", "concurrency", "ordering", "from", "batch", "backlog", "retry", "health_check", "circuit_breaker", "rate_limit", "filters"];
+const NO_POLICY: [&str; 13] =
+    ["connector", "config", "concurrency", "ordering", "from", "pull", "batch", "backlog", "retry", "health_check", "circuit_breaker", "rate_limit", "filters"];
 
 /// The part of each that grants and limits, with the credentials that it names.
 pub(super) fn policies(root: &Fields) -> Vec<(String, Fingerprint)> {

@@ -188,6 +188,7 @@ static INSTANCE: Section = Section {
         key("ordering", Choice(&["none", "key", "strict"]), Default("none"), "Which events must arrive in order: none, those with the same key, all."),
         key("from", Text, Default("now"), "Where lanes begin that the journal does not know yet: now, beginning, or a time such as 2026-11-02T08:00:00Z."),
         key("batch", Map(&BATCH), Default("{}"), "Events per delivery."),
+        key("pull", Map(&PULL), Optional, "Bring records from the system behind the connector into the journal."),
         key("backlog", Map(&BACKLOG), Default("{}"), "What may wait for a receiver that is down."),
         key("retry", Map(&RETRY), Default("{}"), "When events are tried again; the first bound reached wins."),
         key("circuit_breaker", Map(&CIRCUIT_BREAKER), Default("{}"), "Leaving a receiver alone that fails."),
@@ -200,6 +201,11 @@ static INSTANCE: Section = Section {
             "Fields that are sealed or masked for this instance, in place of those of the whole configuration.",
         ),
     ],
+};
+
+static PULL: Section = Section {
+    name: "pull",
+    keys: &[key("interval", Duration { min: SECOND, max: 7 * DAY }, Default("60s"), "Between two looks, once everything that is there was brought.")],
 };
 
 static DESTINATION: Section = Section {
@@ -267,6 +273,12 @@ static GRANTS: Section = Section {
         key("clocks", Bool, Default("false"), "The clocks of the machine; else both stand still within a call."),
         key("random", Bool, Default("false"), "Random numbers of the machine; else they repeat from a seed."),
         key("wasi_http", Bool, Default("false"), "wasi:http for libraries of other languages: to the same destinations, under the same rules."),
+        key(
+            "plain_metrics",
+            Bool,
+            Default("false"),
+            "Its metrics under their own names, without bulkhead_guest_ and the instance as a label; names of the host's stay refused.",
+        ),
         key("env", Named(&AnyText), Default("{}"), "All that it sees as its environment; never the host's own."),
     ],
 };

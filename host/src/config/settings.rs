@@ -70,6 +70,8 @@ pub struct Instance {
     /// Where its lanes begin that the journal does not know yet.
     pub from: LaneStart,
     pub batch: BatchSettings,
+    /// Between two looks at what the connector brings; nothing where it brings nothing.
+    pub pull: Option<Duration>,
     pub backlog: BacklogSettings,
     pub retry: RetryPolicy,
     pub breaker: BreakerSettings,

@@ -2,7 +2,7 @@
 
 use bulkhead_core::LaneId;
 use bulkhead_deliver::{BreakerState, HoldCause, Notice};
-use bulkhead_ingest::FilesNotice;
+use bulkhead_ingest::{FilesNotice, PullNotice};
 use bulkhead_integrity::{Finding, Kind, Resolved};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -156,6 +156,14 @@ impl Described {
             FilesNotice::Unreadable { files, path, error } => Self::new("files.unreadable", Level::High, files, json!({"path": path, "error": error})),
             FilesNotice::Recovered { files, path } => Self::new("files.recovered", Level::Info, files, json!({"path": path})),
             FilesNotice::Stopped { files, error } => Self::new("files.stopped", Level::Critical, files, json!({"error": error})),
+        }
+    }
+
+    /// What pulls tell.
+    pub fn pull(notice: &PullNotice) -> Self {
+        match notice {
+            PullNotice::Failed { instance, reason } => Self::new("sync.failed", Level::High, instance, json!({"reason": reason})),
+            PullNotice::Recovered { instance } => Self::new("sync.recovered", Level::Info, instance, json!({})),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bulkhead_core::Clock;
 use bulkhead_deliver::{Delivery, RoutingTable};
-use bulkhead_ingest::{Inbound, SyslogSettings};
+use bulkhead_ingest::{Inbound, Pulls, SyslogSettings};
 use bulkhead_journal::Journal;
 use bulkhead_observe::Metrics;
 use bulkhead_registry::Registry;
@@ -42,6 +42,7 @@ pub struct Control {
     /// What is known of components, for lists.
     pub catalogue: Catalogue,
     pub inbound: Inbound,
+    pub(super) pulls: Arc<Pulls>,
     pub(super) receipts: Option<Arc<HostReceipts>>,
     /// The keys of the start: others take a restart.
     pub(super) keyring: Option<Keyring>,

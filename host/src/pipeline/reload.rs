@@ -75,6 +75,7 @@ impl Control {
             return Err(ReloadError::Start(error));
         }
         self.inbound.replace(inbound);
+        self.pulls.replace(&config.pulls());
         for lane in current.rules.lanes.iter().filter(|lane| !next.rules.lanes.contains(lane)) {
             // What came in between the check and the new rules stays on disk, and the next start says so. What came
             // after them was not for the lane.

@@ -13,6 +13,8 @@ pub struct Attributes {
     pub min: Option<i64>,
     pub max: Option<i64>,
     pub rename: Option<String>,
+    /// A value that fits, for editors and tests, as JSON text.
+    pub example: Option<String>,
     /// A secret, which hosts do not fill in from variables.
     pub secret: bool,
 }
@@ -33,10 +35,12 @@ impl Attributes {
                         out.max = Some(integer(&meta.value()?.parse()?)?);
                     } else if meta.path.is_ident("rename") {
                         out.rename = Some(meta.value()?.parse::<LitStr>()?.value());
+                    } else if meta.path.is_ident("example") {
+                        out.example = Some(json(&meta.value()?.parse()?)?);
                     } else if meta.path.is_ident("secret") {
                         out.secret = true;
                     } else {
-                        return Err(meta.error("known are default, min, max, rename and secret"));
+                        return Err(meta.error("known are default, example, min, max, rename and secret"));
                     }
                     Ok(())
                 })?;

@@ -26,6 +26,9 @@ pub fn expand(name: &Ident, fields: &FieldsNamed) -> Result<Expanded> {
         if let Some(default) = &attributes.default {
             tail.push_str(&format!(",\"default\":{default}"));
         }
+        if let Some(example) = &attributes.example {
+            tail.push_str(&format!(",\"examples\":[{example}]"));
+        }
         if attributes.secret {
             tail.push_str(",\"writeOnly\":true");
         }

@@ -4,7 +4,7 @@
 //! Doc comments become descriptions, `Option` fields may be left out, everything unknown is refused.
 //! `#[config(default = "100MiB")]` gives a default (a literal), `#[config(default)]` the default of a
 //! nested struct whose fields all have one, `min` and `max` bound numbers and lengths, `rename` gives
-//! another name. Enums have unit variants only and read as snake case.
+//! another name, `example` a value that fits where a plain text does not. Enums have unit variants only and read as snake case.
 //!
 //! Refused at compile time: generics, tuple structs, enum variants with fields.
 

@@ -1,5 +1,6 @@
 //! Batches, seen in place.
 
+use crate::cover::MOST;
 use crate::time::Timestamp;
 use crate::value::{Kind, Value};
 use crate::writer::Writer;
@@ -109,14 +110,11 @@ impl Pointers {
                 self.0.len() - 1
             }
         };
-        if place >= Self::MOST {
-            return Err(format!("`{key}`: the configuration names more than the {} fields that can be asked for", Self::MOST));
+        if place >= MOST {
+            return Err(format!("`{key}`: the configuration names more than the {MOST} fields that can be asked for"));
         }
         Ok(Field(place as u16))
     }
-
-    /// The contract's most fields of a batch.
-    const MOST: usize = 64;
 
     /// For `fields()`.
     pub fn all(&self) -> Vec<&str> {

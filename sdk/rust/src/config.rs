@@ -139,6 +139,12 @@ pub fn schema<T: Config>() -> String {
     format!("{{{}}}", T::BODY)
 }
 
+/// Refuses a key that another one's choice leaves without effect: `wanted` is the choice that it belongs to, as
+/// in ``only("events", given, "mode: events", chosen)``.
+pub fn only(key: &str, given: bool, wanted: &str, chosen: bool) -> Result<(), String> {
+    if given && !chosen { Err(format!("`{key}` is for `{wanted}`")) } else { Ok(()) }
+}
+
 fn wrong(at: &str, expected: &str) -> String {
     if at.is_empty() { format!("the configuration must be {expected}") } else { format!("`{at}` must be {expected}") }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::batch::{Batch, Event};
+use crate::value::Value;
 use crate::{credentials, files, http, state, tcp, udp};
 
 /// Bytes of a receiver's answer that go into a reason.
@@ -19,6 +20,17 @@ pub enum Outcome {
     Rejected(String),
     /// To be confirmed later: the host asks with `settle`.
     Pending { token: String, poll_after: Duration },
+}
+
+/// Bytes of a receiver's identifier that the host keeps.
+const RECEIPT_BYTES: usize = 128;
+
+impl Outcome {
+    /// Accepted, with the receiver's identifier where the value is a text or a number.
+    pub fn accepted_as(identifier: Value<'_>) -> Self {
+        let text = identifier.text().filter(|text| !text.is_empty());
+        Self::Accepted(text.map(|text| String::from_utf8_lossy(crate::writer::cut(&text, RECEIPT_BYTES)).into_owned()))
+    }
 }
 
 /// One outcome for all events of a batch, or one for each.
@@ -82,6 +94,15 @@ impl Delivery {
         }
     }
 
+    /// For requests without events, such as checks: success, or the failure by the shared table. What would
+    /// reject an event is a matter of the configuration here.
+    pub fn success(response: &http::Response) -> Result<(), Failure> {
+        match Self::from_status(response)? {
+            Self::All(Outcome::Accepted(_)) => Ok(()),
+            _ => Err(Failure::Configuration(Self::reason(response))),
+        }
+    }
+
     /// What became of one request with these events, by the shared table; what cannot get smaller is rejected.
     /// Connectors handle first what their protocol says otherwise.
     pub fn of(answer: Result<http::Response, http::Error>, events: usize) -> Result<Self, Failure> {
@@ -130,12 +151,32 @@ impl Delivery {
         Ok(Self::Each(outcomes))
     }
 
+    /// A failure after some events have their outcome: the others come again, and a failure's wait is theirs. While
+    /// none has one the call fails as a whole.
+    pub fn with_failure(outcomes: Vec<Option<Outcome>>, failure: Failure) -> Result<Self, Failure> {
+        if outcomes.iter().all(Option::is_none) {
+            return Err(failure);
+        }
+        let after = if let Failure::Unavailable { after, .. } = failure { after } else { None };
+        Ok(Self::Each(outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Retry(after))).collect()))
+    }
+
     /// Why a receiver refused an event, in its own words; for dead letters, never for logs.
     pub fn reason(response: &http::Response) -> String {
         let words = String::from_utf8_lossy(crate::writer::cut(&response.body, REASON_BYTES));
         let words = words.trim();
         if words.is_empty() { format!("the receiver answered {}", response.status) } else { format!("the receiver answered {}: {words}", response.status) }
     }
+}
+
+/// A limit of the host, whose texts begin with its name or with the destination that it holds for. What counts within a time passes by itself; all else
+/// takes an operator.
+fn limited(limit: String) -> Failure {
+    let own = limit.strip_prefix("destination `").and_then(|rest| rest.split_once("`: ")).map_or(limit.as_str(), |(_, own)| own);
+    if ["bytes_out ", "bytes_in ", "http_rate ", "http_concurrent "].into_iter().any(|name| own.starts_with(name)) {
+        return Failure::Unavailable { reason: limit, after: None };
+    }
+    Failure::Configuration(limit)
 }
 
 impl From<http::Error> for Failure {
@@ -147,15 +188,35 @@ impl From<http::Error> for Failure {
             http::Error::Broken(problem) => Self::Unavailable { reason: format!("the exchange broke off: {problem}"), after: None },
             http::Error::Timeout => Self::Unavailable { reason: "the receiver did not answer in time".to_owned(), after: None },
             http::Error::TooLarge(limit) => Self::TooLarge(limit),
-            http::Error::Limit(limit) => Self::Configuration(limit),
+            http::Error::Limit(limit) => limited(limit),
         }
     }
 }
 
+/// TLS alerts by which a receiver says that it wants another client certificate than it was shown (RFC 8446 §6.2),
+/// in the TLS library's words.
+fn refuses_certificate(text: &str) -> bool {
+    const ALERTS: [&str; 8] = [
+        "CertificateRequired",
+        "BadCertificate",
+        "UnsupportedCertificate",
+        "CertificateRevoked",
+        "CertificateExpired",
+        "CertificateUnknown",
+        "UnknownCA",
+        "AccessDenied",
+    ];
+    text.split_once("received fatal alert: ").is_some_and(|(_, alert)| ALERTS.iter().any(|known| alert.starts_with(known)))
+}
+
 impl From<tcp::Error> for Failure {
     fn from(error: tcp::Error) -> Self {
-        match error {
-            tcp::Error::Denied(_) | tcp::Error::Limit(_) => Self::Configuration(error.to_string()),
+        match &error {
+            tcp::Error::Limit(limit) => limited(limit.clone()),
+            tcp::Error::Denied(_) => Self::Configuration(error.to_string()),
+            tcp::Error::Connect(text) | tcp::Error::Broken(text) if refuses_certificate(text) => {
+                Self::Unauthorized(format!("the receiver does not take our certificate ({text}); check the destination's `tls.client_cert`"))
+            }
             tcp::Error::Connect(_) | tcp::Error::Broken(_) | tcp::Error::Timeout | tcp::Error::Closed => {
                 Self::Unavailable { reason: error.to_string(), after: None }
             }
@@ -177,8 +238,11 @@ impl From<udp::Error> for Failure {
         match error {
             udp::Error::Denied(rule) => Self::Configuration(format!("the datagram was denied: {rule}")),
             udp::Error::Broken(problem) => Self::Unavailable { reason: format!("the datagram was not sent: {problem}"), after: None },
-            // Alone it will not get smaller, but in a batch of its own the host can tell.
-            udp::Error::Limit(limit) => Self::TooLarge(limit),
+            udp::Error::Limit(limit) => match limited(limit) {
+                // Alone it will not get smaller, but in a batch of its own the host can tell.
+                Self::Configuration(limit) => Self::TooLarge(limit),
+                passing => passing,
+            },
         }
     }
 }

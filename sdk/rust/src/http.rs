@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+const HEX: &[u8; 16] = b"0123456789ABCDEF";
+
 /// One request; made by [`get`], [`post`] or [`request`], finished by [`send`](Request::send).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
@@ -112,10 +114,22 @@ impl Response {
     }
 }
 
+/// Checks a header field that the configuration writes out under `key`; what the host keeps to itself it refuses when
+/// a request is sent.
+pub fn check_header(key: &str, name: &str, value: &str) -> Result<(), String> {
+    let token = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(token) {
+        return Err(format!("`{key}` names \"{name}\"; a header name is lower case, without spaces"));
+    }
+    if !value.bytes().all(|byte| byte == b'\t' || (0x20..0x7f).contains(&byte)) {
+        return Err(format!("`{key}.{name}` contains a character that a header cannot carry"));
+    }
+    Ok(())
+}
+
 /// Text as the value of a header field: everything outside `!` to `~`, and `%`, percent-encoded, so
 /// that an event's text can neither break a request nor be refused (CloudEvents HTTP binding §3.1.3.2).
 pub fn header_text(text: &[u8], limit: usize) -> Vec<u8> {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut out = Vec::with_capacity(text.len());
     for byte in text {
         let plain = (0x21..=0x7e).contains(byte) && *byte != b'%' && *byte != b'"';
@@ -126,6 +140,22 @@ pub fn header_text(text: &[u8], limit: usize) -> Vec<u8> {
             out.push(*byte);
         } else {
             out.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+    }
+    out
+}
+
+/// Text as part of a path or a query: everything but letters, digits, `-`, `.`, `_` and `~` percent-encoded (RFC 3986 §2.3).
+pub fn percent(text: &[u8]) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    for byte in text {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
+            out.push(char::from(*byte));
+        } else {
+            out.push('%');
+            for digit in [byte >> 4, byte & 15] {
+                out.push(char::from(HEX[usize::from(digit)]));
+            }
         }
     }
     out
@@ -180,4 +210,13 @@ fn send(request: Request) -> Result<Response, Error> {
 #[cfg(target_arch = "wasm32")]
 pub fn relative(destination: &str, url: &str) -> Result<String, Error> {
     crate::bindings::connector::bulkhead::connector::http::relative(destination, url).map_err(error_from)
+}
+
+/// Natively every destination is at `http://receiver.test`.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn relative(destination: &str, url: &str) -> Result<String, Error> {
+    match url.strip_prefix("http://receiver.test") {
+        Some(path) if path.is_empty() || path.starts_with(['/', '?']) => Ok(path.to_owned()),
+        _ => Err(Error::Denied(format!("{url} is not below {destination}"))),
+    }
 }

@@ -57,6 +57,72 @@ pub fn value(text: &str) -> Option<Value<'_>> {
     (walk.at == walk.end).then_some(value)
 }
 
+/// Whether a text is one value exactly as RFC 8259 spells it. The walks below take the host's own word for that;
+/// this is for text that people wrote, such as a template.
+pub fn is_strict(text: &str) -> bool {
+    value(text).is_some_and(|value| strict(value, MAX_DEPTH))
+}
+
+fn strict(value: Value<'_>, depth: usize) -> bool {
+    let raw = value.raw();
+    match value.kind() {
+        Kind::Missing => false,
+        Kind::Null => raw == b"null",
+        Kind::Bool => matches!(raw, b"true" | b"false"),
+        Kind::Number => number(raw),
+        Kind::String | Kind::EscapedString => string(raw),
+        Kind::Array | Kind::Object if depth == 0 => false,
+        // A walk takes either closing bracket.
+        Kind::Array if !raw.ends_with(b"]") => false,
+        Kind::Object if !raw.ends_with(b"}") => false,
+        Kind::Array => {
+            let mut elements = value.elements();
+            elements.by_ref().all(|element| strict(element, depth - 1)) && elements.is_complete()
+        }
+        Kind::Object => {
+            let mut members = value.members();
+            members.by_ref().all(|(name, value)| string(name.raw()) && strict(value, depth - 1)) && members.is_complete()
+        }
+    }
+}
+
+/// RFC 8259 §6.
+fn number(text: &[u8]) -> bool {
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let text = text.strip_prefix(b"-").unwrap_or(text);
+    let whole = digits(text);
+    if whole == 0 || whole > 1 && text.starts_with(b"0") {
+        return false;
+    }
+    let mut rest = &text[whole..];
+    if let Some(behind) = rest.strip_prefix(b".") {
+        let fraction = digits(behind);
+        if fraction == 0 {
+            return false;
+        }
+        rest = &behind[fraction..];
+    }
+    if let Some(behind) = rest.strip_prefix(b"e").or_else(|| rest.strip_prefix(b"E")) {
+        let behind = behind.strip_prefix(b"+").or_else(|| behind.strip_prefix(b"-")).unwrap_or(behind);
+        return !behind.is_empty() && digits(behind) == behind.len();
+    }
+    rest.is_empty()
+}
+
+/// RFC 8259 §7, without the quotes.
+fn string(text: &[u8]) -> bool {
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\' || *byte < 0x20) {
+        let escape = if rest[at] == b'\\' { rest.get(at + 1) } else { None };
+        rest = match escape {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => &rest[at + 2..],
+            Some(b'u') if hex4(&rest[at + 2..]).is_some() => &rest[at + 6..],
+            _ => return false,
+        };
+    }
+    true
+}
+
 /// Elements of an array.
 #[derive(Debug)]
 pub struct Elements<'a> {
@@ -66,6 +132,17 @@ pub struct Elements<'a> {
 impl<'a> Elements<'a> {
     pub(crate) fn of(value: Value<'a>) -> Self {
         Self { walk: Walk::new(value, Kind::Array) }
+    }
+
+    /// Goes on where an earlier walk of the same value stood.
+    pub fn resume(mut self, position: usize) -> Self {
+        self.walk.resume(position);
+        self
+    }
+
+    /// How far the walk is, for [`resume`](Self::resume).
+    pub fn position(&self) -> usize {
+        self.walk.at
     }
 
     /// After the walk: it ended at the closing bracket, not at something malformed.
@@ -92,6 +169,17 @@ pub struct Members<'a> {
 impl<'a> Members<'a> {
     pub(crate) fn of(value: Value<'a>) -> Self {
         Self { walk: Walk::new(value, Kind::Object) }
+    }
+
+    /// Goes on where an earlier walk of the same value stood.
+    pub fn resume(mut self, position: usize) -> Self {
+        self.walk.resume(position);
+        self
+    }
+
+    /// How far the walk is, for [`resume`](Self::resume).
+    pub fn position(&self) -> usize {
+        self.walk.at
     }
 
     /// After the walk: it ended at the closing brace, not at something malformed.
@@ -128,6 +216,13 @@ impl<'a> Walk<'a> {
         let (block, start, end) = value.place();
         let inside = if value.kind() == kind && end >= start + 2 { (start + 1, end - 1) } else { (0, 0) };
         Self { block: &block[..inside.1], at: inside.0, end: inside.1, started: false, complete: false }
+    }
+
+    fn resume(&mut self, position: usize) {
+        if position > self.at {
+            self.at = position;
+            self.started = true;
+        }
     }
 
     fn peek(&self) -> Option<u8> {

@@ -1,8 +1,20 @@
 //! Message ids: the same for the same event on every retry, and never with a `.`, which parts id,
 //! time and body where Standard Webhooks signs.
 
+use crate::batch::{Batch, Event, Field};
+
 /// Longest id that is sent as it is.
 const MAX_BYTES: usize = 128;
+
+/// The id of an event by its `/source` and `/id`.
+pub fn of(event: &Event<'_>, [source, id]: [Field; 2]) -> String {
+    of_event(&event.get(source).text().unwrap_or_default(), &event.get(id).text().unwrap_or_default())
+}
+
+/// One id for a batch by the `/source` and `/id` of its events.
+pub fn of_all(batch: &Batch<'_>, [source, id]: [Field; 2]) -> String {
+    of_batch(batch.iter().map(|(_, event)| (event.get(source).text().unwrap_or_default(), event.get(id).text().unwrap_or_default())))
+}
 
 /// The event's own id where it is one that every receiver takes, else a text made from it. Ids are
 /// unique only together with their source, which a receiver of one source need not see: ids that are

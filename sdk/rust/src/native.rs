@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use crate::batch::{Batch, Events, Records};
 use crate::config;
@@ -12,6 +13,7 @@ use crate::connector::Connector;
 use crate::delivery::{Delivery, Failure};
 use crate::formatter::{Formatted, Formatter, RecordFormat, format_all};
 use crate::http;
+use crate::json;
 use crate::log::Level;
 use crate::value::Kind;
 
@@ -30,7 +32,13 @@ struct Host {
     log: Vec<(Level, String)>,
     counters: BTreeMap<String, u64>,
     gauges: BTreeMap<String, f64>,
+    now: Option<i64>,
+    /// Bounds, observations.
+    histograms: BTreeMap<String, (Vec<f64>, Vec<f64>)>,
 }
+
+/// The clock of a thread that set none: 2026-01-02T03:04:05Z.
+const NOW: i64 = 1_767_323_045;
 
 thread_local! { static HOST: RefCell<Host> = RefCell::default(); }
 
@@ -64,6 +72,20 @@ impl<F: Formatter> NativeFormatter<F> {
         let made = format_all(&self.formatter, Events::new(block, spans, count, self.fields.len()), &mut room);
         self.room.set(room);
         made
+    }
+
+    /// Formats one event given as JSON text in Bulkhead's own shape, its bytes as they stand (digits, escapes,
+    /// spaces), as the host hands them over; for tests.
+    pub fn record(&self, event: &str) -> Result<Vec<u8>, String> {
+        let whole = json::value(event).ok_or("an event is one JSON text")?;
+        let span = |pointer: &String| {
+            let value = whole.at(pointer);
+            let (_, start, end) = value.place();
+            [start as u32, (end - start) as u32, value.kind() as u32]
+        };
+        let spans: Vec<u32> = self.fields.iter().flat_map(span).collect();
+        let made = self.format(1, event.as_bytes(), &spans);
+        made.refused.into_iter().next().map_or(Ok(made.block), |refusal| Err(refusal.reason))
     }
 
     /// Formats one event given as its fields' values; for tests.
@@ -128,7 +150,8 @@ impl EventText {
         }
     }
 
-    fn batch(&self, fields: &[String]) -> (Vec<u8>, Vec<u32>) {
+    /// The block and the spans of a batch with this event alone.
+    pub fn batch(&self, fields: &[String]) -> (Vec<u8>, Vec<u32>) {
         let (mut block, mut spans) = (Vec::new(), Vec::new());
         self.append(fields, &mut block, &mut spans);
         (block, spans)
@@ -168,7 +191,33 @@ pub fn on_http(transport: impl FnMut(http::Request) -> Result<http::Response, ht
     HOST.with_borrow_mut(|host| host.transport = Some(Box::new(transport)));
 }
 
-/// Forgets transport, files, state, log and numbers of this thread.
+/// Sets this thread's clock: seconds since 1970. Until then it stands at 2026-01-02T03:04:05Z.
+pub fn set_now(seconds: i64) {
+    HOST.with_borrow_mut(|host| host.now = Some(seconds));
+}
+
+pub(crate) fn now() -> i64 {
+    HOST.with_borrow(|host| host.now).unwrap_or(NOW)
+}
+
+/// A receiver that gives these answers in turn, and what it was asked. One request more than there are answers
+/// panics: a test says how many there may be.
+pub fn answers(answers: Vec<Result<http::Response, http::Error>>) -> Rc<RefCell<Vec<http::Request>>> {
+    let asked = Rc::new(RefCell::new(Vec::new()));
+    let (seen, mut answers) = (Rc::clone(&asked), answers.into_iter());
+    on_http(move |request| {
+        seen.borrow_mut().push(request);
+        answers.next().unwrap_or_else(|| panic!("more requests than answers"))
+    });
+    asked
+}
+
+/// An answer with this status and body.
+pub fn answer(status: u16, body: impl AsRef<[u8]>) -> Result<http::Response, http::Error> {
+    Ok(http::Response { status, body: body.as_ref().to_vec(), ..http::Response::default() })
+}
+
+/// Forgets transport, clock, files, state, log and numbers of this thread.
 pub fn reset() {
     HOST.with_borrow_mut(|host| *host = Host::default());
 }
@@ -204,6 +253,25 @@ pub(crate) fn count(name: &str, labels: &[(&str, &str)], value: u64) {
 
 pub(crate) fn gauge(name: &str, labels: &[(&str, &str)], value: f64) {
     HOST.with_borrow_mut(|host| host.gauges.insert(series(name, labels), value));
+}
+
+pub(crate) fn observe(name: &str, labels: &[(&str, &str)], value: f64, bounds: &[f64]) {
+    HOST.with_borrow_mut(|host| {
+        let (known, observed) = host.histograms.entry(series(name, labels)).or_insert_with(|| (bounds.to_vec(), Vec::new()));
+        assert_eq!(known, bounds, "{name} was begun with other bounds");
+        observed.push(value);
+    });
+}
+
+/// What this thread's guests counted, set and observed so far: `name,label=value number` each, and a histogram's
+/// observations in their order.
+pub fn numbers() -> Vec<String> {
+    HOST.with_borrow(|host| {
+        let counters = host.counters.iter().map(|(series, number)| format!("{series} {number}"));
+        let gauges = host.gauges.iter().map(|(series, number)| format!("{series} {number}"));
+        let histograms = host.histograms.iter().map(|(series, (_, observed))| format!("{series} {observed:?}"));
+        counters.chain(gauges).chain(histograms).collect()
+    })
 }
 
 fn series(name: &str, labels: &[(&str, &str)]) -> String {

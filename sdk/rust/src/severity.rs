@@ -25,6 +25,10 @@ impl Severity {
         }
     }
 
+    pub fn name(self) -> &'static str {
+        self.pick(["info", "low", "medium", "high", "critical"])
+    }
+
     /// What stands in its place: for info, low, medium, high, critical.
     pub fn pick<T: Copy>(self, by: [T; 5]) -> T {
         by[self as usize]

@@ -8,6 +8,10 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+mod session;
+
+pub use session::Session;
+
 /// Why a stream operation failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
@@ -110,6 +114,15 @@ impl Connection {
     /// Reads what is there: at least 1 byte, at most `max`.
     pub fn receive(&mut self, max: usize) -> Result<Vec<u8>, Error> {
         host::read(&self.raw, max.min(MAX_READ) as u32, millis(self.timeout))
+    }
+
+    /// What the peer has said meanwhile, waiting at most this long: empty where it has said nothing. A peer that
+    /// has closed or broken it off is an error.
+    pub fn look(&mut self, wait: Duration) -> Result<Vec<u8>, Error> {
+        match host::read(&self.raw, MAX_READ as u32, millis(wait).max(1)) {
+            Err(Error::Timeout) => Ok(Vec::new()),
+            other => other,
+        }
     }
 
     /// Closes the sending side; reading goes on. A connection that is dropped without it may lose what

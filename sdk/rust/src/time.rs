@@ -2,6 +2,19 @@
 
 use crate::writer::Writer;
 
+pub mod format;
+
+/// Seconds since 1970 by the host's clock. Without a grant for `clocks` it stands at the time of the call.
+pub fn now() -> i64 {
+    #[cfg(target_arch = "wasm32")]
+    {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    }
+    #[cfg(not(target_arch = "wasm32"))]
+    crate::native::now()
+}
+
 /// A moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timestamp<'a> {
@@ -46,6 +59,36 @@ impl<'a> Timestamp<'a> {
         Some(Self { seconds, fraction })
     }
 
+    /// Reads a time in the forms that people send: RFC 3339, or a number since 1970 in decimal. A number is
+    /// seconds, from 10^11 on milliseconds, from 10^14 on microseconds, from 10^17 on nanoseconds; only
+    /// seconds may have decimals, and only seconds may lie before 1970.
+    pub fn read(text: &'a [u8]) -> Option<Self> {
+        match text.first()? {
+            b'0'..=b'9' if text.get(4) != Some(&b'-') => {}
+            b'-' => {
+                let seconds = digits(text.get(1..).filter(|digits| (1..=11).contains(&digits.len()))?)?;
+                return Some(Self { seconds: -seconds, fraction: &[] });
+            }
+            _ => return Self::parse(text),
+        }
+        let (whole, decimals) = match text.iter().position(|byte| *byte == b'.') {
+            Some(at) => (text.get(..at)?, text.get(at + 1..).filter(|decimals| !decimals.is_empty())?),
+            None => (text, &text[..0]),
+        };
+        let behind = match whole.len() {
+            0..=11 => 0,
+            12..=14 => 3,
+            15..=17 => 6,
+            18..=19 => 9,
+            _ => return None,
+        };
+        let (seconds, fraction) = whole.split_at(whole.len() - behind);
+        if behind > 0 && !decimals.is_empty() || !fraction.iter().chain(decimals).all(u8::is_ascii_digit) {
+            return None;
+        }
+        Some(Self { seconds: digits(seconds)?, fraction: if behind > 0 { fraction } else { decimals } })
+    }
+
     /// Milliseconds since 1970-01-01T00:00:00Z, later digits cut.
     pub fn millis(&self) -> i64 {
         let mut millis = 0;
@@ -53,6 +96,15 @@ impl<'a> Timestamp<'a> {
             millis = millis * 10 + self.fraction.get(at).map_or(0, |digit| i64::from(digit - b'0'));
         }
         self.seconds * 1000 + millis
+    }
+
+    /// Microseconds since 1970-01-01T00:00:00Z, later digits cut.
+    pub fn micros(&self) -> i64 {
+        let mut micros = 0;
+        for at in 0..6 {
+            micros = micros * 10 + self.fraction.get(at).map_or(0, |digit| i64::from(digit - b'0'));
+        }
+        self.seconds.saturating_mul(1_000_000).saturating_add(micros)
     }
 
     /// Nanoseconds since 1970-01-01T00:00:00Z, later digits cut; at the edges of 64 bits, in 1677 and 2262, it stays.

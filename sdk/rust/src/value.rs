@@ -144,8 +144,23 @@ impl<'a> Value<'a> {
         self.members().find(|(own, _)| own.is(name)).map_or(Value::MISSING, |(_, value)| value)
     }
 
+    /// What a JSON pointer (RFC 6901) leads to: this value itself for the empty one, missing where it leads nowhere.
+    pub fn at(&self, pointer: &str) -> Value<'a> {
+        let Some(path) = pointer.strip_prefix('/') else { return if pointer.is_empty() { *self } else { Value::MISSING } };
+        path.split('/').fold(*self, |value, token| match value.kind() {
+            Kind::Object => value.member(&token.replace("~1", "/").replace("~0", "~")),
+            Kind::Array if token.len() < 2 || !token.starts_with(['0', '+']) => {
+                token.parse().ok().and_then(|place| value.elements().nth(place)).unwrap_or(Value::MISSING)
+            }
+            _ => Value::MISSING,
+        })
+    }
+
     /// Names and values of an object; nothing for other kinds.
     pub fn members(&self) -> json::Members<'a> {
         json::Members::of(*self)
     }
 }
+
+#[cfg(test)]
+mod tests;

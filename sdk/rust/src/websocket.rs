@@ -16,6 +16,11 @@ use tungstenite::{Error as Wire, Message as Frame};
 use crate::tcp::{self, Connection};
 use crate::{Failure, credentials};
 
+/// Wait of a look at what has come; what is there already is seen however short it is.
+const LOOK: Duration = Duration::from_millis(1);
+/// Messages in front of a peer's last words that are read over.
+const LAST_WORDS: usize = 64;
+
 /// Largest message that is taken in.
 pub const MAX_MESSAGE: usize = 4 << 20;
 
@@ -164,6 +169,50 @@ impl WebSocket {
         self.socket.send(Frame::binary(bytes.to_vec())).map_err(failed)
     }
 
+    /// Puts a text behind those that are on their way; [`flush`](Self::flush) or a ping sends what is left of them.
+    pub fn queue_text(&mut self, text: &str) -> Result<(), Error> {
+        self.socket.write(Frame::text(text)).map_err(failed)
+    }
+
+    /// The same for bytes.
+    pub fn queue_binary(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.socket.write(Frame::binary(bytes.to_vec())).map_err(failed)
+    }
+
+    /// Sends what was queued.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.socket.flush().map_err(failed)
+    }
+
+    /// Takes what the peer has said so far, without waiting for more: a peer that nobody listens to stops listening.
+    pub fn drain(&mut self, mut each: impl FnMut(Message)) -> Result<(), Error> {
+        let timeout = self.socket.get_mut().connection.timeout();
+        self.set_timeout(LOOK);
+        let result = loop {
+            match self.receive() {
+                Ok(message) => each(message),
+                Err(Error::Stream(tcp::Error::Timeout)) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        self.set_timeout(timeout);
+        result
+    }
+
+    /// Sends what was queued and a ping behind it, and waits for that ping's answer: then the peer has read all that
+    /// was sent (RFC 6455 §5.5.3). Messages that come in between are handed to `other`.
+    pub fn confirm(&mut self, payload: &[u8], mut other: impl FnMut(Message)) -> Result<(), Error> {
+        self.ping(payload)?;
+        loop {
+            match self.receive()? {
+                Message::Pong(answer) if answer == payload => return Ok(()),
+                // An answer to an earlier ping; a peer may leave those out.
+                Message::Pong(_) => {}
+                message => other(message),
+            }
+        }
+    }
+
     /// Asks whether the peer is there; its answer comes among the messages. At most 125 bytes.
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.socket.send(Frame::Ping(payload.to_vec().into())).map_err(failed)
@@ -189,6 +238,13 @@ impl WebSocket {
                 Frame::Frame(_) => {}
             }
         }
+    }
+
+    /// Why the peer closed, where that is there already.
+    fn last_words(mut self) -> Option<Error> {
+        self.set_timeout(LOOK);
+        let error = (0..LAST_WORDS).find_map(|_| self.receive().err());
+        error.filter(|error| matches!(error, Error::Closed { .. }))
     }
 
     /// Says goodbye and waits for the peer's answer, as long as the timeout allows.
@@ -227,10 +283,10 @@ impl Session {
             None => WebSocket::open(&self.destination, &self.handshake, self.timeout)?,
         };
         let result = work(self.socket.insert(socket));
-        if result.is_err() {
-            self.socket = None;
-        }
-        result
+        let Err(error) = result else { return result };
+        let last = self.socket.take().filter(|_| matches!(error, Error::Stream(tcp::Error::Broken(_) | tcp::Error::Closed)));
+        // A peer that closes says why; writing to it fails before that was read.
+        Err(last.and_then(WebSocket::last_words).unwrap_or(error))
     }
 
     /// Finds out whether the peer is still there: a ping and its pong. For `maintain`; a dead socket is
@@ -239,24 +295,22 @@ impl Session {
         if self.socket.is_none() {
             return Ok(());
         }
-        self.with(|socket| {
-            socket.ping(b"bulkhead")?;
-            loop {
-                match socket.receive()? {
-                    Message::Pong(_) => return Ok(()),
-                    message => other(message),
-                }
-            }
-        })
+        self.with(|socket| socket.confirm(b"bulkhead", &mut other))
     }
 
     pub fn is_open(&self) -> bool {
         self.socket.is_some()
     }
 
-    /// Says goodbye, if there is anybody.
-    pub fn close(&mut self) {
-        if let Some(socket) = self.socket.take() {
+    /// The subprotocol of the open socket.
+    pub fn protocol(&self) -> Option<&str> {
+        self.socket.as_ref().and_then(WebSocket::protocol)
+    }
+
+    /// Says goodbye, if there is anybody, and waits for the answer at most this long.
+    pub fn close(&mut self, patience: Duration) {
+        if let Some(mut socket) = self.socket.take() {
+            socket.set_timeout(patience.min(self.timeout));
             let _ = socket.close();
         }
     }

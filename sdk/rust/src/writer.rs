@@ -94,6 +94,11 @@ impl Writer {
         self.out
     }
 
+    /// The block itself, for encodings that put lengths in front of what was written.
+    pub(crate) fn vec(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
     /// Text whose length is known when compiling: stores without a call.
     #[inline]
     pub fn literal<const N: usize>(&mut self, text: &[u8; N]) {

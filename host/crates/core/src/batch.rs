@@ -106,6 +106,15 @@ pub struct Reply {
     pub events: RecordBatch,
 }
 
+/// What a pull brought: new events, each of which should be a JSON object, and where the next page begins.
+#[derive(Clone, Default)]
+pub struct Page {
+    pub events: RecordBatch,
+    pub cursor: Vec<u8>,
+    /// Another page is there right now.
+    pub more: bool,
+}
+
 /// A call that failed as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::batch::{Delivery, EventBatch, Failure, Formatted, Inbound, Outcome, RecordBatch, RecordFormat, Reply};
+use crate::batch::{Delivery, EventBatch, Failure, Formatted, Inbound, Outcome, Page, RecordBatch, RecordFormat, Reply};
 use crate::projection::Projection;
 use crate::receipt::About;
 
@@ -98,6 +98,14 @@ pub trait Connector: Send {
     fn receive<'a>(&'a mut self, _request: &'a Inbound) -> BoxFuture<'a, Result<Reply, DeliverError>> {
         Box::pin(async { Err(Failure::Unsupported.into()) })
     }
+    /// Brings new records from behind a cursor, empty at first; the page is checked, but for the events in it.
+    fn pull<'a>(&'a mut self, _cursor: &'a [u8]) -> BoxFuture<'a, Result<Page, DeliverError>> {
+        Box::pin(async { Err(Failure::Unsupported.into()) })
+    }
+    /// Answers a question; parameters and answer are JSON, and the answer is checked to be that.
+    fn query<'a>(&'a mut self, _operation: &'a str, _parameters: &'a str) -> BoxFuture<'a, Result<String, DeliverError>> {
+        Box::pin(async { Err(Failure::Unsupported.into()) })
+    }
     /// Heartbeats and idle connections, between deliveries; how long until it wants to be called again,
     /// if at all.
     fn maintain(&mut self) -> BoxFuture<'_, Result<Option<Duration>, DeliverError>>;
@@ -105,9 +113,9 @@ pub trait Connector: Send {
     fn close(&mut self) -> BoxFuture<'_, Result<(), GuestFault>>;
 }
 
-/// Why a request has no answer of a connector.
+/// Why what is asked of an instance beside its lanes has no answer.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum ReceiveError {
+pub enum AskError {
     #[error("the instance does not run right now")]
     Gone,
     /// By hand, or because its guests break.
@@ -128,7 +136,13 @@ pub enum ReceiveError {
 /// Hands requests of inbound webhooks to the instances that answer them.
 pub trait Receiver: Send + Sync {
     /// Not cancel safe: dropping the future kills the guest at work.
-    fn receive<'a>(&'a self, instance: &'a str, request: &'a Inbound) -> BoxFuture<'a, Result<Reply, ReceiveError>>;
+    fn receive<'a>(&'a self, instance: &'a str, request: &'a Inbound) -> BoxFuture<'a, Result<Reply, AskError>>;
+}
+
+/// Has instances bring what is new at the systems they stand for.
+pub trait Puller: Send + Sync {
+    /// Not cancel safe: dropping the future kills the guest at work.
+    fn pull<'a>(&'a self, instance: &'a str, cursor: &'a [u8]) -> BoxFuture<'a, Result<Page, AskError>>;
 }
 
 /// Opens fresh formatters of one configuration; cheap enough to call after every fault.

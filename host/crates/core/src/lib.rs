@@ -13,12 +13,12 @@ pub mod projection;
 pub mod receipt;
 
 pub use attr::{Attr, Kind, Severity, Shape};
-pub use batch::{Delivery, EventBatch, Failure, Formatted, Inbound, Outcome, RecordBatch, RecordFormat, Refusal, Reply};
+pub use batch::{Delivery, EventBatch, Failure, Formatted, Inbound, Outcome, Page, RecordBatch, RecordFormat, Refusal, Reply};
 pub use bucket::{RateSettings, TokenBucket};
 pub use clock::{Clock, SystemClock};
 pub use event::{CorruptEvent, EventBuilder, EventRef, MAX_EVENT_BYTES, Value};
 pub use guest::{
-    BatchLimits, BoxFuture, Connector, ConnectorSource, DeliverError, Formatter, FormatterSource, GuestFault, OpenError, ReceiveError, Receiver, advice,
+    AskError, BatchLimits, BoxFuture, Connector, ConnectorSource, DeliverError, Formatter, FormatterSource, GuestFault, OpenError, Puller, Receiver, advice,
 };
 pub use ids::{LaneId, Seq, Tenant};
 pub use projection::Projection;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering as Atomic;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bulkhead_core::{BoxFuture, Inbound, LaneId, ReceiveError, Receiver, Reply};
+use bulkhead_core::{AskError, BoxFuture, Inbound, LaneId, Page, Puller, Receiver, Reply};
 use bulkhead_journal::LaneError;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::context::{Context, DeliveryParts};
 use crate::instance::Instance;
 use crate::lane::Lane;
-use crate::receive::Reception;
+use crate::reception::Reception;
 use crate::settings::InstanceSettings;
 use crate::status::{LaneShared, LaneStatus};
 
@@ -189,10 +189,31 @@ impl Delivery {
     }
 }
 
+impl Delivery {
+    /// Puts a question to an instance's connector. Not cancel safe: dropping the future kills the guest at work.
+    pub async fn query(&self, instance: &str, operation: &str, parameters: &str) -> Result<String, AskError> {
+        self.reception(instance)?.query(operation, parameters).await
+    }
+
+    /// Whether an instance's receiver can be reached and lets us in, in words. Not cancel safe.
+    pub async fn check(&self, instance: &str) -> Result<String, AskError> {
+        self.reception(instance)?.check().await
+    }
+
+    fn reception(&self, instance: &str) -> Result<Arc<Reception>, AskError> {
+        self.lock().instances.get(instance).map(|running| Arc::clone(&running.reception)).ok_or(AskError::Gone)
+    }
+}
+
+impl Puller for Delivery {
+    fn pull<'a>(&'a self, instance: &'a str, cursor: &'a [u8]) -> BoxFuture<'a, Result<Page, AskError>> {
+        Box::pin(async move { self.reception(instance)?.pull(cursor).await })
+    }
+}
+
 impl Receiver for Delivery {
-    fn receive<'a>(&'a self, instance: &'a str, request: &'a Inbound) -> BoxFuture<'a, Result<Reply, ReceiveError>> {
-        let reception = self.lock().instances.get(instance).map(|running| Arc::clone(&running.reception));
-        Box::pin(async move { reception.ok_or(ReceiveError::Gone)?.receive(request).await })
+    fn receive<'a>(&'a self, instance: &'a str, request: &'a Inbound) -> BoxFuture<'a, Result<Reply, AskError>> {
+        Box::pin(async move { self.reception(instance)?.receive(request).await })
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_core::receipt::About;
-use bulkhead_core::{Connector, DeliverError, Delivery, EventBatch, GuestFault, Inbound, OpenError, Outcome, RecordBatch, RecordFormat, Reply};
+use bulkhead_core::{Connector, DeliverError, Delivery, EventBatch, GuestFault, Inbound, OpenError, Outcome, Page, RecordBatch, RecordFormat, Reply};
 
 use crate::instance::Instance;
 
@@ -99,6 +99,27 @@ impl ConnectorSlot {
     pub async fn receive(&mut self, format: &RecordFormat, request: &Inbound) -> Result<Reply, CallError> {
         let mut guest = self.begin(format).await?;
         let result = guest.receive(request).await;
+        self.end(guest, result)
+    }
+
+    /// As [`deliver`](Self::deliver).
+    pub async fn pull(&mut self, format: &RecordFormat, cursor: &[u8]) -> Result<Page, CallError> {
+        let mut guest = self.begin(format).await?;
+        let result = guest.pull(cursor).await;
+        self.end(guest, result)
+    }
+
+    /// As [`deliver`](Self::deliver).
+    pub async fn query(&mut self, format: &RecordFormat, operation: &str, parameters: &str) -> Result<String, CallError> {
+        let mut guest = self.begin(format).await?;
+        let result = guest.query(operation, parameters).await;
+        self.end(guest, result)
+    }
+
+    /// As [`deliver`](Self::deliver).
+    pub async fn check(&mut self, format: &RecordFormat) -> Result<String, CallError> {
+        let mut guest = self.begin(format).await?;
+        let result = guest.check().await;
         self.end(guest, result)
     }
 

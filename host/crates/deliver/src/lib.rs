@@ -28,7 +28,7 @@ mod notice;
 mod ordering;
 mod pending;
 mod rate;
-mod receive;
+mod reception;
 mod retry;
 mod routing;
 mod schedule;

@@ -1,14 +1,14 @@
-//! Requests of inbound webhooks, handed to guests that an instance keeps for them: beside its lanes, so
-//! that a slow receiver of events keeps no sender of requests waiting.
+//! What is asked of an instance beside its lanes: requests of inbound webhooks, pulls, queries, connection tests. It keeps guests
+//! for them, so that a slow receiver of events keeps nobody who asks waiting.
 //!
-//! Bounded: as many guests as `concurrency` says, each with one request at a time; who waits longer than
-//! [`WAIT`] is sent away. A fault costs the guest, never an event: nothing was accepted yet.
+//! Bounded: as many guests as `concurrency` says, each with one call at a time; who waits longer than [`WAIT`]
+//! is sent away. A fault costs the guest, never an event: nothing was accepted yet.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bulkhead_core::{DeliverError, Failure, Inbound, ReceiveError, Reply};
-use tokio::sync::{Notify, Semaphore};
+use bulkhead_core::{AskError, DeliverError, Failure, Inbound, Page, Reply};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
@@ -30,29 +30,64 @@ pub(crate) struct Reception {
     changed: Notify,
 }
 
+/// A guest at work, and its place.
+struct Visit<'a> {
+    slot: ConnectorSlot,
+    upkeep: Upkeep,
+    _place: SemaphorePermit<'a>,
+}
+
 impl Reception {
     pub fn new(context: Arc<Context>, instance: Arc<Instance>) -> Arc<Self> {
         let places = Semaphore::new(instance.settings.concurrency.max as usize);
         Arc::new(Self { context, instance, places, idle: Mutex::default(), changed: Notify::new() })
     }
 
-    /// Not cancel safe: a dropped call takes the guest along.
-    pub async fn receive(&self, request: &Inbound) -> Result<Reply, ReceiveError> {
+    /// Not cancel safe, like all of these: a dropped call takes the guest along.
+    pub async fn receive(&self, request: &Inbound) -> Result<Reply, AskError> {
+        let mut visit = self.begin().await?;
+        let result = visit.slot.receive(&self.instance.settings.record_format, request).await;
+        self.end(visit, result)
+    }
+
+    pub async fn pull(&self, cursor: &[u8]) -> Result<Page, AskError> {
+        let mut visit = self.begin().await?;
+        let result = visit.slot.pull(&self.instance.settings.record_format, cursor).await;
+        self.end(visit, result)
+    }
+
+    pub async fn query(&self, operation: &str, parameters: &str) -> Result<String, AskError> {
+        let mut visit = self.begin().await?;
+        let result = visit.slot.query(&self.instance.settings.record_format, operation, parameters).await;
+        self.end(visit, result)
+    }
+
+    pub async fn check(&self) -> Result<String, AskError> {
+        let mut visit = self.begin().await?;
+        let result = visit.slot.check(&self.instance.settings.record_format).await;
+        self.end(visit, result)
+    }
+
+    async fn begin(&self) -> Result<Visit<'_>, AskError> {
         if let Some(cause @ (HoldCause::Paused | HoldCause::Revoked | HoldCause::Quarantine)) = self.instance.state().1 {
-            return Err(ReceiveError::Held(cause.name()));
+            return Err(AskError::Held(cause.name()));
         }
-        let place = tokio::time::timeout(WAIT, self.places.acquire()).await.map_err(|_| ReceiveError::Busy)?;
-        let _place = place.map_err(|_| ReceiveError::Gone)?;
-        let (mut slot, mut upkeep) = self.take().unwrap_or_else(|| (ConnectorSlot::new(Arc::clone(&self.instance)), Upkeep::default()));
-        let result = slot.receive(&self.instance.settings.record_format, request).await;
+        let place = tokio::time::timeout(WAIT, self.places.acquire()).await.map_err(|_| AskError::Busy)?;
+        let place = place.map_err(|_| AskError::Gone)?;
+        let (slot, upkeep) = self.take().unwrap_or_else(|| (ConnectorSlot::new(Arc::clone(&self.instance)), Upkeep::default()));
+        Ok(Visit { slot, upkeep, _place: place })
+    }
+
+    fn end<T>(&self, visit: Visit<'_>, result: Result<T, CallError>) -> Result<T, AskError> {
+        let Visit { slot, mut upkeep, _place } = visit;
         upkeep.served(self.context.now());
         self.idle().push((slot, upkeep));
         self.changed.notify_one();
         result.map_err(|error| match error {
-            CallError::Open(error) => ReceiveError::Open(error),
-            CallError::Deliver(DeliverError::Failure(failure)) => ReceiveError::Failed(failure),
-            CallError::Deliver(DeliverError::Fault(fault)) => ReceiveError::Fault(fault),
-            CallError::Deadline(text) => ReceiveError::Deadline(text),
+            CallError::Open(error) => AskError::Open(error),
+            CallError::Deliver(DeliverError::Failure(failure)) => AskError::Failed(failure),
+            CallError::Deliver(DeliverError::Fault(fault)) => AskError::Fault(fault),
+            CallError::Deadline(text) => AskError::Deadline(text),
         })
     }
 

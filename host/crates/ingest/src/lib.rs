@@ -18,6 +18,7 @@ mod lists;
 mod names;
 mod normalise;
 mod origin;
+mod pull;
 mod record_log;
 mod repeats;
 mod seen;
@@ -39,6 +40,7 @@ pub use inbound::{
 };
 pub use normalise::{EventFault, Form, Normaliser, Refused, Rules, ShapeRule, Taken};
 pub use origin::Origin;
+pub use pull::{Cursors, PullNotice, PullParts, PullSettings, PullStatus, Pulls};
 pub use repeats::{Follower, LANE as REPEATS_LANE, OpenRepeatsError, RepeatSettings, Repeats};
 pub use seen::{Claim, Key, Seen};
 pub use shape::binary::BinaryHead;

@@ -25,8 +25,8 @@ macro_rules! families {
                 },)* })
             }
         }
-        /// Name, labels and meaning of every labelled family, for the documents.
-        pub const FAMILIES: &[(&str, &[&str], &str)] = &[$(($name, &[$($label),*], $help),)*];
+        /// Name, labels, meaning and kind of every labelled family, for the documents.
+        pub const FAMILIES: &[(&str, &[&str], &str, &str)] = &[$(($name, &[$($label),*], $help, stringify!($kind)),)*];
     };
     (@type counter) => { IntCounterVec };
     (@type float) => { CounterVec };
@@ -54,6 +54,7 @@ families! {
     accept_seconds: histogram, "bulkhead_accept_seconds", ["listener"], "Time from the request's last byte to the answer after fsync.";
     files: gauge, "bulkhead_files", ["files", "state"], "Files that an entry of listen.files follows, or cannot read.";
     files_behind: gauge, "bulkhead_files_behind_bytes", ["files"], "Bytes in the files of an entry of listen.files that are not in the journal.";
+    pulls: counter, "bulkhead_pulls_total", ["instance", "result"], "Pages asked of pull connectors: taken, or why not. Events count in bulkhead_events_accepted_total, listener pull:<instance>.";
     delivered: counter, "bulkhead_lane_delivered_total", ["instance", "format"], "Events that the receiver accepted.";
     retried: counter, "bulkhead_lane_retried_total", ["instance", "format"], "Attempts that will be made again, counted per event.";
     rejected: counter, "bulkhead_lane_rejected_total", ["instance", "format", "cause"], "Events that went to the dead letters, by cause.";
@@ -194,6 +195,10 @@ impl Metrics {
 
     pub fn files_behind(&self, files: &str) -> IntGauge {
         self.families.files_behind.with_label_values(&[files])
+    }
+
+    pub fn pulls(&self, instance: &str, result: &str) -> IntCounter {
+        self.families.pulls.with_label_values(&[instance, result])
     }
 
     pub fn lane(&self, instance: &str, format: &str) -> LaneMetrics {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_core::{
-    BatchLimits, BoxFuture, Connector, ConnectorSource, DeliverError, Delivery, EventBatch, GuestFault, Inbound, OpenError, Outcome, Projection, RecordBatch,
-    RecordFormat, Reply,
+    BatchLimits, BoxFuture, Connector, ConnectorSource, DeliverError, Delivery, EventBatch, GuestFault, Inbound, OpenError, Outcome, Page, Projection,
+    RecordBatch, RecordFormat, Reply,
     receipt::{About, Outcomes},
 };
 use wasmtime::Store;
@@ -46,7 +46,7 @@ impl Shared {
 }
 
 /// Calls that are counted.
-pub(crate) const CALLS: &[&str] = &["instantiate", "configure", "deliver", "settle", "check", "receive", "maintain", "close"];
+pub(crate) const CALLS: &[&str] = &["instantiate", "configure", "deliver", "settle", "check", "receive", "pull", "query", "maintain", "close"];
 
 impl ConnectorSource for Source {
     /// Not cancel safe in itself, but nothing is lost: a dropped one was never used.
@@ -189,6 +189,40 @@ impl Instance {
         answer
     }
 
+    async fn call_pull(&mut self, cursor: &[u8]) -> Result<Page, DeliverError> {
+        let shared = Arc::clone(&self.shared);
+        self.alive()?;
+        let attempt = Attempt::begin(&shared, &self.bill, "pull").await;
+        self.start()?;
+        let begun = shared.factory.begin(&mut self.store)?;
+        let result = begun.run(self.exports.call_pull(&mut self.store, cursor)).await;
+        let result = shared.factory.end(&mut self.store, &begun, &shared.calls, "pull", result);
+        let answer = match self.done(result) {
+            Ok(Ok(page)) => self.checked(reply::page(page)).map_err(DeliverError::from),
+            Ok(Err(failure)) => Err(convert::failure(failure, &shared.redactor).into()),
+            Err(fault) => Err(fault.into()),
+        };
+        attempt::answered(attempt, &answer, |_| Outcomes::default());
+        answer
+    }
+
+    async fn call_query(&mut self, operation: &str, parameters: &str) -> Result<String, DeliverError> {
+        let shared = Arc::clone(&self.shared);
+        self.alive()?;
+        let attempt = Attempt::begin(&shared, &self.bill, "query").await;
+        self.start()?;
+        let begun = shared.factory.begin(&mut self.store)?;
+        let result = begun.run(self.exports.call_query(&mut self.store, operation, parameters)).await;
+        let result = shared.factory.end(&mut self.store, &begun, &shared.calls, "query", result);
+        let answer = match self.done(result) {
+            Ok(Ok(text)) => self.checked(reply::answer(text)).map_err(DeliverError::from),
+            Ok(Err(failure)) => Err(convert::failure(failure, &shared.redactor).into()),
+            Err(fault) => Err(fault.into()),
+        };
+        attempt::answered(attempt, &answer, |_| Outcomes::default());
+        answer
+    }
+
     async fn call_maintain(&mut self) -> Result<Option<Duration>, DeliverError> {
         self.alive()?;
         let shared = Arc::clone(&self.shared);
@@ -258,6 +292,14 @@ impl Connector for Instance {
 
     fn receive<'a>(&'a mut self, request: &'a Inbound) -> BoxFuture<'a, Result<Reply, DeliverError>> {
         Box::pin(self.call_receive(request))
+    }
+
+    fn pull<'a>(&'a mut self, cursor: &'a [u8]) -> BoxFuture<'a, Result<Page, DeliverError>> {
+        Box::pin(self.call_pull(cursor))
+    }
+
+    fn query<'a>(&'a mut self, operation: &'a str, parameters: &'a str) -> BoxFuture<'a, Result<String, DeliverError>> {
+        Box::pin(self.call_query(operation, parameters))
     }
 
     fn maintain(&mut self) -> BoxFuture<'_, Result<Option<Duration>, DeliverError>> {

@@ -51,11 +51,12 @@ impl GrantSet {
 }
 
 impl GrantSet {
-    /// What a connector's destinations link: an interface for each scheme among them.
+    /// What a connector's destinations link: an interface for each scheme among them. `credentials` comes with
+    /// streams, bound or not: for protocols in which a secret is optional, and without one every function of it
+    /// is denied (rule 5).
     pub fn of(destinations: &[Destination], files: bool, state: bool) -> Self {
         let any = |interface: &str| destinations.iter().any(|destination| destination.transport().interface() == interface);
-        let credentials = destinations.iter().any(|destination| destination.transport().interface() == "tcp" && destination.credential().is_some());
-        Self { connector: true, http: any("http"), tcp: any("tcp"), udp: any("udp"), credentials, files, state, wasi_http: false }
+        Self { connector: true, http: any("http"), tcp: any("tcp"), udp: any("udp"), credentials: any("tcp"), files, state, wasi_http: false }
     }
 }
 
@@ -65,7 +66,7 @@ pub fn remedy(interface: &str) -> &'static str {
         "http" => "name a destination with an http:// or https:// URL under `destinations` of the instance",
         "tcp" => "name a destination with a tcp:// or tls:// URL under `destinations` of the instance",
         "udp" => "name a destination with a udp:// URL under `destinations` of the instance",
-        "credentials" => "name a `credential` of a destination with a tcp:// or tls:// URL",
+        "credentials" => "name a destination with a tcp:// or tls:// URL, whose `credential` it may use",
         "files" => "name a directory under `files` of the instance",
         "state" => "give the host a state store (`data_dir`)",
         WASI_HTTP => "write `grants: {wasi_http: true}` at the instance; its requests go to the instance's destinations only",

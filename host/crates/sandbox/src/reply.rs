@@ -1,15 +1,20 @@
-//! What a guest answers to an inbound request, checked: it goes out under the host's name.
+//! What a guest answers beside its lanes, checked: to an inbound request, which goes out under the host's name,
+//! to a pull and to a query.
 
-use bulkhead_core::{GuestFault, RecordBatch, Reply};
+use bulkhead_core::{GuestFault, Page, RecordBatch, Reply};
 use http::{HeaderName, HeaderValue};
+use serde_json::value::RawValue;
 
-use crate::bindings::delivering;
+use crate::bindings::{delivering, types};
 
 /// Most header fields, and bytes of their names and values.
 const MAX_FIELDS: usize = 32;
 const MAX_FIELD_BYTES: usize = 16 << 10;
 const MAX_BODY: usize = 1 << 20;
 const MAX_EVENTS: usize = 10_000;
+/// As the contract says.
+const MAX_CURSOR: usize = 64 << 10;
+const MAX_ANSWER: usize = 4 << 20;
 /// Header fields that say how the message travels, or what senders are to keep: the host's to set.
 const HOST_OWNED: [&str; 19] = [
     "alt-svc",
@@ -64,21 +69,46 @@ pub fn reply(reply: delivering::Reply) -> Result<Reply, GuestFault> {
         let value = HeaderValue::from_bytes(&value).map_err(|_| broken(format!("the value of `{name}` has bytes that no header carries")))?;
         headers.push((name.as_str().to_owned(), value.as_bytes().to_vec()));
     }
-    let events = RecordBatch { block: reply.events.block, offsets: reply.events.offsets };
+    let events = events(reply.events).map_err(broken)?;
+    Ok(Reply { status: reply.status, headers, body: reply.body, events })
+}
+
+/// The guest's page, or which part of the contract it breaks.
+pub fn page(page: delivering::Page) -> Result<Page, GuestFault> {
+    let broken = |problem: String| GuestFault::Contract(format!("pull: {problem}"));
+    if page.cursor.len() > MAX_CURSOR {
+        return Err(broken(format!("a cursor of {} bytes; at most {MAX_CURSOR} are possible", page.cursor.len())));
+    }
+    Ok(Page { events: events(page.events).map_err(broken)?, cursor: page.cursor, more: page.more })
+}
+
+/// The guest's answer to a query, or which part of the contract it breaks.
+pub fn answer(text: String) -> Result<String, GuestFault> {
+    let broken = |problem: String| GuestFault::Contract(format!("query: {problem}"));
+    if text.len() > MAX_ANSWER {
+        return Err(broken(format!("an answer of {} bytes; at most {MAX_ANSWER} are possible", text.len())));
+    }
+    match serde_json::from_str::<&RawValue>(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(broken(format!("the answer is no JSON: line {}, column {}", error.line(), error.column()))),
+    }
+}
+
+fn events(batch: types::RecordBatchResult) -> Result<RecordBatch, String> {
+    let events = RecordBatch { block: batch.block, offsets: batch.offsets };
     if events.len() > MAX_EVENTS {
-        return Err(broken(format!("{} events; at most {MAX_EVENTS} are possible", events.len())));
+        return Err(format!("{} events; at most {MAX_EVENTS} are possible", events.len()));
     }
     // No offsets at all is what a guest without events may well write.
     if !(events.offsets.is_empty() && events.block.is_empty()) {
-        events.check(events.len()).map_err(broken)?;
+        events.check(events.len())?;
     }
-    Ok(Reply { status: reply.status, headers, body: reply.body, events })
+    Ok(events)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bindings::types;
 
     fn made(status: u16, headers: &[(&str, &[u8])], body: usize, block: &[u8], offsets: &[u32]) -> delivering::Reply {
         delivering::Reply {
@@ -124,5 +154,21 @@ mod tests {
         check(made(200, &[], 0, b"ab", &[]), Err("0 offsets for 0 records"));
         check(made(200, &[], 0, b"ab", &[1, 2]), Err("do not divide"));
         check(made(200, &[], 0, b"", &vec![0; MAX_EVENTS + 2]), Err("10001 events"));
+    }
+
+    #[test]
+    fn pages_and_answers_are_checked() {
+        let made = |cursor: usize, block: &[u8], offsets: &[u32]| {
+            let events = types::RecordBatchResult { block: block.to_vec(), offsets: offsets.to_vec() };
+            page(delivering::Page { events, cursor: vec![0; cursor], more: false })
+        };
+        assert!(made(MAX_CURSOR, b"{}{}", &[0, 2, 4]).is_ok_and(|page| page.events.len() == 2));
+        assert!(made(0, b"", &[]).is_ok_and(|page| page.events.is_empty()));
+        assert!(matches!(made(MAX_CURSOR + 1, b"", &[]), Err(GuestFault::Contract(text)) if text.contains("at most 65536")));
+        assert!(matches!(made(0, b"ab", &[0, 1]), Err(GuestFault::Contract(text)) if text.contains("do not divide")));
+        assert_eq!(answer("{\"a\": 1.10}".into()).expect("JSON"), "{\"a\": 1.10}");
+        assert!(matches!(answer("{\"a\"".into()), Err(GuestFault::Contract(text)) if text.contains("no JSON: line 1")));
+        let long = format!("\"{}\"", "x".repeat(MAX_ANSWER));
+        assert!(matches!(answer(long), Err(GuestFault::Contract(text)) if text.contains("at most 4194304")));
     }
 }

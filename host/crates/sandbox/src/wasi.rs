@@ -19,8 +19,8 @@ use crate::store::{Guest, Meter};
 /// Most random bytes in one call.
 pub const MAX_RANDOM: u64 = 64 << 10;
 
-/// What an operator lets a connector see of the machine, and WASI's own HTTP. Nothing by default;
-/// formatters never get any of it.
+/// What an operator lets a connector see of the machine, WASI's own HTTP, and names of metrics without
+/// a prefix. Nothing by default; formatters never get any of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MachineGrants {
     /// Clocks that go on within a call.
@@ -29,6 +29,8 @@ pub struct MachineGrants {
     pub random: bool,
     /// `wasi:http`, to the same destinations as `http`.
     pub wasi_http: bool,
+    /// Its metrics under their own names, beside those of the host.
+    pub plain_metrics: bool,
     /// The whole environment; never the host's own.
     pub env: Vec<(String, String)>,
 }

@@ -7,12 +7,14 @@
 //! knowledge of events beyond the columns it is given.
 
 mod connector_state;
+mod cursors;
 mod dead_letters;
 mod error;
 mod lane_replays;
 mod store;
 
 pub use connector_state::{ConnectorState, StateError, StateLimits};
+pub use cursors::PullCursors;
 pub use dead_letters::{
     Added, Attempt, By, Cause, DeadLetter, DeadLetterFilter, DeadLetterSettings, DeadLetters, Edited, Expired, NewDeadLetter, OnFull, Replaying, State, Totals,
 };

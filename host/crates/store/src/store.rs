@@ -8,12 +8,14 @@ use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions, Connection, Row, SqlitePool};
 
 use crate::connector_state::ConnectorState;
+use crate::cursors::PullCursors;
 use crate::dead_letters::{DeadLetterSettings, DeadLetters, Vault};
 use crate::error::StoreError;
 use crate::lane_replays::LaneReplays;
 
 /// Steps from an empty file to today's tables; step `n` leads to version `n + 1`. Released steps never change.
-const MIGRATIONS: [&str; 3] = [include_str!("migrations/1.sql"), include_str!("migrations/2.sql"), include_str!("migrations/3.sql")];
+const MIGRATIONS: [&str; 4] =
+    [include_str!("migrations/1.sql"), include_str!("migrations/2.sql"), include_str!("migrations/3.sql"), include_str!("migrations/4.sql")];
 const FILE: &str = "bulkhead.db";
 /// Room for a start on a full disk.
 const RESERVE: &str = "bulkhead.reserve";
@@ -97,6 +99,10 @@ impl Store {
     }
 
     /// What connectors keep between restarts.
+    pub fn pull_cursors(&self) -> PullCursors {
+        PullCursors::new(self.clone())
+    }
+
     pub fn connector_state(&self) -> ConnectorState {
         ConnectorState::new(self.clone())
     }

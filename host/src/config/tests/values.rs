@@ -141,7 +141,7 @@ instances:
     rate_limit: {events_per_second: 5}
     limits: {fuel: 500M, cpu: 250ms, memory: 8MiB, http_concurrent: 3, log_rate: 7, bytes_out: 5GiB, count_only: [fuel, bytes_out]}
     max_calls: 12
-    grants: {clocks: true, env: {TZ: UTC, EMPTY: ''}}
+    grants: {clocks: true, plain_metrics: true, env: {TZ: UTC, EMPTY: ''}}
     files: {in: {dir: /in, access: read}}
   two: {connector: x, ordering: key, retry: {strategy: fixed}, concurrency: {min: 2, max: 30}}
   three: {connector: x, concurrency: {max: 30, adaptive: false}}
@@ -188,7 +188,7 @@ drain: 0s
     assert_eq!(one.limits.counting().map(|row| row.name).collect::<Vec<_>>(), ["fuel", "bytes_out"]);
     assert_eq!(config.effective()["instances"]["one"]["limits"]["count_only"], json!(["fuel", "bytes_out"]));
     let env = vec![("TZ".to_owned(), "UTC".to_owned()), ("EMPTY".to_owned(), String::new())];
-    assert_eq!(one.machine, bulkhead_sandbox::MachineGrants { clocks: true, random: false, wasi_http: false, env });
+    assert_eq!(one.machine, bulkhead_sandbox::MachineGrants { clocks: true, plain_metrics: true, env, ..bulkhead_sandbox::MachineGrants::default() });
     assert_eq!(config.instances[1].machine, bulkhead_sandbox::MachineGrants::default());
     assert_eq!((one.max_calls, config.max_egress, config.instances[1].max_calls), (12, Some(77), 100_000));
     assert_eq!(one.files[0].access, FileAccess::Read);

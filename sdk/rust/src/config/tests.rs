@@ -23,6 +23,7 @@ struct Sample {
     /// Where to,
     /// in "quotes".
     path: String,
+    #[config(example = "rule-1")]
     index: Option<String>,
     #[config(default)]
     rotate: Rotate,
@@ -46,7 +47,7 @@ fn the_schema_says_what_is_read() {
         "type": "object",
         "properties": {
             "path": {"description": "Where to, in \"quotes\".", "type": "string"},
-            "index": {"type": "string"},
+            "index": {"type": "string", "examples": ["rule-1"]},
             "rotate": {
                 "type": "object",
                 "properties": {
@@ -120,4 +121,10 @@ fn sizes() {
     for text in ["", "MiB", "1TiB", "-1", "1.5MiB", "99999999999999999999", "99999999999GiB"] {
         assert_eq!(ByteSize::parse(text), None, "{text}");
     }
+}
+
+#[test]
+fn keys_of_another_choice_are_refused() {
+    assert_eq!(only("events", true, "mode: events", false), Err("`events` is for `mode: events`".to_owned()));
+    assert_eq!((only("events", true, "mode: events", true), only("events", false, "mode: events", false)), (Ok(()), Ok(())));
 }

@@ -4,7 +4,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
+use std::net::TcpStream;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::credentials::Algorithm;
 use crate::{tcp, udp};
@@ -20,6 +22,8 @@ impl<T: Read + Write> Duplex for T {}
 pub struct Peer {
     says: Box<dyn Duplex>,
     secure: bool,
+    /// A real socket, whose reads end with the connection's timeout.
+    socket: Option<TcpStream>,
 }
 
 impl std::fmt::Debug for Peer {
@@ -48,9 +52,33 @@ impl Peer {
         Self::stream(Script(io::Cursor::new(says.to_vec())), secure)
     }
 
-    /// Any stream: a real socket, for example.
+    /// Takes everything, says nothing and stays.
+    pub fn silent(secure: bool) -> Self {
+        struct Silent;
+        impl Read for Silent {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+        }
+        impl Write for Silent {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        Self::stream(Silent, secure)
+    }
+
+    /// Any stream: a real socket, for example. A read that would block is one whose time is up.
     pub fn stream(stream: impl Duplex + 'static, secure: bool) -> Self {
-        Self { says: Box::new(stream), secure }
+        Self { says: Box::new(stream), secure, socket: None }
+    }
+
+    /// A real socket, on which the connection's timeout holds.
+    pub fn socket(stream: TcpStream, secure: bool) -> io::Result<Self> {
+        Ok(Self { socket: Some(stream.try_clone()?), ..Self::stream(stream, secure) })
     }
 }
 
@@ -121,7 +149,7 @@ pub(crate) fn udp(destination: &str, datagram: &[u8]) -> Result<(), udp::Error> 
 }
 
 pub(crate) mod tcp_host {
-    use super::{Heard, Peer, Rc, Read as _, RefCell, WORLD, Write as _, tcp::Error};
+    use super::{Duration, Heard, Peer, Rc, Read as _, RefCell, WORLD, Write as _, io, tcp::Error};
 
     pub struct Raw {
         pub(super) peer: RefCell<Peer>,
@@ -157,14 +185,19 @@ pub(crate) mod tcp_host {
         Ok(())
     }
 
-    pub fn read(raw: &Raw, max: u32, _timeout: u32) -> Result<Vec<u8>, Error> {
+    pub fn read(raw: &Raw, max: u32, timeout: u32) -> Result<Vec<u8>, Error> {
         let mut bytes = vec![0; max as usize];
+        if let Some(socket) = &raw.peer.borrow().socket {
+            let timeout = Duration::from_millis(timeout.max(1).into());
+            socket.set_read_timeout(Some(timeout)).map_err(|error| Error::Broken(error.to_string()))?;
+        }
         match raw.peer.borrow_mut().says.read(&mut bytes) {
             Ok(0) => Err(Error::Closed),
             Ok(length) => {
                 bytes.truncate(length);
                 Ok(bytes)
             }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => Err(Error::Timeout),
             Err(error) => Err(Error::Broken(error.to_string())),
         }
     }
@@ -225,16 +258,9 @@ pub(crate) mod credentials_host {
         })
     }
 
-    /// RFC 4648 §4.
     fn base64(bytes: &[u8]) -> Vec<u8> {
-        const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let mut out = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
-        for chunk in bytes.chunks(3) {
-            let group = chunk.iter().fold(0_u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-            for place in 0..4 {
-                out.push(if place <= chunk.len() { DIGITS[(group >> (18 - 6 * place)) as usize & 63] } else { b'=' });
-            }
-        }
-        out
+        let mut out = crate::Writer::default();
+        crate::base64::encode(bytes, &mut out);
+        out.into_bytes()
     }
 }

@@ -66,3 +66,83 @@ fn datagrams_are_handed_over() {
     assert_eq!(udp::send("other", b"two"), Err(udp::Error::Denied("rule 1".to_owned())));
     assert_eq!(sent.borrow().as_slice(), [("primary".to_owned(), b"one".to_vec()), ("other".to_owned(), b"two".to_vec())]);
 }
+
+/// Answers reads from a list: bytes, nothing yet, or an end.
+struct Turns(std::collections::VecDeque<io::Result<&'static [u8]>>);
+
+impl io::Read for Turns {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let said = self.0.pop_front().unwrap_or(Ok(b""))?;
+        buffer[..said.len()].copy_from_slice(said);
+        Ok(said.len())
+    }
+}
+
+impl io::Write for Turns {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn quiet() -> io::Result<&'static [u8]> {
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
+/// Two calls with a session; answers what each connection heard and how the calls went.
+fn two_calls(mut session: Session, secure: bool, turns: Vec<io::Result<&'static [u8]>>) -> (Vec<Vec<u8>>, [Result<(), Failure>; 2]) {
+    let mut turns = Some(turns);
+    let log = native::on_tcp(move |_, _| {
+        Ok(match turns.take() {
+            Some(turns) => native::Peer::stream(Turns(turns.into()), secure),
+            None => native::Peer::silent(secure),
+        })
+    });
+    let mut call = |text: &[u8]| session.with(|connection| Ok(connection.send(b"hi ")?), |connection| Ok(connection.send(text)?));
+    let calls = [call(b"one"), call(b"two")];
+    let heard = log.borrow().iter().map(|(_, bytes)| bytes.clone()).collect();
+    (heard, calls)
+}
+
+#[test]
+fn a_session_keeps_its_connection_until_the_peer_leaves() {
+    let timeout = Duration::from_secs(1);
+    let kept = |bytes: &[u8]| (vec![bytes.to_vec()], [Ok(()), Ok(())]);
+    let again = || (vec![b"hi one".to_vec(), b"hi two".to_vec()], [Ok(()), Ok(())]);
+    // Looked at after the first call, before the second and after it.
+    assert_eq!(two_calls(Session::one_way("p", timeout), false, vec![quiet(), quiet(), quiet()]), kept(b"hi onetwo"));
+    assert_eq!(two_calls(Session::one_way("p", timeout), true, vec![quiet(), quiet(), quiet(), quiet()]), kept(b"hi onetwo"));
+    // A peer that talks, though nobody asked.
+    assert_eq!(two_calls(Session::one_way("p", timeout), false, vec![quiet(), Ok(b"welcome"), quiet(), quiet()]), kept(b"hi onetwo"));
+    assert_eq!(two_calls(Session::new("p", timeout), false, vec![Ok(b"late answer")]), again());
+    assert_eq!(two_calls(Session::new("p", timeout), false, vec![quiet()]), kept(b"hi onetwo"));
+    // One that has closed.
+    assert_eq!(two_calls(Session::one_way("p", timeout), false, vec![quiet(), Ok(b"")]), again());
+    assert_eq!(two_calls(Session::new("p", timeout), false, vec![Ok(b"")]), again());
+    // One that talks without end.
+    let endless: Vec<_> = std::iter::once(quiet()).chain((0..100).map(|_| Ok(&b"blah"[..]))).collect();
+    assert_eq!(two_calls(Session::one_way("p", timeout), false, endless), again());
+}
+
+#[test]
+fn a_session_fails_where_the_peer_breaks_off() {
+    let timeout = Duration::from_secs(1);
+    let reset = || Err(io::Error::other("reset"));
+    let (heard, calls) = two_calls(Session::one_way("p", timeout), false, vec![reset()]);
+    assert_eq!(heard, [b"hi one".to_vec(), b"hi two".to_vec()]);
+    assert_eq!(calls, [Err(Failure::Unavailable { reason: "the stream broke off: reset".to_owned(), after: None }), Ok(())]);
+    // Under TLS 1.3 a refused certificate shows after the handshake, before the work begins.
+    let alert = Err(io::Error::other("TLS: received fatal alert: CertificateRequired"));
+    let (heard, calls) = two_calls(Session::one_way("p", timeout), true, vec![alert]);
+    assert_eq!(heard, [b"hi ".to_vec(), b"hi two".to_vec()]);
+    assert!(matches!(&calls[0], Err(Failure::Unauthorized(text)) if text.contains("`tls.client_cert`")), "{calls:?}");
+    // A failure of the work lets go of the connection.
+    let log = native::on_tcp(|_, _| Ok(native::Peer::silent(false)));
+    let mut session = Session::new("p", timeout);
+    assert_eq!(session.with(|_| Ok(()), |_| Err::<(), _>(Failure::Unsupported)), Err(Failure::Unsupported));
+    session.with(|_| Ok(()), |connection| Ok(connection.send(b"x")?)).expect("a fresh one");
+    assert_eq!(log.borrow().len(), 2);
+    assert_eq!(session.try_out(|_| Ok(())), Ok(false));
+}

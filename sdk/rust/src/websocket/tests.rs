@@ -34,8 +34,7 @@ fn serve(each: impl Fn(tungstenite::WebSocket<TcpStream>) + Send + 'static) -> n
     });
     native::on_tcp(move |_, _| {
         let stream = TcpStream::connect(address).map_err(|error| tcp::Error::Connect(error.to_string()))?;
-        stream.set_read_timeout(Some(LONG)).expect("set");
-        Ok(Peer::stream(stream, true))
+        Ok(Peer::socket(stream, true).expect("a second handle"))
     })
 }
 
@@ -120,7 +119,7 @@ fn a_session_goes_on_after_its_peer_hung_up() {
     assert!(matches!(ask(&mut session, "two"), Err(Error::Stream(_) | Error::Protocol(_))), "it hung up");
     assert!(!session.is_open());
     assert_eq!(ask(&mut session, "two"), Ok(Message::Text("two".to_owned())), "on a fresh one");
-    session.close();
+    session.close(LONG);
     assert!(!session.is_open());
 }
 
@@ -131,4 +130,68 @@ fn no_websocket_is_no_websocket() {
     native::on_tcp(|_, _| Ok(Peer::new(b"SSH-2.0-OpenSSH_9\r\n", false)));
     assert!(matches!(WebSocket::open("primary", &Handshake::new("siem.example", "/"), LONG), Err(Error::Protocol(_) | Error::Stream(_))));
     assert!(matches!(WebSocket::open("primary", &Handshake::new("siem example", "/"), LONG), Err(Error::Protocol(_))));
+}
+
+#[test]
+fn a_ping_behind_a_batch_confirms_all_of_it() {
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let kept = std::sync::Arc::clone(&heard);
+    serve(move |mut socket| {
+        while let Ok(message) = socket.read() {
+            if let Frame::Text(text) = &message {
+                kept.lock().expect("lock").push(text.as_str().to_owned());
+                let _ = socket.send(message);
+            }
+        }
+    });
+    let mut socket = WebSocket::open("primary", &Handshake::new("siem.example", "/"), LONG).expect("opens");
+    let mut echoes = 0;
+    for i in 0..100 {
+        socket.queue_text(&format!("{i} {}", "x".repeat(2_000))).expect("queues");
+        if i % 10 == 9 {
+            socket.drain(|_| echoes += 1).expect("drains");
+        }
+    }
+    socket.queue_binary(b"not kept").expect("queues");
+    socket.confirm(b"all?", |_| echoes += 1).expect("confirms");
+    // Nothing waits: what the peer has read is there now.
+    assert_eq!(heard.lock().expect("lock").len(), 100);
+    assert_eq!(echoes, 100);
+}
+
+#[test]
+fn a_peer_that_closes_while_it_is_written_to_is_heard() {
+    /// Breaks off when more than so many bytes are written; what the peer said before can be read.
+    struct Breaks(TcpStream, usize);
+    impl Read for Breaks {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.read(buffer)
+        }
+    }
+    impl Write for Breaks {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.1 = self.1.checked_sub(bytes.len()).ok_or(io::ErrorKind::BrokenPipe)?;
+            self.0.write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
+    let address = listener.local_addr().expect("bound");
+    thread::spawn(move || {
+        let mut socket = tungstenite::accept(listener.accept().expect("accepts").0).expect("shakes hands");
+        socket.send(Frame::text("before")).expect("sends");
+        let _ = socket.close(Some(tungstenite::protocol::CloseFrame { code: 1009.into(), reason: "too big".into() }));
+        while socket.read().is_ok() {}
+    });
+    native::on_tcp(move |_, _| {
+        let stream = TcpStream::connect(address).expect("connects");
+        stream.set_read_timeout(Some(LONG)).expect("set");
+        Ok(Peer::stream(Breaks(stream, 1_000), true))
+    });
+    let mut session = Session::new("primary", Handshake::new("siem.example", "/"), LONG);
+    let closed = session.with(|socket| (0..100).try_for_each(|_| socket.send_text(&"more".repeat(10))));
+    assert_eq!(closed, Err(Error::Closed { code: 1009, reason: "too big".to_owned() }));
+    assert!(!session.is_open());
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 use std::time::Duration;
 
 use bulkhead_core::{
-    BatchLimits, BoxFuture, Connector, ConnectorSource, DeliverError, Delivery as Delivered, EventBatch, Failure, GuestFault, Inbound, OpenError, Outcome,
-    Projection, ReceiveError, Receiver as _, RecordBatch, RecordFormat, Reply as Answer,
+    AskError, BatchLimits, BoxFuture, Connector, ConnectorSource, DeliverError, Delivery as Delivered, EventBatch, Failure, GuestFault, Inbound, OpenError,
+    Outcome, Projection, Receiver as _, RecordBatch, RecordFormat, Reply as Answer,
 };
 use tokio::sync::Semaphore;
 
@@ -95,7 +95,7 @@ async fn desk(concurrency: u32) -> (Rig, Arc<Desk>, Arc<Delivery>) {
     (rig, desk, delivery)
 }
 
-fn ask(delivery: &Arc<Delivery>, path: &str) -> tokio::task::JoinHandle<Result<u16, ReceiveError>> {
+fn ask(delivery: &Arc<Delivery>, path: &str) -> tokio::task::JoinHandle<Result<u16, AskError>> {
     let (delivery, request) = (Arc::clone(delivery), Inbound { path: path.into(), ..Inbound::default() });
     tokio::spawn(async move { delivery.receive("desk", &request).await.map(|reply| reply.status) })
 }
@@ -129,7 +129,7 @@ async fn a_drain_answers_what_has_begun_and_guests_take_leave() {
         async move { delivery.remove("desk", seconds(30)).await.expect("it runs") }
     });
     quiet().await;
-    assert!(matches!(ask(&delivery, "/").await.unwrap(), Err(ReceiveError::Gone)), "nobody new");
+    assert!(matches!(ask(&delivery, "/").await.unwrap(), Err(AskError::Gone)), "nobody new");
     desk.gate.add_permits(1);
     assert_eq!(begun.await.unwrap().unwrap(), 200);
     assert_eq!(draining.await.unwrap().cut_off, 0);
@@ -140,11 +140,11 @@ async fn a_drain_answers_what_has_begun_and_guests_take_leave() {
 async fn a_fault_costs_its_guest_and_a_paused_instance_answers_nobody() {
     let (_rig, desk, delivery) = desk(1).await;
     desk.gate.add_permits(10);
-    assert!(matches!(ask(&delivery, "/trap").await.unwrap(), Err(ReceiveError::Fault(GuestFault::Trap(_)))));
+    assert!(matches!(ask(&delivery, "/trap").await.unwrap(), Err(AskError::Fault(GuestFault::Trap(_)))));
     assert_eq!(ask(&delivery, "/").await.unwrap().unwrap(), 200);
     assert_eq!(desk.opened.load(Atomic::Relaxed), 2, "a fresh one answers");
     assert!(delivery.pause("desk"));
-    assert!(matches!(ask(&delivery, "/").await.unwrap(), Err(ReceiveError::Held("paused"))));
+    assert!(matches!(ask(&delivery, "/").await.unwrap(), Err(AskError::Held("paused"))));
     assert!(delivery.resume("desk"));
     assert_eq!(ask(&delivery, "/").await.unwrap().unwrap(), 200);
 }

@@ -1,6 +1,6 @@
 //! Requests that a connector answers: what its failures mean to the sender, its events, its answer.
 
-use bulkhead_core::{Failure, ReceiveError, RecordBatch, Reply};
+use bulkhead_core::{AskError, Failure, RecordBatch, Reply};
 use bulkhead_journal::AppendBatch;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
@@ -8,26 +8,26 @@ use http_body_util::Full;
 
 use super::problem::{Problem, codes};
 use crate::inbound::Refusal;
-use crate::normalise::{Form, Normaliser};
+use crate::normalise::Normaliser;
 
 /// What the sender hears: whether to come again, never what went wrong.
-pub(super) fn refused(error: &ReceiveError) -> Refusal {
+pub(super) fn refused(error: &AskError) -> Refusal {
     let busy = |after: u32| Problem::new(codes::CONNECTOR_BUSY, "the connector behind this address cannot answer right now; send it again").retry_after(after);
     let failed = || Problem::new(codes::CONNECTOR_FAILED, "the connector behind this address failed; nothing of the request was taken");
     let seconds = |wait: &std::time::Duration| u32::try_from(wait.as_secs().clamp(1, 3_600)).unwrap_or(3_600);
     let (problem, reason) = match error {
-        ReceiveError::Gone => (busy(5), "connector_gone"),
-        ReceiveError::Held(_) => (busy(60), "connector_held"),
-        ReceiveError::Busy => (busy(1), "connector_busy"),
-        ReceiveError::Deadline(_) => (busy(5), "connector_deadline"),
-        ReceiveError::Open(_) => (failed(), "connector_closed"),
-        ReceiveError::Fault(_) => (failed(), "connector_fault"),
-        ReceiveError::Failed(Failure::Unavailable { after, .. }) => (busy(after.as_ref().map_or(5, seconds)), "connector_unavailable"),
-        ReceiveError::Failed(Failure::TooLarge(_)) => {
+        AskError::Gone => (busy(5), "connector_gone"),
+        AskError::Held(_) => (busy(60), "connector_held"),
+        AskError::Busy => (busy(1), "connector_busy"),
+        AskError::Deadline(_) => (busy(5), "connector_deadline"),
+        AskError::Open(_) => (failed(), "connector_closed"),
+        AskError::Fault(_) => (failed(), "connector_fault"),
+        AskError::Failed(Failure::Unavailable { after, .. }) => (busy(after.as_ref().map_or(5, seconds)), "connector_unavailable"),
+        AskError::Failed(Failure::TooLarge(_)) => {
             (Problem::new(codes::BODY_TOO_LARGE, "the connector behind this address takes no body of this size"), "connector_too_large")
         }
-        ReceiveError::Failed(Failure::Unsupported) => (failed(), "connector_unsupported"),
-        ReceiveError::Failed(_) => (failed(), "connector_failed"),
+        AskError::Failed(Failure::Unsupported) => (failed(), "connector_unsupported"),
+        AskError::Failed(_) => (failed(), "connector_failed"),
     };
     Refusal { problem, reason }
 }
@@ -42,14 +42,7 @@ pub(super) fn bad_events() -> Refusal {
 pub(super) fn events(records: &RecordBatch, normaliser: &mut Normaliser, received: u64) -> Result<AppendBatch, String> {
     let mut batch = AppendBatch::with_capacity(records.block.len() + records.block.len() / 2 + 512, records.len());
     for index in 0..records.len() {
-        let text = records.get(index);
-        let told = |reason: &str| format!("receive: event {index} is none: {reason}");
-        std::str::from_utf8(text).map_err(|_| told("not UTF-8"))?;
-        let taken = normaliser.event(text, 0, Form::Json, received, batch.buffer()).map_err(|refused| told(&refused.fault.reason))?;
-        if bulkhead_core::json::skip_space(text, taken.end) < text.len() {
-            return Err(told("more text behind it"));
-        }
-        batch.push_event().map_err(|error| told(&error.to_string()))?;
+        crate::pull::add(records, index, normaliser, received, &mut batch).map_err(|reason| format!("receive: event {index} is none: {reason}"))?;
     }
     Ok(batch)
 }

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use bulkhead_core::{ReceiveError, TokenBucket};
+use bulkhead_core::{AskError, TokenBucket};
 use bulkhead_journal::AppendBatch;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -178,7 +178,7 @@ impl Received {
     /// What the connector of an instance answers, with its events. They are journalled before the answer goes.
     async fn handed_over(self: &Arc<Self>, instance: &str, verified: Verified) -> Result<(AppendBatch, Response<Full<Bytes>>), Refusal> {
         let Some(receiver) = self.shared.settings.inbound.as_ref().and_then(Inbound::receiver) else {
-            return Err(connector::refused(&ReceiveError::Gone));
+            return Err(connector::refused(&AskError::Gone));
         };
         let request = self.off(|received| received.request()).await?;
         let answered = receiver.receive(instance, &request).await;

@@ -1,6 +1,6 @@
 //! `bulkhead:connector/metrics`: numbers of guests, shown as `bulkhead_guest_<name>` with the instance
-//! as a label. Names and labels are checked; an instance has a bounded number of series, and the rest
-//! falls into one whose labels are `other`.
+//! as a label, or under their own names where the operator granted that. Names and labels are checked; an
+//! instance has a bounded number of series, and the rest falls into one whose labels are `other`.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -9,37 +9,50 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bulkhead_observe::metrics::FAMILIES;
 use prometheus::Opts;
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::MetricFamily;
 
 use super::log::Level;
 use crate::bindings::metrics as wit;
 use crate::limits::Limit;
 use crate::store::Guest;
 
+mod shown;
+
 const MAX_LABELS: usize = 4;
 const MAX_VALUE: usize = 64;
 const MAX_NAME: usize = 64;
+const MAX_BOUNDS: usize = 32;
 /// Families of all guests together; more are not shown.
 const MAX_FAMILIES: usize = 10_000;
+/// Series beyond an instance's limit that the label values `other` may make.
+const MAX_FOLDED: usize = 16;
 const PREFIX: &str = "bulkhead_guest_";
+/// What a histogram shows beside its name.
+const SUFFIXES: [&str; 3] = ["_bucket", "_sum", "_count"];
 
 impl wit::Host for Guest {
     fn count(&mut self, name: String, labels: Vec<(String, String)>, value: u64) -> wasmtime::Result<()> {
-        self.record(&name, labels, Value::Count(value));
+        self.record(&name, labels, Number::Count(value));
         Ok(())
     }
 
     fn gauge(&mut self, name: String, labels: Vec<(String, String)>, value: f64) -> wasmtime::Result<()> {
-        self.record(&name, labels, Value::Gauge(value));
+        self.record(&name, labels, Number::Gauge(value));
+        Ok(())
+    }
+
+    fn observe(&mut self, name: String, labels: Vec<(String, String)>, value: f64, bounds: Vec<f64>) -> wasmtime::Result<()> {
+        self.record(&name, labels, Number::Observation(value, &bounds));
         Ok(())
     }
 }
 
 impl Guest {
-    fn record(&mut self, name: &str, labels: Vec<(String, String)>, value: Value) {
+    fn record(&mut self, name: &str, labels: Vec<(String, String)>, number: Number<'_>) {
         let Some(capabilities) = &self.capabilities else { return };
         let most = capabilities.limits.size(Limit::MetricSeries);
-        match capabilities.series.record(&capabilities.instance, name, labels, value, most) {
+        let names = if capabilities.machine.plain_metrics { Names::Plain } else { Names::Prefixed };
+        match capabilities.series.record(&capabilities.instance, names, name, labels, number, most) {
             Ok(true) => {}
             Ok(false) => capabilities.watch.reached(Limit::MetricSeries),
             Err(problem) => self.log.write(Level::Warn, &format!("a metric was not taken: {problem}")),
@@ -47,16 +60,118 @@ impl Guest {
     }
 }
 
+/// How the names of an instance appear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    Prefixed,
+    /// As they are, without the instance as a label: instances add to the same series.
+    Plain,
+}
+
 /// A number handed over.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Value {
+pub enum Number<'a> {
     /// To be added.
     Count(u64),
     /// To be set.
     Gauge(f64),
+    /// To be put into one of the buckets with these bounds.
+    Observation(f64, &'a [f64]),
+}
+
+impl Number<'_> {
+    fn check(&self) -> Result<(), &'static str> {
+        let Self::Observation(value, bounds) = self else { return Ok(()) };
+        let ascending = bounds.windows(2).all(|pair| pair[0] < pair[1]);
+        if bounds.is_empty() || bounds.len() > MAX_BOUNDS || !ascending || !bounds.iter().all(|bound| bound.is_finite()) {
+            return Err("bounds of a histogram are 1 to 32 finite numbers, each larger than the one before");
+        }
+        if value.is_finite() { Ok(()) } else { Err("an observation is no finite number") }
+    }
+
+    /// Lines that a series of this kind shows.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Count(_) | Self::Gauge(_) => 1,
+            // A bucket for each bound and one without, the sum and the count.
+            Self::Observation(_, bounds) => bounds.len() + 3,
+        }
+    }
+}
+
+/// What a name stands for, from its first number on.
+#[derive(Debug, Clone, PartialEq)]
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram(Arc<[f64]>),
+}
+
+impl Kind {
+    fn of(number: &Number<'_>) -> Self {
+        match number {
+            Number::Count(_) => Self::Counter,
+            Number::Gauge(_) => Self::Gauge,
+            Number::Observation(_, bounds) => Self::Histogram((*bounds).into()),
+        }
+    }
+
+    fn takes(&self, number: &Number<'_>) -> Result<(), &'static str> {
+        match (self, number) {
+            (Self::Counter, Number::Count(_)) | (Self::Gauge, Number::Gauge(_)) => Ok(()),
+            (Self::Histogram(own), Number::Observation(_, bounds)) if own.as_ref() == *bounds => Ok(()),
+            (Self::Histogram(_), Number::Observation(..)) => Err("the histogram was begun with other bounds"),
+            _ => Err("a counter, a gauge or a histogram has the same name"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Series {
+    Count(u64),
+    Gauge(f64),
+    /// Observations up to each bound and above the one before, those above the last, and their sum.
+    Histogram {
+        counts: Vec<u64>,
+        sum: f64,
+    },
+}
+
+impl Series {
+    fn empty(kind: &Kind) -> Self {
+        match kind {
+            Kind::Counter => Self::Count(0),
+            Kind::Gauge => Self::Gauge(0.0),
+            Kind::Histogram(bounds) => Self::Histogram { counts: vec![0; bounds.len() + 1], sum: 0.0 },
+        }
+    }
+
+    fn take(&mut self, number: &Number<'_>) {
+        match (self, number) {
+            (Self::Count(sum), Number::Count(more)) => *sum = sum.saturating_add(*more),
+            (Self::Gauge(now), Number::Gauge(value)) => *now = *value,
+            (Self::Histogram { counts, sum }, Number::Observation(value, bounds)) => {
+                let place = bounds.iter().position(|bound| value <= bound).unwrap_or(bounds.len());
+                if let Some(count) = counts.get_mut(place) {
+                    *count = count.saturating_add(1);
+                }
+                *sum += value;
+            }
+            // The kind was checked.
+            _ => {}
+        }
+    }
 }
 
 type Labels = Vec<(String, String)>;
+/// Instance, which is empty for plain names, and labels.
+type Key = (Arc<str>, Labels);
+
+#[derive(Debug)]
+struct Family {
+    kind: Kind,
+    series: BTreeMap<Key, Series>,
+}
 
 /// The metrics of all guests of the process.
 #[derive(Debug, Clone, Default)]
@@ -64,77 +179,83 @@ pub struct GuestSeries(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    families: BTreeMap<String, BTreeMap<(Arc<str>, Labels), Value>>,
-    /// Series of each instance.
+    /// By the name that is shown.
+    families: BTreeMap<String, Family>,
+    /// Lines that each instance's series show.
     counts: BTreeMap<Arc<str>, usize>,
+}
+
+impl Inner {
+    fn has(&self, name: &str, key: &Key) -> bool {
+        self.families.get(name).is_some_and(|family| family.series.contains_key(key))
+    }
+
+    /// Whether a name would show lines of another's name.
+    fn clashes(&self, name: &str, number: &Number<'_>) -> bool {
+        let histogram = |name: &str| self.families.get(name).is_some_and(|family| matches!(family.kind, Kind::Histogram(_)));
+        let new = matches!(number, Number::Observation(..));
+        SUFFIXES.iter().any(|suffix| name.strip_suffix(suffix).is_some_and(histogram) || new && self.families.contains_key(&format!("{name}{suffix}")))
+    }
+
+    fn take(&mut self, instance: &Arc<str>, name: String, key: Key, number: &Number<'_>) -> Result<(), &'static str> {
+        let families = self.families.len();
+        let family = match self.families.entry(name) {
+            Entry::Vacant(_) if families >= MAX_FAMILIES => return Err("the host shows no more names"),
+            Entry::Vacant(entry) => entry.insert(Family { kind: Kind::of(number), series: BTreeMap::new() }),
+            Entry::Occupied(entry) => entry.into_mut(),
+        };
+        family.kind.takes(number)?;
+        let Family { kind, series } = family;
+        series
+            .entry(key)
+            .or_insert_with(|| {
+                *self.counts.entry(Arc::clone(instance)).or_default() += number.weight();
+                Series::empty(kind)
+            })
+            .take(number);
+        Ok(())
+    }
 }
 
 impl GuestSeries {
     /// Takes a number; false where it fell into `other`. The error says what is wrong with it.
-    pub fn record(&self, instance: &Arc<str>, name: &str, mut labels: Labels, value: Value, most: usize) -> Result<bool, &'static str> {
+    pub fn record(&self, instance: &Arc<str>, names: Names, name: &str, mut labels: Labels, number: Number<'_>, most: usize) -> Result<bool, &'static str> {
         check_name(name)?;
-        if labels.len() > MAX_LABELS {
-            return Err("more than 4 labels");
-        }
-        labels.sort();
-        if labels.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-            return Err("a label is named twice");
-        }
-        for (label, text) in &mut labels {
-            check_name(label)?;
-            if matches!(label.as_str(), "instance" | "tenant" | "job" | "le" | "quantile") {
-                return Err("a label has a name that is the host's");
-            }
-            text.truncate(text.floor_char_boundary(MAX_VALUE));
-        }
+        check_labels(&mut labels)?;
+        number.check()?;
+        let (shown, owner) = match names {
+            Names::Prefixed => (format!("{PREFIX}{name}"), Arc::clone(instance)),
+            Names::Plain => (name.to_owned(), Arc::from("")),
+        };
+        check_free(&shown, names)?;
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match inner.families.get(&shown) {
+            Some(family) => family.kind.takes(&number)?,
+            None if inner.clashes(&shown, &number) => return Err("a histogram has, or would have, a part of the same name"),
+            None => {}
+        }
         let held = inner.counts.get(instance).copied().unwrap_or(0);
-        let known = inner.families.get(name).is_some_and(|family| family.contains_key(&(Arc::clone(instance), labels.clone())));
-        let mut name = name;
-        let own = known || held < most;
-        if !own {
-            // The first beyond the limit makes the series that all others fall into.
-            for (_, text) in &mut labels {
-                "other".clone_into(text);
-            }
-            let shared = inner.families.get(name).is_some_and(|family| family.contains_key(&(Arc::clone(instance), labels.clone())));
-            if !shared && held >= most + MAX_LABELS {
-                (name, labels) = ("other", Labels::new());
-            }
+        let mut key = (owner, labels);
+        if inner.has(&shown, &key) || held + number.weight() <= most {
+            return inner.take(instance, shown, key, &number).map(|()| true);
         }
-        let families = inner.families.len();
-        let family = match inner.families.entry(name.to_owned()) {
-            Entry::Vacant(_) if families >= MAX_FAMILIES => return Err("the host shows no more names"),
-            Entry::Vacant(entry) => entry.insert(BTreeMap::new()),
-            Entry::Occupied(entry) => entry.into_mut(),
-        };
-        let kind = family.values().next().map(std::mem::discriminant);
-        if kind.is_some_and(|kind| kind != std::mem::discriminant(&value)) {
-            return Err("a counter and a gauge have the same name");
+        // The first beyond the limit makes the series that all others fall into.
+        for (_, text) in &mut key.1 {
+            "other".clone_into(text);
         }
-        let fresh = match family.entry((Arc::clone(instance), labels)) {
-            Entry::Vacant(entry) => {
-                entry.insert(value);
-                true
-            }
-            Entry::Occupied(mut entry) => {
-                let slot = entry.get_mut();
-                *slot = match (*slot, value) {
-                    (Value::Count(sum), Value::Count(more)) => Value::Count(sum.saturating_add(more)),
-                    (_, value) => value,
-                };
-                false
-            }
-        };
-        if fresh {
-            *inner.counts.entry(Arc::clone(instance)).or_default() += 1;
+        if inner.has(&shown, &key) || held < most + MAX_FOLDED {
+            return inner.take(instance, shown, key, &number).map(|()| false);
         }
-        Ok(own)
+        // Where names are without end, too, only counts have a place left.
+        if matches!(number, Number::Count(_)) {
+            inner.take(instance, format!("{PREFIX}other"), (Arc::clone(instance), Labels::new()), &number)?;
+        }
+        Ok(false)
     }
 
     fn families(&self) -> Vec<MetricFamily> {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.families.iter().map(|(name, series)| family(name, series)).collect()
+        inner.families.iter().map(|(name, family)| shown::family(name, family)).collect()
     }
 }
 
@@ -142,53 +263,36 @@ fn check_name(name: &str) -> Result<(), &'static str> {
     let fits = name.len() <= MAX_NAME
         && name.bytes().next().is_some_and(|first| first.is_ascii_lowercase())
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-    if !fits {
-        return Err("a name is [a-z][a-z0-9_]{0,63}");
+    if fits { Ok(()) } else { Err("a name is [a-z][a-z0-9_]{0,63}") }
+}
+
+fn check_labels(labels: &mut Labels) -> Result<(), &'static str> {
+    if labels.len() > MAX_LABELS {
+        return Err("more than 4 labels");
     }
-    // The host's own families, with the suffixes that histograms have.
-    let own = FAMILIES.iter().filter_map(|(family, ..)| family.strip_prefix(PREFIX));
-    for family in own {
-        if name.strip_prefix(family).is_some_and(|rest| matches!(rest, "" | "_bucket" | "_sum" | "_count")) {
-            return Err("the host has a metric of that name");
+    labels.sort();
+    if labels.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        return Err("a label is named twice");
+    }
+    for (label, text) in labels {
+        check_name(label)?;
+        if matches!(label.as_str(), "instance" | "tenant" | "job" | "le" | "quantile") {
+            return Err("a label has a name that is the host's");
         }
+        text.truncate(text.floor_char_boundary(MAX_VALUE));
     }
     Ok(())
 }
 
-fn family(name: &str, series: &BTreeMap<(Arc<str>, Labels), Value>) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(format!("{PREFIX}{name}"));
-    family.set_help("A connector's own metric.".to_owned());
-    let mut metrics = Vec::with_capacity(series.len());
-    for ((instance, labels), value) in series {
-        let pair = |name: &str, text: &str| {
-            let mut pair = LabelPair::default();
-            pair.set_name(name.to_owned());
-            pair.set_value(text.to_owned());
-            pair
-        };
-        let mut pairs = vec![pair("instance", instance)];
-        pairs.extend(labels.iter().map(|(name, text)| pair(name, text)));
-        let mut metric = Metric::from_label(pairs);
-        match value {
-            Value::Count(sum) => {
-                let mut counter = Counter::default();
-                #[expect(clippy::cast_precision_loss, reason = "the exposition format knows only floating point")]
-                counter.set_value(*sum as f64);
-                metric.set_counter(counter);
-                family.set_field_type(MetricType::COUNTER);
-            }
-            Value::Gauge(now) => {
-                let mut gauge = Gauge::default();
-                gauge.set_value(*now);
-                metric.set_gauge(gauge);
-                family.set_field_type(MetricType::GAUGE);
-            }
-        }
-        metrics.push(metric);
+/// Names of the host's own families, with the suffixes that histograms have, and names that look like the host's
+/// or like Prometheus' own.
+fn check_free(shown: &str, names: Names) -> Result<(), &'static str> {
+    let of_others = ["bulkhead_", "process_", "scrape_"].iter().any(|prefix| shown.starts_with(prefix)) || shown == "up";
+    if names == Names::Plain && of_others {
+        return Err("a plain name begins with none of bulkhead_, process_ and scrape_, and is not `up`");
     }
-    family.set_metric(metrics);
-    family
+    let own = |(family, ..): &(&str, &[&str], &str, &str)| shown.strip_prefix(family).is_some_and(|rest| rest.is_empty() || SUFFIXES.contains(&rest));
+    if FAMILIES.iter().any(own) { Err("the host has a metric of that name") } else { Ok(()) }
 }
 
 /// Shows the series on `/metrics`.
@@ -216,48 +320,4 @@ impl Collector for GuestCollector {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn labels(pairs: &[(&str, &str)]) -> Labels {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
-    #[test]
-    fn names_and_labels_are_checked() {
-        let (series, instance) = (GuestSeries::default(), Arc::from("siem"));
-        let check = |name: &str, pairs: &[(&str, &str)], want: Result<(), &str>| {
-            assert_eq!(series.record(&instance, name, labels(pairs), Value::Count(1), 10), want.map(|()| true), "{name}");
-        };
-        check("rows", &[("table", "a")], Ok(()));
-        check("", &[], Err("a name is [a-z][a-z0-9_]{0,63}"));
-        check("Rows", &[], Err("a name is [a-z][a-z0-9_]{0,63}"));
-        check("ro ws{}", &[], Err("a name is [a-z][a-z0-9_]{0,63}"));
-        check(&"a".repeat(65), &[], Err("a name is [a-z][a-z0-9_]{0,63}"));
-        check("rows", &[("Bad", "a")], Err("a name is [a-z][a-z0-9_]{0,63}"));
-        check("rows", &[("instance", "other")], Err("a label has a name that is the host's"));
-        check("rows", &[("a", "1"), ("a", "2")], Err("a label is named twice"));
-        check("rows", &[("a", ""), ("b", ""), ("c", ""), ("d", ""), ("e", "")], Err("more than 4 labels"));
-        check("calls_total", &[], Err("the host has a metric of that name"));
-        check("call_seconds_bucket", &[], Err("the host has a metric of that name"));
-        assert_eq!(series.record(&instance, "rows", labels(&[("table", "a")]), Value::Gauge(1.0), 10), Err("a counter and a gauge have the same name"));
-    }
-
-    #[test]
-    fn series_are_bounded_and_shown() {
-        let metrics = bulkhead_observe::Metrics::new();
-        let series = GuestSeries::default();
-        metrics.registry().register(Box::new(GuestCollector::new(series.clone()).expect("desc"))).expect("registers");
-        let instance: Arc<str> = Arc::from("siem");
-        for i in 0..10_000 {
-            series.record(&instance, "rows", labels(&[("table", &format!("t{i}\n\"x"))]), Value::Count(2), 5).expect("taken");
-            series.record(&instance, &format!("name{i}"), Labels::new(), Value::Count(1), 5).expect("taken");
-        }
-        series.record(&Arc::from("b"), "level", Labels::new(), Value::Gauge(0.5), 5).expect("taken");
-        let text = String::from_utf8(metrics.encode().expect("encodes")).expect("utf-8");
-        assert!(text.contains("bulkhead_guest_rows{instance=\"siem\",table=\"t0\\n\\\"x\"} 2"), "{text}");
-        assert!(text.contains("bulkhead_guest_rows{instance=\"siem\",table=\"other\"} 19994"), "{text}");
-        assert!(text.contains("bulkhead_guest_level{instance=\"b\"} 0.5"), "{text}");
-        assert!(text.lines().filter(|line| line.contains("instance=\"siem\"")).count() <= 5 + MAX_LABELS + 1, "{text}");
-    }
-}
+mod tests;

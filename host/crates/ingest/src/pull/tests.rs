@@ -1,0 +1,197 @@
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bulkhead_core::Seq;
+use bulkhead_journal::{Journal, JournalSettings, RealFs};
+
+use super::*;
+
+struct Still;
+
+impl Clock for Still {
+    fn unix_nanos(&self) -> u64 {
+        1_763_628_178_000_000_000
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+}
+
+/// Answers in turn; then pages without anything. Cursors are numbers in decimal.
+#[derive(Default)]
+struct World {
+    answers: Mutex<VecDeque<Result<Page, AskError>>>,
+    asked: Mutex<Vec<String>>,
+    kept: Mutex<Vec<u8>>,
+    /// The store takes nothing.
+    broken: AtomicBool,
+    told: Mutex<Vec<String>>,
+}
+
+impl Puller for World {
+    fn pull<'a>(&'a self, instance: &'a str, cursor: &'a [u8]) -> BoxFuture<'a, Result<Page, AskError>> {
+        self.asked.lock().expect("whole").push(format!("{instance}@{}", String::from_utf8_lossy(cursor)));
+        let answer = self.answers.lock().expect("whole").pop_front();
+        Box::pin(async move { answer.unwrap_or_else(|| Ok(Page { cursor: cursor.to_vec(), ..Page::default() })) })
+    }
+}
+
+impl Cursors for World {
+    fn get<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<u8>, String>> {
+        Box::pin(async { Ok(self.kept.lock().expect("whole").clone()) })
+    }
+    fn set<'a>(&'a self, _: &'a str, cursor: &'a [u8]) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            if self.broken.load(Ordering::SeqCst) {
+                return Err("the disk is full".to_owned());
+            }
+            *self.kept.lock().expect("whole") = cursor.to_vec();
+            Ok(())
+        })
+    }
+}
+
+fn page(events: &[&str], cursor: &str, more: bool) -> Result<Page, AskError> {
+    let mut batch = RecordBatch { block: Vec::new(), offsets: vec![0] };
+    for event in events {
+        batch.block.extend_from_slice(event.as_bytes());
+        batch.offsets.push(batch.block.len() as u32);
+    }
+    Ok(Page { events: batch, cursor: cursor.into(), more })
+}
+
+fn down() -> Result<Page, AskError> {
+    Err(AskError::Failed(Failure::Unavailable { reason: "busy".into(), after: None }))
+}
+
+struct Rig {
+    world: Arc<World>,
+    pulls: Arc<Pulls>,
+    journal: Journal,
+    _dir: tempfile::TempDir,
+}
+
+fn rig(answers: Vec<Result<Page, AskError>>) -> Rig {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut settings = JournalSettings::new(dir.path().join("journal"), 256 << 10);
+    settings.clock = Arc::new(Still);
+    let (journal, _) = Journal::open(settings, Arc::new(RealFs)).expect("a journal");
+    journal.lanes_ready();
+    let world = Arc::new(World { answers: Mutex::new(answers.into()), ..World::default() });
+    let told = Arc::clone(&world);
+    let notify = move |notice| {
+        told.told.lock().expect("whole").push(match notice {
+            PullNotice::Failed { reason, .. } => reason,
+            PullNotice::Recovered { .. } => "recovered".to_owned(),
+        });
+    };
+    let pulls = Pulls::new(PullParts {
+        puller: Arc::clone(&world) as _,
+        cursors: Arc::clone(&world) as _,
+        gate: journal.clone().into(),
+        metrics: Metrics::new(),
+        clock: Arc::new(Still),
+        notify: Arc::new(notify),
+    });
+    pulls.replace(&[settings_of("desk")]);
+    Rig { world, pulls, journal, _dir: dir }
+}
+
+fn settings_of(instance: &str) -> PullSettings {
+    PullSettings { instance: instance.into(), interval: Duration::from_secs(60), tenant: Tenant::default() }
+}
+
+impl Rig {
+    /// Time stands still for tests: it moves only while nothing else is to be done.
+    async fn when(&self, what: &str, holds: impl Fn(&World) -> bool) {
+        for _ in 0..100_000 {
+            if holds(&self.world) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{what}: asked {:?}, told {:?}", self.world.asked.lock(), self.world.told.lock());
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.world.asked.lock().expect("whole").clone()
+    }
+
+    fn kept(&self) -> String {
+        String::from_utf8_lossy(&self.world.kept.lock().expect("whole")).into_owned()
+    }
+
+    fn told(&self) -> Vec<String> {
+        self.world.told.lock().expect("whole").clone()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_are_taken_behind_their_cursors() {
+    let rig = rig(vec![page(&[r#"{"id":"1"}"#, r#"{"id":"2"}"#], "2", true), page(&[r#"{"id":"3"}"#], "3", false)]);
+    rig.when("two pages", |world| world.asked.lock().expect("whole").len() == 3).await;
+    assert_eq!(rig.asked(), ["desk@", "desk@2", "desk@3"]);
+    assert_eq!((rig.kept().as_str(), rig.journal.head()), ("3", Seq(3)));
+    let (name, status) = rig.pulls.status().remove(0);
+    assert_eq!((&*name, status.events, status.pages, status.failures, status.error), ("desk", 3, 3, 0, None));
+    // By hand, and from the beginning.
+    assert!(rig.pulls.now("desk", false) && !rig.pulls.now("other", false));
+    rig.when("asked at once", |world| world.asked.lock().expect("whole").len() == 4).await;
+    rig.pulls.now("desk", true);
+    rig.when("asked anew", |world| world.asked.lock().expect("whole").len() == 5).await;
+    assert_eq!(rig.asked()[3..], ["desk@3", "desk@"]);
+    rig.pulls.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cursor_that_is_not_kept_repeats_one_page() {
+    let rig = rig(vec![page(&[r#"{"id":"1"}"#], "1", false), page(&[r#"{"id":"1"}"#], "1", false)]);
+    rig.world.broken.store(true, Ordering::SeqCst);
+    rig.when("it failed", |world| !world.told.lock().expect("whole").is_empty()).await;
+    assert_eq!((rig.told(), rig.kept().as_str()), (vec!["the disk is full".to_owned()], ""));
+    rig.world.broken.store(false, Ordering::SeqCst);
+    rig.when("it recovered", |world| world.told.lock().expect("whole").len() == 2).await;
+    assert_eq!((rig.asked(), rig.kept().as_str(), rig.journal.head()), (vec!["desk@".to_owned(), "desk@".to_owned()], "1", Seq(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_with_what_is_no_event_is_not_taken_at_all() {
+    let rig = rig(vec![page(&[r#"{"id":"1"}"#, "[1]"], "2", true), page(&[r#"{"id":"1"} x"#], "1", false), page(&[r#"{"id":"1"}"#], "1", false)]);
+    rig.when("it recovered", |world| world.told.lock().expect("whole").len() == 2).await;
+    assert!(rig.told()[0].starts_with("pull: event 1 is none: "), "{:?}", rig.told());
+    assert_eq!((rig.told()[1].as_str(), rig.journal.head(), rig.kept().as_str()), ("recovered", Seq(1), "1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_answer_is_asked_ever_more_rarely_and_that_is_told_once() {
+    let mut answers: Vec<_> = (0..8).map(|_| down()).collect();
+    answers.push(Err(AskError::Gone));
+    answers.push(page(&[], "", true));
+    let rig = rig(answers);
+    let begun = tokio::time::Instant::now();
+    rig.when("it recovered", |world| world.told.lock().expect("whole").len() == 2).await;
+    // 1 + 2 + 4 + 8 + 16 + 32 + 60 + 60 for the failures, 1 while the instance was away.
+    assert_eq!(begun.elapsed().as_secs(), 184);
+    assert_eq!(rig.told(), ["unavailable: busy", "recovered"]);
+    // A page that promises more and moves nothing waits for the interval.
+    let asked = rig.asked().len();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(rig.asked().len(), asked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pulls_come_and_go_with_the_configuration() {
+    let rig = rig(Vec::new());
+    rig.when("asked", |world| world.asked.lock().expect("whole").len() == 1).await;
+    // What means the same is not touched.
+    rig.pulls.replace(&[settings_of("desk"), settings_of("other")]);
+    rig.when("the other is asked", |world| world.asked.lock().expect("whole").len() == 2).await;
+    assert_eq!(rig.asked()[1], "other@");
+    rig.pulls.replace(&[settings_of("other")]);
+    tokio::time::sleep(Duration::from_secs(150)).await;
+    assert_eq!(rig.asked().iter().filter(|asked| asked.starts_with("desk")).count(), 1);
+    assert_eq!(rig.pulls.status().len(), 1);
+    rig.pulls.stop().await;
+    rig.pulls.replace(&[settings_of("late")]);
+    assert!(!rig.asked().iter().any(|asked| asked.starts_with("late")));
+}

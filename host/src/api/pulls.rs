@@ -1,0 +1,38 @@
+//! Pull connectors: how far they are, looking now, beginning again.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use bulkhead_ingest::PullStatus;
+use serde_json::{Value, json};
+
+use super::Api;
+use super::problem::Problem;
+
+/// Looks now, not at the next interval.
+pub async fn now(State(api): State<Api>, Path(instance): Path<String>) -> Result<(StatusCode, Json<Value>), Problem> {
+    ask(&api, &instance, false)
+}
+
+/// Forgets the cursor: everything that the system still gives is brought again.
+pub async fn anew(State(api): State<Api>, Path(instance): Path<String>) -> Result<(StatusCode, Json<Value>), Problem> {
+    let answer = ask(&api, &instance, true)?;
+    tracing::warn!(instance, "what was pulled is pulled again from the beginning, by hand");
+    api.replayer.trail.act("pull.anew", json!({"by": "manual", "instance": instance})).await;
+    Ok(answer)
+}
+
+fn ask(api: &Api, instance: &str, anew: bool) -> Result<(StatusCode, Json<Value>), Problem> {
+    if !api.pulls.now(instance, anew) {
+        let escaped = instance.escape_default();
+        return Err(Problem::not_found(format!("nothing is pulled from `{escaped}`; set `instances.{escaped}.pull`")));
+    }
+    Ok((StatusCode::ACCEPTED, Json(json!({"instance": instance, "anew": anew}))))
+}
+
+pub fn shown(instance: &str, pull: &PullStatus) -> Value {
+    json!({
+        "instance": instance, "events": pull.events, "pages": pull.pages, "blocked": pull.blocked, "failures": pull.failures, "last_error": pull.error,
+        "last_pulled_at": pull.last_ms.and_then(|ms| super::rfc3339(ms.cast_signed())),
+    })
+}

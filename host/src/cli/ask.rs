@@ -1,0 +1,131 @@
+//! `bulkhead query`, `pull` and `instance`: what instances of a running host are asked beside their lanes.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::failure::print;
+use super::http_client::{block_on, client, refusal, unreachable};
+use super::{Exit, Failure, Output};
+
+#[derive(Debug, Args)]
+struct To {
+    /// API address of the host.
+    #[arg(long, default_value = "http://127.0.0.1:8780", env = "BULKHEAD_API_URL")]
+    api: String,
+    /// Bearer token of the API.
+    #[arg(long, env = "BULKHEAD_API_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    #[command(flatten)]
+    to: To,
+    instance: String,
+    /// One of the connector's operations; its page lists them.
+    operation: String,
+    /// A JSON object.
+    #[arg(default_value = "{}")]
+    parameters: String,
+}
+
+#[derive(Debug, Args)]
+pub struct PullArgs {
+    #[command(flatten)]
+    to: To,
+    instance: String,
+    /// Forget how far the pulling is: everything that the system still gives is brought again.
+    #[arg(long)]
+    anew: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct InstanceArgs {
+    #[command(subcommand)]
+    verb: InstanceVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum InstanceVerb {
+    /// Whether the receiver can be reached and lets us in; no event is sent. Exits 1 where not.
+    Test(Named),
+    /// Send nothing more until it is resumed; its events wait.
+    Pause(Named),
+    /// End a pause or a hold, close the breaker.
+    Resume(Named),
+}
+
+#[derive(Debug, Args)]
+struct Named {
+    #[command(flatten)]
+    to: To,
+    instance: String,
+}
+
+pub fn instance(args: &InstanceArgs, output: Output) -> Result<Exit, Failure> {
+    let (named, what) = match &args.verb {
+        InstanceVerb::Test(named) => (named, "test"),
+        InstanceVerb::Pause(named) => (named, "pause"),
+        InstanceVerb::Resume(named) => (named, "resume"),
+    };
+    let mut answer = block_on(send(&named.to, reqwest::Method::POST, &format!("{}/{what}", named.instance), &Value::Null))?;
+    let failed = answer["status"] == "failed";
+    match output {
+        Output::Json => {
+            answer["schema_version"] = 1.into();
+            print(answer)?;
+        }
+        Output::Text if what == "test" => {
+            let word = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
+            print(format!(
+                "{}: connection {}, authentication {}, {} ms: {}",
+                named.instance,
+                word("connection"),
+                word("authentication"),
+                answer["latency_ms"],
+                word("message")
+            ))?;
+        }
+        Output::Text => print(format!("{} {what}d", named.instance))?,
+    }
+    Ok(if failed { Exit::Failed } else { Exit::Ok })
+}
+
+pub fn query(args: &QueryArgs, output: Output) -> Result<Exit, Failure> {
+    let parameters: Value = serde_json::from_str(&args.parameters)
+        .map_err(|error| Failure::new(Exit::Usage, "query.parameters", format!("the parameters are no JSON: {error}")))?;
+    let body = json!({"operation": args.operation, "parameters": parameters});
+    let answer = block_on(send(&args.to, reqwest::Method::POST, &format!("{}/query", args.instance), &body))?;
+    print(if output == Output::Json { json!({"schema_version": 1, "data": answer["data"]}) } else { answer["data"].clone() })?;
+    Ok(Exit::Ok)
+}
+
+pub fn pull(args: &PullArgs, output: Output) -> Result<Exit, Failure> {
+    let method = if args.anew { reqwest::Method::DELETE } else { reqwest::Method::POST };
+    let mut answer = block_on(send(&args.to, method, &format!("{}/pull", args.instance), &Value::Null))?;
+    match output {
+        Output::Json => {
+            answer["schema_version"] = 1.into();
+            print(answer)?;
+        }
+        Output::Text => print(format!("{} is asked now{}", args.instance, if args.anew { ", from the beginning" } else { "" }))?,
+    }
+    Ok(Exit::Ok)
+}
+
+async fn send(to: &To, method: reqwest::Method, path: &str, body: &Value) -> Result<Value, Failure> {
+    let url = format!("{}/api/integration/instances/{path}", to.api.trim_end_matches('/'));
+    let mut request = client()?.request(method, &url);
+    if !body.is_null() {
+        request = request.header("content-type", "application/json").body(body.to_string());
+    }
+    if let Some(token) = &to.token {
+        request = request.bearer_auth(token);
+    }
+    let response = request.send().await.map_err(|error| unreachable(&url, &error))?;
+    if !response.status().is_success() {
+        return Err(refusal(&url, response).await);
+    }
+    let body = response.bytes().await.map_err(|error| unreachable(&url, &error))?;
+    serde_json::from_slice(&body).map_err(|error| Failure::from_error(Exit::Failed, "host.answer", &error))
+}
