@@ -68,6 +68,18 @@ impl Bench {
         Ok(inspect(&self.bytes(&guest.name)?)?.capabilities.contains(interface))
     }
 
+    /// Methods that its manifest asks for.
+    pub fn methods(&self, guest: &Guest) -> Result<Vec<String>> {
+        let manifest = inspect(&self.bytes(&guest.name)?)?.manifest;
+        Ok(manifest.into_iter().flat_map(|manifest| manifest.wants).flat_map(|want| want.methods).collect())
+    }
+
+    /// Whether its manifest names this operation.
+    pub fn does(&self, guest: &Guest, operation: &str) -> Result<bool> {
+        let manifest = inspect(&self.bytes(&guest.name)?)?.manifest;
+        Ok(manifest.is_none_or(|manifest| manifest.operations.iter().any(|own| own == operation)))
+    }
+
     pub fn formatter(&self, name: &str, config: &str) -> Result<Box<dyn Formatter>> {
         let source = self.sandbox.formatter(
             &self.component(name)?,

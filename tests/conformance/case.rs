@@ -14,6 +14,8 @@ use serde_json::Value;
 
 use crate::bench::{Bench, Guest, RECEIVED, refs, store};
 use crate::connector::World;
+use crate::pattern::{Pattern, shown};
+use crate::sink::Rules;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,13 +26,20 @@ pub struct Case {
     #[serde(default = "json")]
     format: String,
     received: Option<String>,
+    #[serde(default)]
     events: Vec<Event>,
+    /// In place of a delivery.
+    pull: Option<Pull>,
+    query: Option<Query>,
     #[serde(default)]
     replies: Vec<Answer>,
     #[serde(default)]
     requests: Option<Vec<Request>>,
     #[serde(default)]
     records: Vec<String>,
+    /// The same for records that are no text.
+    #[serde(default)]
+    records_hex: Vec<String>,
     #[serde(default)]
     refused: BTreeMap<String, String>,
     #[serde(default)]
@@ -38,6 +47,24 @@ pub struct Case {
     #[serde(default)]
     outcomes: Vec<String>,
     failure: Option<String>,
+    /// What the receiver of streams says.
+    #[serde(default)]
+    pub sink: Rules,
+    /// What it must have heard: an entry for each connection, or for each datagram.
+    received_bytes: Option<Vec<String>>,
+    /// Its receiver takes everything: other checks use it and this configuration.
+    #[serde(default)]
+    pub willing: bool,
+}
+
+impl Case {
+    pub fn is_pull(&self) -> bool {
+        self.pull.is_some()
+    }
+
+    pub fn config(&self) -> Result<String> {
+        Ok(serde_json::to_string(&self.config)?)
+    }
 }
 
 fn json() -> String {
@@ -48,6 +75,33 @@ fn json() -> String {
 #[serde(deny_unknown_fields)]
 struct Event {
     json: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pull {
+    /// Behind which the page begins.
+    #[serde(default)]
+    cursor: String,
+    /// The page: its events as JSON, the cursor behind it, and whether there is more.
+    events: Vec<String>,
+    next: String,
+    #[serde(default)]
+    more: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    operation: String,
+    #[serde(default = "object")]
+    parameters: String,
+    /// As JSON.
+    answer: String,
+}
+
+fn object() -> String {
+    "{}".to_owned()
 }
 
 #[derive(Debug, Deserialize)]
@@ -89,13 +143,16 @@ pub fn read(guest: &Path) -> Result<Vec<Case>> {
 }
 
 pub fn play(bench: &Bench, guest: &Guest, case: &Case) -> Result<()> {
+    if case.pull.is_some() || case.query.is_some() {
+        return ask(bench, guest, case);
+    }
     let received = match &case.received {
         Some(text) => nanos(text)?,
         None => RECEIVED,
     };
     let stored = store(case.events.iter().map(|event| event.json.as_str()), received)?;
     let events = refs(&stored)?;
-    let config = serde_json::to_string(&case.config)?;
+    let config = case.config()?;
     if guest.name.starts_with("format-") { format(bench, guest, case, &config, &events) } else { deliver(bench, guest, case, &config, &events) }
 }
 
@@ -112,13 +169,18 @@ fn nanos(text: &str) -> Result<u64> {
 }
 
 fn format(bench: &Bench, guest: &Guest, case: &Case, config: &str, events: &[EventRef<'_>]) -> Result<()> {
-    ensure!(case.records.len() == events.len(), "{} records for {} events; a refused one has the empty record", case.records.len(), events.len());
+    let count = case.records.len() + case.records_hex.len();
+    ensure!(count == events.len(), "{count} records for {} events; a refused one has the empty record", events.len());
     let mut formatter = bench.formatter(&guest.name, config)?;
     let mut builder = BatchBuilder::default();
     let batch = builder.fill(formatter.projection(), events.iter().copied());
     let made = bench.runtime.block_on(formatter.format(batch))?;
     for (i, want) in case.records.iter().enumerate() {
         let have = String::from_utf8_lossy(made.records.get(i));
+        ensure!(have == *want, "record {i}\nwant {want}\nhave {have}");
+    }
+    for (i, want) in case.records_hex.iter().enumerate() {
+        let have: String = made.records.get(i).iter().map(|byte| format!("{byte:02x}")).collect();
         ensure!(have == *want, "record {i}\nwant {want}\nhave {have}");
     }
     let refused: BTreeMap<String, String> = made.refused.iter().map(|refusal| (refusal.event.to_string(), refusal.reason.clone())).collect();
@@ -129,7 +191,7 @@ fn format(bench: &Bench, guest: &Guest, case: &Case, config: &str, events: &[Eve
 fn deliver(bench: &Bench, guest: &Guest, case: &Case, config: &str, events: &[EventRef<'_>]) -> Result<()> {
     ensure!(case.failure.is_some() != (case.outcomes.len() == events.len()), "a case names either one outcome for each event or a failure");
     let steps: Vec<Step> = case.replies.iter().map(step).collect::<Result<_>>()?;
-    let world = World::new(Script::new(steps))?;
+    let world = World::new(Script::new(steps), &case.sink)?;
     let (format, records) = bench.records(&case.format, events)?;
     let mut connector = bench.connector(&guest.name, config, &format, world.grants(bench, guest)?)?;
     let mut builder = BatchBuilder::default();
@@ -146,18 +208,9 @@ fn deliver(bench: &Bench, guest: &Guest, case: &Case, config: &str, events: &[Ev
         }
         (_, heard) => bail!("{heard:?}, wanted {:?} {:?}", case.failure, case.outcomes),
     }
-    if let Some(requests) = &case.requests {
-        let kept = world.receiver.kept();
-        ensure!(
-            kept.len() == requests.len(),
-            "{} requests, wanted {}: {}",
-            kept.len(),
-            requests.len(),
-            kept.iter().map(|kept| kept.head.path.as_str()).collect::<Vec<_>>().join(", ")
-        );
-        for (i, (want, have)) in requests.iter().zip(&kept).enumerate() {
-            compare(want, have).with_context(|| format!("request {i}"))?;
-        }
+    requested(case, &world)?;
+    if let Some(want) = &case.received_bytes {
+        heard_bytes(bench, guest, &world, want)?;
     }
     for (path, want) in &case.files {
         let have = std::fs::read_to_string(world.dir.path().join(path)).with_context(|| path.clone())?;
@@ -169,6 +222,71 @@ fn deliver(bench: &Bench, guest: &Guest, case: &Case, config: &str, events: &[Ev
         ensure!(there == wanted.len(), "{there} entries in the directory, wanted {wanted:?}");
     }
     Ok(())
+}
+
+/// A pull or a query.
+fn ask(bench: &Bench, guest: &Guest, case: &Case) -> Result<()> {
+    let steps: Vec<Step> = case.replies.iter().map(step).collect::<Result<_>>()?;
+    let world = World::new(Script::new(steps), &case.sink)?;
+    let format = bulkhead_core::RecordFormat { name: "json".to_owned(), content_type: "application/json".to_owned() };
+    let mut connector = bench.connector(&guest.name, &case.config()?, &format, world.grants(bench, guest)?)?;
+    let heard = match (&case.pull, &case.query) {
+        (Some(pull), None) => bench.runtime.block_on(connector.pull(pull.cursor.as_bytes())).map(|page| {
+            let events: Vec<_> = (0..page.events.len()).map(|place| String::from_utf8_lossy(page.events.get(place)).into_owned()).collect();
+            ensure!(events == pull.events, "events\n{}\nwanted\n{}", events.join("\n"), pull.events.join("\n"));
+            let next = String::from_utf8_lossy(&page.cursor);
+            ensure!(next == pull.next && page.more == pull.more, "cursor {next}, more {}; wanted {}, {}", page.more, pull.next, pull.more);
+            Ok(())
+        }),
+        (None, Some(query)) => bench.runtime.block_on(connector.query(&query.operation, &query.parameters)).map(|answer| {
+            let (have, want): (Value, Value) = (serde_json::from_str(&answer)?, serde_json::from_str(&query.answer)?);
+            ensure!(have == want, "answer\n{have}\nwanted\n{want}");
+            Ok(())
+        }),
+        _ => bail!("a case is one pull or one query"),
+    };
+    match (&case.failure, heard) {
+        (Some(want), Err(DeliverError::Failure(failure))) => ensure!(failure.name() == want, "{failure:?}, wanted {want}"),
+        (None, Ok(checked)) => checked?,
+        (_, heard) => bail!("{heard:?}, wanted the failure {:?}", case.failure),
+    }
+    requested(case, &world)
+}
+
+/// What the receiver saw, where the case says.
+fn requested(case: &Case, world: &World) -> Result<()> {
+    let Some(requests) = &case.requests else { return Ok(()) };
+    let kept = world.receiver.kept();
+    ensure!(
+        kept.len() == requests.len(),
+        "{} requests, wanted {}: {}",
+        kept.len(),
+        requests.len(),
+        kept.iter().map(|kept| kept.head.path.as_str()).collect::<Vec<_>>().join(", ")
+    );
+    for (i, (want, have)) in requests.iter().zip(&kept).enumerate() {
+        compare(want, have).with_context(|| format!("request {i}"))?;
+    }
+    Ok(())
+}
+
+/// What the sink heard, once all of it is there: what a guest has written arrives a moment later.
+fn heard_bytes(bench: &Bench, guest: &Guest, world: &World, want: &[String]) -> Result<()> {
+    let sink = world.sink.as_ref().context("no sink")?;
+    let datagrams = !bench.wants(guest, "tcp")?;
+    let patterns: Vec<_> = want.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
+    let mut have: Vec<Vec<u8>> = Vec::new();
+    let compare = || {
+        if datagrams {
+            have.extend(sink.datagrams()?);
+        } else {
+            have = sink.streams();
+        }
+        let same = have.len() == patterns.len() && patterns.iter().zip(&have).all(|(pattern, bytes)| pattern.is(bytes));
+        Ok(same.then_some(()))
+    };
+    bulkhead_tests::wait::until("the sink has heard it all", Duration::from_secs(5), compare)
+        .with_context(|| format!("heard\n{}\nwanted\n{}", have.iter().map(|bytes| shown(bytes)).collect::<Vec<_>>().join("\n"), want.join("\n")))
 }
 
 fn step(answer: &Answer) -> Result<Step> {

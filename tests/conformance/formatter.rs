@@ -5,6 +5,7 @@ use bulkhead_core::{EventRef, RecordBatch};
 use bulkhead_format::BatchBuilder;
 
 use crate::bench::{Bench, Guest, RECEIVED, refs, samples, store};
+use crate::case;
 
 pub fn refuses_unknown_configuration(bench: &Bench, guest: &Guest) -> Result<()> {
     match bench.formatter(&guest.name, r#"{"no_such_key_here":1}"#) {
@@ -17,8 +18,14 @@ pub fn refuses_unknown_configuration(bench: &Bench, guest: &Guest) -> Result<()>
     }
 }
 
-fn format(bench: &Bench, name: &str, events: &[EventRef<'_>]) -> Result<RecordBatch> {
-    let mut formatter = bench.formatter(name, "{}")?;
+/// That of its willing case, else none.
+fn config(guest: &Guest) -> Result<String> {
+    let cases = case::read(&guest.folder)?;
+    cases.iter().find(|case| case.willing).map_or_else(|| Ok("{}".to_owned()), case::Case::config)
+}
+
+fn format(bench: &Bench, guest: &Guest, events: &[EventRef<'_>]) -> Result<RecordBatch> {
+    let mut formatter = bench.formatter(&guest.name, &config(guest)?)?;
     let mut builder = BatchBuilder::default();
     let batch = builder.fill(formatter.projection(), events.iter().copied());
     let made = bench.runtime.block_on(formatter.format(batch))?;
@@ -31,9 +38,9 @@ pub fn same_events_same_bytes(bench: &Bench, guest: &Guest) -> Result<()> {
     let samples = samples()?;
     let stored = store(samples.iter().step_by(7).map(String::as_str), RECEIVED)?;
     let events = refs(&stored)?;
-    let all = format(bench, &guest.name, &events)?;
-    ensure!(format(bench, &guest.name, &events)? == all, "two instances make different bytes");
-    let mut formatter = bench.formatter(&guest.name, "{}")?;
+    let all = format(bench, guest, &events)?;
+    ensure!(format(bench, guest, &events)? == all, "two instances make different bytes");
+    let mut formatter = bench.formatter(&guest.name, &config(guest)?)?;
     let mut builder = BatchBuilder::default();
     for (i, event) in events.iter().enumerate() {
         let batch = builder.fill(formatter.projection(), std::iter::once(*event));
@@ -53,23 +60,29 @@ pub fn takes_the_largest_batch(bench: &Bench, guest: &Guest) -> Result<()> {
     let samples = samples()?;
     let stored = store(samples.iter().cycle().take(500).map(String::as_str), RECEIVED)?;
     let events = refs(&stored)?;
-    let records = format(bench, &guest.name, &events)?;
+    let records = format(bench, guest, &events)?;
     ensure!(records.len() == events.len(), "{} records of {} events", records.len(), events.len());
     let large = format!(r#"{{"id":"large","message":"{}","list":[{}0]}}"#, "x\\u00e9\\n".repeat(60_000), "1,".repeat(100_000));
     let stored = store([large.as_str()], RECEIVED)?;
-    let records = format(bench, &guest.name, &refs(&stored)?)?;
+    let records = format(bench, guest, &refs(&stored)?)?;
     ensure!(records.len() == 1 && !records.get(0).is_empty(), "no record of an event of {} bytes", large.len());
     Ok(())
 }
 
+/// Media types of records that are no text.
+const BINARY: [&str; 2] = ["avro/binary", "application/x-protobuf"];
+
 /// No shape, escape or strange type makes it refuse, trap or write an empty record.
 pub fn takes_every_sample(bench: &Bench, guest: &Guest) -> Result<()> {
+    let is_text = !BINARY.contains(&bench.formatter(&guest.name, &config(guest)?)?.record_format().content_type.as_str());
     let samples = samples()?;
     let stored = store(samples.iter().map(String::as_str), RECEIVED)?;
-    let records = format(bench, &guest.name, &refs(&stored)?)?;
+    let records = format(bench, guest, &refs(&stored)?)?;
     for (i, sample) in samples.iter().enumerate() {
         ensure!(!records.get(i).is_empty(), "an empty record of {sample}");
-        std::str::from_utf8(records.get(i)).map_err(|error| anyhow::anyhow!("{error} in the record of {sample}"))?;
+        if is_text {
+            std::str::from_utf8(records.get(i)).map_err(|error| anyhow::anyhow!("{error} in the record of {sample}"))?;
+        }
     }
     Ok(())
 }

@@ -15,6 +15,10 @@ mod bench;
 mod case;
 mod connector;
 mod formatter;
+mod page;
+mod pattern;
+mod sink;
+mod streams;
 mod table;
 
 use bench::Bench;
@@ -99,6 +103,8 @@ fn checks() -> Result<Vec<Check>> {
 
 fn of_guest(bench: &Arc<Bench>, name: &str, folder: PathBuf) -> Result<Vec<Check>> {
     let guest = Arc::new(bench::Guest { name: name.to_owned(), folder });
+    let cases: Vec<Arc<case::Case>> = case::read(&guest.folder)?.into_iter().map(Arc::new).collect();
+    let willing = cases.iter().find(|case| case.willing).cloned();
     let mut checks = Vec::new();
     let mut add = |check: &str, run: fn(&Bench, &bench::Guest) -> Result<()>| {
         let (bench, guest) = (Arc::clone(bench), Arc::clone(&guest));
@@ -106,6 +112,7 @@ fn of_guest(bench: &Arc<Bench>, name: &str, folder: PathBuf) -> Result<Vec<Check
     };
     add("manifest_is_valid", bench::manifest_is_valid);
     add("imports_are_wanted", bench::imports_are_wanted);
+    add("page_is_true", page::page_is_true);
     if name.starts_with("format-") {
         add("refuses_unknown_configuration", formatter::refuses_unknown_configuration);
         add("same_events_same_bytes", formatter::same_events_same_bytes);
@@ -113,22 +120,43 @@ fn of_guest(bench: &Arc<Bench>, name: &str, folder: PathBuf) -> Result<Vec<Check
         add("takes_every_sample", formatter::takes_every_sample);
     } else {
         add("refuses_unknown_configuration", connector::refuses_unknown_configuration);
-        add("takes_the_largest_batch", connector::takes_the_largest_batch);
+        if !bench.does(&guest, "deliver")? {
+            let config = match cases.iter().find(|case| case.is_pull()) {
+                Some(case) => case.config()?,
+                None => connector::least_config(bench, &guest)?,
+            };
+            for row in table::ROWS {
+                let (bench, guest, config) = (Arc::clone(bench), Arc::clone(&guest), config.clone());
+                checks.push(Check::new(format!("{name}::status::{}", row.name), move || table::pull(&bench, &guest, row, &config)));
+            }
+            return Ok(with_cases(bench, &guest, cases, checks));
+        }
+        let (own, of, receiver) = (Arc::clone(bench), Arc::clone(&guest), willing.clone());
+        checks.push(Check::new(format!("{name}::takes_the_largest_batch"), move || connector::takes_the_largest_batch(&own, &of, receiver.as_deref())));
         if bench.wants(&guest, "http")? {
             for row in table::ROWS {
                 let (bench, guest) = (Arc::clone(bench), Arc::clone(&guest));
                 checks.push(Check::new(format!("{name}::status::{}", row.name), move || table::play(&bench, &guest, row)));
             }
+        } else if bench.wants(&guest, "tcp")? {
+            for row in streams::ROWS {
+                let (bench, guest, willing) = (Arc::clone(bench), Arc::clone(&guest), willing.clone());
+                checks.push(Check::new(format!("{name}::peer::{}", row.name), move || streams::play(&bench, &guest, row, willing.as_deref())));
+            }
         }
     }
-    let cases = case::read(&guest.folder)?;
+    Ok(with_cases(bench, &guest, cases, checks))
+}
+
+fn with_cases(bench: &Arc<Bench>, guest: &Arc<bench::Guest>, cases: Vec<Arc<case::Case>>, mut checks: Vec<Check>) -> Vec<Check> {
+    let name = &guest.name;
     if cases.is_empty() {
         let folder = guest.folder.join("cases");
         checks.push(Check::new(format!("{name}::has_cases"), move || bail!("{} has no cases; docs/authors/testing.md says how they look", folder.display())));
     }
     for case in cases {
-        let (bench, guest) = (Arc::clone(bench), Arc::clone(&guest));
+        let (bench, guest) = (Arc::clone(bench), Arc::clone(guest));
         checks.push(Check::new(format!("{name}::case::{}", case.name.replace(' ', "_")), move || case::play(&bench, &guest, &case)));
     }
-    Ok(checks)
+    checks
 }

@@ -12,6 +12,7 @@ use bulkhead_tests::receiver::{Script, Step};
 
 use crate::bench::{Bench, Guest, RECEIVED, refs, store};
 use crate::connector::{World, least_config};
+use crate::sink::Rules;
 
 pub struct Row {
     pub name: &'static str,
@@ -59,7 +60,7 @@ pub static ROWS: &[Row] = &[
 const SECRET: &str = "conformance-secret-5b1f";
 
 pub fn play(bench: &Bench, guest: &Guest, row: &Row) -> Result<()> {
-    let world = World::new(Script::always((row.step)()))?;
+    let world = World::new(Script::always((row.step)()), &Rules::default())?;
     let mut grants = world.grants(bench, guest)?;
     let credential = Credential::bearer("conformance", secrecy::SecretString::from(SECRET.to_owned()))?;
     let settings = DestinationSettings { url: world.receiver.url(), credential: Some(Arc::new(credential)), ..DestinationSettings::default() };
@@ -91,6 +92,19 @@ pub fn play(bench: &Bench, guest: &Guest, row: &Row) -> Result<()> {
     ensure!(!log.iter().any(|line| line.contains(SECRET)), "the secret is in the log: {log:?}");
     ensure!(!format!("{heard:?}").contains(SECRET), "the secret is in the outcome: {heard:?}");
     judge(row.want, &heard, count)
+}
+
+/// The same for guests that only bring records. What a page is, its own cases say.
+pub fn pull(bench: &Bench, guest: &Guest, row: &Row, config: &str) -> Result<()> {
+    let world = World::new(Script::always((row.step)()), &Rules::default())?;
+    let format = bulkhead_core::RecordFormat { name: "json".to_owned(), content_type: "application/json".to_owned() };
+    let mut connector = bench.connector(&guest.name, config, &format, world.grants(bench, guest)?)?;
+    match (row.want, bench.runtime.block_on(connector.pull(b""))) {
+        (_, Err(DeliverError::Fault(fault))) => bail!("the guest fails: {fault}"),
+        (Want::Accepted | Want::AcceptedOrAgain, _) | (Want::Permanent | Want::TooLarge, Err(DeliverError::Failure(Failure::Other(_)))) => Ok(()),
+        (want, Err(DeliverError::Failure(failure))) => judge_failure(want, &failure),
+        (_, Ok(page)) => bail!("a page of {} events", page.events.len()),
+    }
 }
 
 fn judge(want: Want, heard: &Result<Delivery, DeliverError>, count: usize) -> Result<()> {

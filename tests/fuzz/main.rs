@@ -4,6 +4,7 @@
 
 mod components;
 mod egress;
+mod formatters;
 mod mutate;
 #[path = "../hostile/toolkit.rs"]
 mod toolkit;

@@ -132,6 +132,34 @@ fn h79_labels_of_metrics() {
     }
 }
 
+/// Granted names without a prefix, a guest still writes over none of the host's, and its histograms weigh what
+/// they show.
+#[test]
+fn h79_names_of_metrics() {
+    let sink = quiet();
+    let story = Story::start(&format!(
+        "instances:\n{}default_route: [{{instance: bad, format: json}}]\n",
+        evil("bad", "names", &sink, "    grants: {plain_metrics: true}\n")
+    ));
+    for i in 0..3 {
+        story.accept("application/json", &format!("{{\"id\":\"e-{i}\"}}"));
+        story.settled();
+    }
+    let scrape = story.host.metrics().expect("metrics");
+    assert_eq!(scrape.sum("bulkhead_events_accepted_total", &[]), 3.0);
+    assert!(scrape.of("process_cpu_seconds_total", &[]).all(|sample| sample.value < 1_000.0 && sample.labels.is_empty()));
+    for name in ["up", "scrape_duration_seconds", "evil_seconds", "evil_seconds_count"] {
+        assert_eq!(scrape.of(name, &[]).count(), 0, "{name}");
+    }
+    let canaries: Vec<_> = scrape.samples.iter().filter(|sample| sample.labels.contains_key("canary")).map(|sample| sample.name.as_str()).collect();
+    assert_eq!(canaries, ["evil_seconds_sum"], "a name of its own");
+    let sizes: Vec<_> = scrape.samples.iter().filter(|sample| sample.name.starts_with("evil_sizes")).collect();
+    assert!(sizes.len() <= 1_000 + 35, "{}", sizes.len());
+    assert_eq!(scrape.sum("evil_sizes_count", &[]), 15_000.0, "what is beyond is still counted");
+    let log = story.host.log();
+    assert!(log.contains("a metric was not taken: a plain name begins with none of bulkhead_"), "{log}");
+}
+
 /// Lines that look like somebody else's stay one field of one line of their own.
 #[test]
 fn h24_forged_lines() {

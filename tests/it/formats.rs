@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::story::{Story, file, hec, receiver};
+use crate::story::{Story, file, hec, receiver, webhook};
 
 /// A few samples of each shape: enough to show every rule, small enough to read.
 fn events() -> String {
@@ -32,9 +32,18 @@ fn compare(name: &str, have: &str) {
     assert_eq!(want.lines().count(), have.lines().count(), "{name}: number of lines");
 }
 
+fn without_receipt(text: &str) -> String {
+    let begin = "\"observedTimeUnixNano\":\"";
+    let line = |line: &str| {
+        let (head, rest) = line.split_once(begin).expect("every record says it");
+        format!("{head}{begin}{}\n", rest.trim_start_matches(|digit: char| digit.is_ascii_digit()))
+    };
+    text.lines().map(line).collect()
+}
+
 #[test]
 fn every_format_is_as_reviewed() {
-    let formats = ["json", "jsonl", "cef", "ecs", "cloudevents", "leef", "syslog", "splunk", "xml"];
+    let formats = ["json", "jsonl", "cef", "ecs", "cloudevents", "leef", "syslog", "splunk", "xml", "otlp"];
     let mut config = "instances:\n".to_owned();
     for format in formats {
         config.push_str(&file(format));
@@ -48,7 +57,58 @@ fn every_format_is_as_reviewed() {
     assert_eq!(scrape.sum("bulkhead_lane_rejected_total", &[]), 0.0);
     for format in formats {
         let text = fs::read_to_string(story.path("out").join(format!("{format}.ndjson"))).expect("written");
+        // A log record says when it was received, in one place.
+        let text = if format == "otlp" { without_receipt(&text) } else { text };
         compare(&format!("{format}.txt"), &text);
+    }
+}
+
+/// Formats that are what their configuration says: a realistic one each.
+const CONFIGURED: [(&str, &str); 2] = [
+    (
+        "template",
+        r#"{formatter: template, config: {escape: json, content_type: application/json, template: '{"text": "{{ severity | default("unknown") | upper }} {{ type }} on {{ host | default("?") }} at {{ time | date("%Y-%m-%d %H:%M:%S") }}", "user": {{ user }}, "roles": {{ roles | default([]) | join(", ") | truncate(40) }}, "labels": { {%- for name, value in metadata | default({}) | items %}{{ name | json }}: {{ value | json }}{% if not loop.last %}, {% endif %}{% endfor -%} }, "rate": {{ data.payload.throughput_mbps }}}'}}"#,
+    ),
+    (
+        "mapping",
+        r#"{formatter: mapping, config: {validate: [{that: "id != ''", reason: no id}], fields: [{to: alert.id, from: /id, required: true}, {to: alert.title, expr: "type + ' by ' + user"}, {to: alert.title, from: /type}, {to: alert.priority, from: /severity, transform: [{map: {critical: 1, high: 2, medium: 3, "*": 4}}], default: 5}, {to: alert.opened, from: /time, type: timestamp}, {to: alert.day, from: /time, transform: [{date: "%G-W%V"}]}, {to: alert.tags, from: /compliance, transform: [upper]}, {to: alert.where.host, from: /host}, {to: alert.where.port, from: /dstport, type: string}, {to: alert.actor, from: /user, transform: [trim, lower, hash_sha256, {truncate: 12}]}, {to: metrics.throughput, from: /data/payload/throughput_mbps}, {to: metrics.fast, expr: "data.payload.throughput_mbps > 100.0"}, {to: labels, from: /metadata, when: "size(metadata) > 0"}]}}"#,
+    ),
+];
+
+#[test]
+fn configured_formats_are_as_reviewed() {
+    let receivers = [receiver(""), receiver("")];
+    let binary = [
+        ("avro", "{formatter: avro, config: {framing: single_object}}"),
+        (
+            "protobuf",
+            "{formatter: protobuf, config: {framing: delimited, fields: [{number: 1, name: id, type: string, from: /id}, {number: 2, name: time, type: timestamp, from: /time}, {number: 3, name: type, type: string, from: /type}, {number: 4, name: severity, type: string, from: /severity}, {number: 5, name: roles, type: string, from: /roles, repeated: true}]}}",
+        ),
+    ];
+    let mut config = "formatters:\n".to_owned();
+    for (name, format) in CONFIGURED.iter().chain(&binary) {
+        config.push_str(&format!("  own-{name}: {format}\n"));
+    }
+    config.push_str("instances:\n");
+    for (name, _) in CONFIGURED {
+        config.push_str(&format!("{}    concurrency: 1\n    ordering: strict\n", file(name)));
+    }
+    for ((name, _), receiver) in binary.iter().zip(&receivers) {
+        config.push_str(&webhook(name, receiver, "    concurrency: 1\n    ordering: strict\n"));
+    }
+    let lanes: Vec<String> = CONFIGURED.iter().chain(&binary).map(|(name, _)| format!("{{instance: {name}, format: own-{name}}}")).collect();
+    let story = Story::start(&format!("{config}default_route: [{}]\n", lanes.join(", ")));
+    story.accept("application/x-ndjson", &events());
+    let scrape = story.settled();
+    assert_eq!(scrape.sum("bulkhead_lane_rejected_total", &[]), 0.0, "{}", story.host.log());
+    for (name, _) in CONFIGURED {
+        let text = fs::read_to_string(story.path("out").join(format!("{name}.ndjson"))).expect("written");
+        compare(&format!("{name}.txt"), &text);
+    }
+    for ((name, _), receiver) in binary.iter().zip(&receivers) {
+        let hex = |byte: &u8| format!("{byte:02x}");
+        let lines: String = receiver.kept().iter().map(|kept| kept.body.iter().map(hex).collect::<String>() + "\n").collect();
+        compare(&format!("{name}.txt"), &lines);
     }
 }
 

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `/services/collector…` | `{"text":"Success","code":0}`; health is code 17 |
 //! | `…/_bulk` | `{"errors":false,"items":[…]}`, one item per pair of lines |
+//! | any that asks for `application/graphql-response+json` | `{"data":{"ok":true}}` |
 //! | `GET /-/stats`, `GET /-/taken?run=N` | counts and latencies; ranges of taken numbers |
 //! | `POST /-/script`, `POST /-/reset` | a new script; counts start again |
 //! | any other | `{"ok":true}` |
@@ -26,9 +27,11 @@ use crate::http::{Connection, Head};
 use crate::marker::{self, Marker, Markers};
 
 mod hec;
+mod protocol;
 mod script;
 mod stats;
 
+pub use protocol::Protocol;
 pub use script::{Script, Step};
 pub use stats::Stats;
 
@@ -49,11 +52,13 @@ pub struct Options {
     pub max_events: u64,
     /// Bodies of accepted requests go here, one behind the other.
     pub save: Option<PathBuf>,
+    /// Answers instead of what stands above.
+    pub protocol: Option<Protocol>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { bind: SocketAddr::from(([127, 0, 0, 1], 0)), token: None, strict: false, keep: 0, max_events: 1 << 27, save: None }
+        Self { bind: SocketAddr::from(([127, 0, 0, 1], 0)), token: None, strict: false, keep: 0, max_events: 1 << 27, save: None, protocol: None }
     }
 }
 
@@ -215,8 +220,7 @@ fn serve(stream: TcpStream, shared: &Shared) -> Result<()> {
             write(&mut connection.stream, 200, &[], r#"{"text":"HEC is healthy","code":17}"#)?;
             continue;
         }
-        let step = lock(&shared.script).step();
-        if !answer(&mut connection, &head, step, shared, &mut work)? {
+        if !answer(&mut connection, &head, shared, &mut work)? {
             return Ok(());
         }
     }
@@ -230,7 +234,7 @@ struct Work {
 }
 
 /// Plays one step; false where the connection ends with it.
-fn answer(connection: &mut Connection, head: &Head, step: Step, shared: &Shared, work: &mut Work) -> Result<bool> {
+fn answer(connection: &mut Connection, head: &Head, shared: &Shared, work: &mut Work) -> Result<bool> {
     let gzip = head.headers.get("content-encoding").is_some_and(|value| value.eq_ignore_ascii_case("gzip"));
     if gzip {
         work.inflated.clear();
@@ -239,6 +243,11 @@ fn answer(connection: &mut Connection, head: &Head, step: Step, shared: &Shared,
     let body = if gzip { &work.inflated[..] } else { connection.body() };
     work.markers.clear();
     work.markers.extend(Markers::new(body, &shared.finder));
+    let mut next = || lock(&shared.script).step();
+    let step = match &shared.options.protocol {
+        Some(protocol) => protocol.answer(head, body, &mut next),
+        None => next(),
+    };
     if let Step::Hang(wait) | Step::Delay(wait) = step {
         pause(wait, shared);
     }
@@ -310,6 +319,9 @@ fn reply(head: &Head, body: &[u8], step: &Step, options: &Options) -> Reply {
             let lines = memchr::memchr_iter(b'\n', body).count();
             let items = vec![r#"{"create":{"status":201}}"#; lines / 2].join(",");
             Reply::new(200, format!(r#"{{"took":1,"errors":false,"items":[{items}]}}"#))
+        }
+        Step::Accept | Step::Delay(_) if head.headers.get("accept").is_some_and(|accept| accept.starts_with("application/graphql-response+json")) => {
+            Reply::new(200, r#"{"data":{"ok":true}}"#)
         }
         Step::Accept | Step::Delay(_) => Reply::new(200, r#"{"ok":true}"#),
     }

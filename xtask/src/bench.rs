@@ -15,21 +15,25 @@ use crate::command::{cargo, read};
 
 mod beside;
 mod case;
+mod each;
 mod neighbour;
 mod report;
+mod sink;
+mod subjects;
 mod yardstick;
 
 use case::{Bench, Case};
 use report::Report;
 
 /// The rows at hand, with what makes each.
-const ROWS: [(&str, Source); 14] = [
+const ROWS: [(&str, Source); 15] = [
     ("P1", Source::Case(&case::FULL)),
     ("P2", Source::Case(&case::FULL)),
     ("P3", Source::Case(&case::STEADY)),
     ("P4", Source::Case(&case::STEADY)),
     ("P6", Source::Case(&case::SINGLE)),
     ("P7", Source::Harness("guest")),
+    ("P8", Source::Harness("formatters")),
     ("P9", Source::Case(&case::FIVE)),
     ("P10", Source::Harness("journal")),
     ("P11", Source::Harness("replay")),
@@ -51,7 +55,7 @@ enum Source {
 }
 
 pub fn run(root: &Path, args: &[String]) -> Result<()> {
-    let args = Args::parse(args.iter().cloned(), &["rows", "repeats", "seconds", "profile"], &["quick", "no-build"])?;
+    let args = Args::parse(args.iter().cloned(), &["rows", "repeats", "seconds", "profile", "connector", "events"], &["quick", "no-build"])?;
     let quick = args.flag("quick");
     let profile = args.text("profile").unwrap_or(if quick { "release" } else { "dist" });
     let repeats = args.number("repeats", if quick { 1 } else { 5 }, 1..=50)?;
@@ -63,6 +67,13 @@ pub fn run(root: &Path, args: &[String]) -> Result<()> {
     }
     let dir = build::fresh(root, "bench")?;
     let bench = Bench { tools: build::folder(root, profile), dir: dir.clone(), seconds };
+    if let Some(names) = args.text("connector") {
+        let table = each::run(&bench, root, names, args.number("events", if quick { 5_000 } else { 50_000 }, 1_000..=10_000_000)?)?;
+        let path = dir.join("connectors.md");
+        fs::write(&path, &table)?;
+        println!("\n{table}\nwritten to {}", path.display());
+        return Ok(());
+    }
     let mut report = Report::new(profile, quick);
     for repeat in 1..=repeats {
         eprintln!("\nrepeat {repeat} of {repeats}");

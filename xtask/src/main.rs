@@ -26,6 +26,7 @@ cargo xtask COMMAND
   build-guests       build connectors/* to components in target/guests
   bench [OPTIONS]    the figures of the release binary over loopback sockets
                      --quick  a few seconds, release profile   --rows P1,P3  some rows   --repeats N
+                     --connector NAMES|all  instead: what one guest costs, into a null receiver   --events N
   crash [OPTIONS]    kill -9 under load: --rounds N --kills N --rate N --seed N --no-faults
   soak [OPTIONS]     a million events of backlog, 1,000 producers, 10,000 lanes, with figures; a failing disk
                      --only backlog,producers,lanes,disk   --size N with one of them

@@ -18,6 +18,7 @@ fn main() -> Result<()> {
         keep: 0,
         max_events: args.number("max-events", 1 << 27, 1..=1 << 30)?,
         save: args.text("save").map(PathBuf::from),
+        protocol: None,
     };
     let receiver = Receiver::start(options, Script::parse(args.text("script").unwrap_or_default())?)?;
     println!("{}", serde_json::json!({"listening": receiver.addr().to_string()}));

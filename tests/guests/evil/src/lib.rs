@@ -35,6 +35,8 @@ pub enum Behaviour {
     Forge,
     /// A metric with a label of its own for each event.
     Series,
+    /// Metrics under names that are the host's, and histograms without end.
+    Names,
     /// Sends requests to `primary` without end.
     Send,
     /// Ends the process.
@@ -80,6 +82,19 @@ impl Evil {
             Behaviour::Series => {
                 for event in 0..5_000_u32 {
                     metrics::count("evil", &[("event", &format!("{}-{event}", self.calls))], 1);
+                }
+            }
+            Behaviour::Names => {
+                for name in ["bulkhead_events_accepted_total", "bulkhead_guest_calls_total", "process_cpu_seconds_total", "up", "scrape_duration_seconds"] {
+                    metrics::count(name, &[("canary", "x")], 1_000_000);
+                    metrics::gauge(name, &[], f64::NAN);
+                }
+                metrics::count("evil_seconds_sum", &[("canary", "x")], 1);
+                metrics::observe("evil_seconds", &[("canary", "x")], f64::NAN, &[f64::INFINITY, 0.0]);
+                metrics::observe("evil_seconds", &[("instance", "siem"), ("le", "1")], 1.0, &[1.0]);
+                let bounds: Vec<f64> = (0..32).map(f64::from).collect();
+                for event in 0..5_000_u32 {
+                    metrics::observe("evil_sizes", &[("event", &format!("{}-{event}", self.calls))], 1.0, &bounds);
                 }
             }
             Behaviour::Send => loop {

@@ -242,7 +242,7 @@ impl Connector for Streams {
     }
 
     fn close(&mut self) {
-        self.session.close();
+        self.session.close(Duration::from_secs(1));
         if let Some(connection) = &mut self.connection {
             let _ = connection.get_mut().finish();
         }
