@@ -268,3 +268,40 @@ fn a_connection_test_tells_a_refused_token_from_a_console_that_is_not_there() {
     let log = story.host.log();
     assert!(!log.contains(TOKEN) && !log.contains("another-token-1"), "{log}");
 }
+
+#[test]
+fn addresses_become_entries_of_a_reference_set() {
+    let console: Vendor<Vec<Value>> = Vendor::start("", |head, body, entries: &mut Vec<Value>, _| {
+        let header = |name: &str| head.headers.get(name).unwrap_or_default().to_owned();
+        rule(header("sec") == TOKEN && header("version") == "20.0", "SEC and Version are there", || error(401, 1, "no"))?;
+        if head.method == "GET" {
+            rule(parameter(&head.path, "filter").as_deref() == Some("id=12"), "the set is asked for", || error(422, 1010, "filter"))?;
+            return Ok(Step::answer(200, r#"[{"id":12,"name":"Watched"}]"#));
+        }
+        rule(head.path == "/api/reference_data_collections/set_entries", "entries are posted", || error(404, 1002, "path"))?;
+        let entry = crate::vendor::json(body, || error(400, 1001, "bad body"))?;
+        let keys: Vec<&str> = entry.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+        rule(keys == ["collection_id", "value", "source"] && entry["collection_id"] == 12, "an entry has its keys", || error(422, 1005, "keys"))?;
+        if entry["value"].as_str().is_some_and(|value| value.contains(':')) {
+            return Ok(error(422, 1005, "not an IPv4 address"));
+        }
+        let there = entries.contains(&entry);
+        if !there {
+            entries.push(entry);
+        }
+        Ok(Step::answer(if there { 200 } else { 201 }, "{}"))
+    });
+    let url = console.receiver.url();
+    let story = Story::start(&format!(
+        "instances:\n  watched:\n    connector: qradar-reference\n    config: {{collection_id: 12, value: /srcip}}\n    destinations: {{primary: {{url: \"{url}\", methods: [GET, POST], credential: qradar}}}}\ncredentials:\n  qradar: {{type: header, name: SEC, value: \"{TOKEN}\"}}\ndefault_route: [{{instance: watched, format: json}}]\n"
+    ));
+    let event = |i: usize, address: &str| json!({"specversion": "1.0", "id": format!("e-{i}"), "source": "ids", "type": "scan", "srcip": address}).to_string();
+    let mut lines: Vec<String> = (0..60).map(|i| event(i, &format!("10.0.0.{}", i % 7))).collect();
+    lines.push(event(60, "fe80::1"));
+    lines.push(json!({"specversion": "1.0", "id": "none", "source": "ids", "type": "scan"}).to_string());
+    story.accept("application/x-ndjson", &lines.join("\n"));
+    let scrape = story.settled();
+    assert_eq!((console.state(Vec::len), scrape.sum("bulkhead_lane_rejected_total", &[])), (7, 1.0));
+    assert!(bulkhead(&story, &["instance", "test", "watched"]).status.success());
+    console.kept_the_rules();
+}

@@ -91,7 +91,8 @@ fn measure(bench: &Bench, root: &Path, name: &str, one: &Wanted, events: u64) ->
     };
     let receiver = ReceiverProcess::start(&bench.tools, &[])?;
     bench.clear()?;
-    let host = Host::start(spec(bench, subject, format, &receiver)?)?;
+    let config = if let Wanted::Formatter(format) = one { willing(root, format)? } else { None };
+    let host = Host::start(spec(bench, subject, format, config.as_deref(), &receiver)?)?;
     let (before, begin) = (host.cpu_seconds()?, Instant::now());
     let count = events.to_string();
     let mut generator = start_generator(&bench.tools, host.intake, &["--batch", "100", "--connections", "8", "--seconds", "600", "--count", &count])?;
@@ -127,18 +128,35 @@ fn measure(bench: &Bench, root: &Path, name: &str, one: &Wanted, events: u64) ->
     })
 }
 
-fn spec(bench: &Bench, subject: &Subject, format: &str, receiver: &ReceiverProcess) -> Result<Spec> {
+/// The configuration of a formatter that takes none for granted: that of its case that takes every event.
+fn willing(root: &Path, format: &str) -> Result<Option<String>> {
+    let folder = root.join("connectors").join(format!("format-{format}")).join("cases");
+    for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        let case: toml::Table = fs::read_to_string(entry?.path())?.parse()?;
+        if case.get("willing").and_then(toml::Value::as_bool) == Some(true) {
+            return Ok(Some(serde_json::to_string(&case["config"])?));
+        }
+    }
+    Ok(None)
+}
+
+fn spec(bench: &Bench, subject: &Subject, format: &str, formatter: Option<&str>, receiver: &ReceiverProcess) -> Result<Spec> {
     let out = quoted(&bench.dir.join("out"));
     let reach = match subject.counterpart {
         Counterpart::Http => format!("destinations: {{primary: {{url: \"{}\", methods: [POST, PUT, GET]}}}}", receiver.url()),
         Counterpart::Tcp(speech) => format!("destinations: {{primary: \"tcp://127.0.0.1:{}\"}}", sink::tcp(speech)?),
         Counterpart::Udp => format!("destinations: {{primary: \"udp://127.0.0.1:{}\"}}", sink::udp()?),
+        Counterpart::Nobody => String::new(),
         Counterpart::Files => format!("files: {{primary: {{dir: {out}, access: write}}}}"),
     };
     let concurrency = if subject.counterpart == Counterpart::Files { 1 } else { 4 };
+    let (formatters, lane) = match formatter {
+        Some(config) => (format!("formatters: {{subject: {{formatter: {format}, config: {config}}}}}\n"), "subject"),
+        None => (String::new(), format),
+    };
     let text = format!(
-        "data_dir: {}\nlisten: {{api: \"127.0.0.1:0\", http: \"127.0.0.1:0\"}}\ninstances:\n  subject:\n    connector: {}\n    config: {}\n    concurrency: {concurrency}\n    {reach}\n\
-         default_route: [{{instance: subject, format: {format}}}]\n",
+        "{formatters}data_dir: {}\nlisten: {{api: \"127.0.0.1:0\", http: \"127.0.0.1:0\"}}\ninstances:\n  subject:\n    connector: {}\n    config: {}\n    concurrency: {concurrency}\n    {reach}\n\
+         default_route: [{{instance: subject, format: {lane}}}]\n",
         quoted(&bench.dir.join("data")),
         subject.name,
         subject.config

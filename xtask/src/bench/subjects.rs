@@ -9,6 +9,8 @@ pub enum Counterpart {
     Tcp(Speech),
     Udp,
     Files,
+    /// Nobody: what it does stays within the host.
+    Nobody,
 }
 
 /// What a sink of streams answers.
@@ -34,10 +36,11 @@ const fn subject(name: &'static str, config: &'static str, counterpart: Counterp
     Subject { name, config, counterpart }
 }
 
-use Counterpart::{Files, Http, Tcp, Udp};
+use Counterpart::{Files, Http, Nobody, Tcp, Udp};
 
-pub static CONNECTORS: [Subject; 18] = [
+pub static CONNECTORS: [Subject; 24] = [
     subject("appdynamics", "{account_name: bench}", Http),
+    subject("cloudwatch-logs", "{group: bench, stream: bench}", Http),
     subject("datadog", "{}", Http),
     subject("elasticsearch", "{index: bench}", Http),
     subject("file", "{path: bench.ndjson}", Files),
@@ -47,6 +50,11 @@ pub static CONNECTORS: [Subject; 18] = [
     subject("logstash", "{}", Tcp(Speech::Lumberjack)),
     subject("loki", "{}", Http),
     subject("newrelic", "{}", Http),
+    subject("otlp", "{}", Http),
+    subject("prometheus", "{}", Nobody),
+    subject("prometheus-pushgateway", "{}", Http),
+    subject("prometheus-remote-write", "{}", Http),
+    subject("qradar-reference", "{collection_id: 1, value: /user}", Http),
     subject("rest", "{}", Http),
     subject("sentinel", "{rule: dcr-00000000000000000000000000000000, stream: Custom-Bench_CL}", Http),
     subject("splunk-hec", "{}", Http),
