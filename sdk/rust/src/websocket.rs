@@ -20,6 +20,8 @@ use crate::{Failure, credentials};
 const LOOK: Duration = Duration::from_millis(1);
 /// Messages in front of a peer's last words that are read over.
 const LAST_WORDS: usize = 64;
+/// Messages that one [`WebSocket::drain`] takes; a peer that goes on talking is heard by the next one.
+const MOST_DRAINED: usize = 1024;
 
 /// Largest message that is taken in.
 pub const MAX_MESSAGE: usize = 4 << 20;
@@ -140,7 +142,7 @@ impl WebSocket {
             request = request.with_sub_protocol(protocol);
         }
         let config = WebSocketConfig::default().read_buffer_size(16 << 10).max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
-        let stream = Stream { connection, credential: handshake.credential.clone(), head: Vec::new() };
+        let stream = Stream { connection, read_wait: None, credential: handshake.credential.clone(), head: Vec::new() };
         match client_with_config(request, stream, Some(config)) {
             Ok((socket, response)) => {
                 let protocol = response.headers().get("sec-websocket-protocol").and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -184,19 +186,27 @@ impl WebSocket {
         self.socket.flush().map_err(failed)
     }
 
+    /// The next message if it is there already.
+    pub fn look(&mut self) -> Result<Option<Message>, Error> {
+        self.socket.get_mut().read_wait = Some(LOOK);
+        let result = self.receive();
+        self.socket.get_mut().read_wait = None;
+        match result {
+            Ok(message) => Ok(Some(message)),
+            Err(Error::Stream(tcp::Error::Timeout)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Takes what the peer has said so far, without waiting for more: a peer that nobody listens to stops listening.
     pub fn drain(&mut self, mut each: impl FnMut(Message)) -> Result<(), Error> {
-        let timeout = self.socket.get_mut().connection.timeout();
-        self.set_timeout(LOOK);
-        let result = loop {
-            match self.receive() {
-                Ok(message) => each(message),
-                Err(Error::Stream(tcp::Error::Timeout)) => break Ok(()),
-                Err(error) => break Err(error),
+        for _ in 0..MOST_DRAINED {
+            match self.look()? {
+                Some(message) => each(message),
+                None => break,
             }
-        };
-        self.set_timeout(timeout);
-        result
+        }
+        Ok(())
     }
 
     /// Sends what was queued and a ping behind it, and waits for that ping's answer: then the peer has read all that
@@ -320,6 +330,8 @@ impl Session {
 #[derive(Debug)]
 struct Stream {
     connection: Connection,
+    /// In place of the timeout, for reads alone: answers to the peer's pings are written in between.
+    read_wait: Option<Duration>,
     credential: Option<(String, String, String)>,
     /// The handshake so far, where a credential belongs into it.
     head: Vec<u8>,
@@ -327,7 +339,11 @@ struct Stream {
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.connection.read(buffer)
+        let timeout = self.connection.timeout();
+        self.connection.set_timeout(self.read_wait.unwrap_or(timeout));
+        let read = self.connection.read(buffer);
+        self.connection.set_timeout(timeout);
+        read
     }
 }
 

@@ -160,6 +160,21 @@ fn a_ping_behind_a_batch_confirms_all_of_it() {
 }
 
 #[test]
+fn a_drain_ends_though_the_peer_goes_on() {
+    serve(|mut socket| {
+        let _ = socket.read();
+        while socket.send(Frame::text("on and on")).is_ok() {}
+    });
+    let mut socket = WebSocket::open("primary", &Handshake::new("siem.example", "/"), LONG).expect("opens");
+    assert_eq!(socket.look(), Ok(None), "it has said nothing yet");
+    socket.send_text("go").expect("sends");
+    assert!(matches!(socket.receive(), Ok(Message::Text(_))));
+    let mut heard = 0;
+    socket.drain(|_| heard += 1).expect("drains");
+    assert!((1..=MOST_DRAINED).contains(&heard), "{heard}");
+}
+
+#[test]
 fn a_peer_that_closes_while_it_is_written_to_is_heard() {
     /// Breaks off when more than so many bytes are written; what the peer said before can be read.
     struct Breaks(TcpStream, usize);
