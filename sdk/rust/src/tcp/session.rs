@@ -43,16 +43,20 @@ impl Session {
         work: impl FnOnce(&mut Connection) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let kept = self.kept.take().and_then(|mut connection| self.stands(&mut connection).then_some(connection));
+        let stood = kept.is_some();
         let mut connection = match kept {
             Some(connection) => connection,
             None => self.open(greet, self.one_way)?,
         };
         let done = work(&mut connection)?;
-        // What is written to a peer that is gone is answered by a reset: often it is there by now.
-        if self.one_way
-            && let Err(error @ Error::Broken(_)) = connection.look(LOOK)
-        {
-            return Err(error.into());
+        // What is written to a peer that is gone is answered by a reset: often it is there by now. One that stood and
+        // closes now may be leaving with the work unread; on a fresh connection some peers close their side at once.
+        if self.one_way {
+            match connection.look(LOOK) {
+                Err(error @ Error::Broken(_)) => return Err(error.into()),
+                Err(error @ Error::Closed) if stood => return Err(error.into()),
+                _ => {}
+            }
         }
         self.kept = Some(connection);
         Ok(done)

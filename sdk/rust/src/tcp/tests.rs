@@ -133,6 +133,13 @@ fn a_session_fails_where_the_peer_breaks_off() {
     let (heard, calls) = two_calls(Session::one_way("p", timeout), false, vec![reset()]);
     assert_eq!(heard, [b"hi one".to_vec(), b"hi two".to_vec()]);
     assert_eq!(calls, [Err(Failure::Unavailable { reason: "the stream broke off: reset".to_owned(), after: None }), Ok(())]);
+    // A peer that stood and leaves behind the write may not have read it.
+    let (heard, calls) = two_calls(Session::one_way("p", timeout), false, vec![quiet(), quiet(), Ok(b"")]);
+    assert_eq!(heard, [b"hi onetwo".to_vec()]);
+    assert_eq!(calls, [Ok(()), Err(Failure::Unavailable { reason: "the receiver closed the stream".to_owned(), after: None })]);
+    // One that closes its side of a fresh connection at once reads all the same.
+    let (heard, calls) = two_calls(Session::one_way("p", timeout), false, vec![Ok(b"")]);
+    assert_eq!((heard, calls), (vec![b"hi one".to_vec(), b"hi two".to_vec()], [Ok(()), Ok(())]));
     // Under TLS 1.3 a refused certificate shows after the handshake, before the work begins.
     let alert = Err(io::Error::other("TLS: received fatal alert: CertificateRequired"));
     let (heard, calls) = two_calls(Session::one_way("p", timeout), true, vec![alert]);
