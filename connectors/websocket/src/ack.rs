@@ -32,6 +32,11 @@ impl Reader {
         Ok(Self { id: ack.id, yes: Expectation::new("ack", ack.pointer, ack.equals)?, again, receipt: ack.receipt })
     }
 
+    /// Answers name no event: each is for the one that has waited longest.
+    pub fn is_in_order(&self) -> bool {
+        self.id.is_none()
+    }
+
     fn outcome(&self, answer: Value<'_>, text: &[u8]) -> Outcome {
         // What is no JSON is not the receiver's own protocol: a refusal would be final.
         if !answer.is_some() || self.again.as_ref().is_some_and(|again| again.holds(answer)) {

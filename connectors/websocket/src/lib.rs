@@ -115,6 +115,19 @@ fn send(socket: &mut WebSocket, frame: Frame, messages: &[Outgoing], ping: &[u8]
     socket.confirm(ping, drop)
 }
 
+/// Fails where the peer has said something unasked: taken for an answer it would shift all that follow.
+fn unasked(socket: &mut WebSocket) -> Result<(), Error> {
+    for _ in 0..WINDOW {
+        match socket.look()? {
+            None => return Ok(()),
+            // The answer to an earlier ping.
+            Some(Message::Pong(_)) => {}
+            Some(_) => break,
+        }
+    }
+    Err(Error::Protocol("the receiver sent a message that answers nothing, and answers name no event".to_owned()))
+}
+
 /// Sends all, a window ahead of the answers, and notes each answer.
 fn exchange(socket: &mut WebSocket, frame: Frame, messages: Vec<Outgoing>, reader: &Reader, outcomes: &mut [Option<Outcome>]) -> Result<(), Error> {
     let (mut waiting, mut stray) = (Waiting::new(reader), 0);
@@ -125,7 +138,7 @@ fn exchange(socket: &mut WebSocket, frame: Frame, messages: Vec<Outgoing>, reade
             waiting.sent(message.place, message.key);
         }
         if waiting.is_empty() {
-            return Ok(());
+            return if reader.is_in_order() { unasked(socket) } else { Ok(()) };
         }
         socket.flush()?;
         let text = match socket.receive()? {
@@ -244,7 +257,20 @@ impl Connector for Socket {
         let frame = self.frame;
         let result = match &self.ack {
             None => self.session.with(|socket| send(socket, frame, &messages, ping.as_bytes())).map(|()| Outcome::Accepted(None)),
-            Some((reader, _)) => self.session.with(|socket| exchange(socket, frame, messages, reader, &mut outcomes)).map(|()| Outcome::Retry(None)),
+            Some((reader, _)) => {
+                if reader.is_in_order() && self.session.is_open() && self.session.with(unasked).is_err() {
+                    log::debug("a WebSocket was let go of: between deliveries the receiver said something or left");
+                }
+                let greets = reader.is_in_order() && !self.session.is_open();
+                let exchanged = self.session.with(|socket| {
+                    // What came before this answer is a greeting, and belongs to no event.
+                    if greets {
+                        socket.confirm(ping.as_bytes(), drop)?;
+                    }
+                    exchange(socket, frame, messages, reader, &mut outcomes)
+                });
+                exchanged.map(|()| Outcome::Retry(None))
+            }
         };
         let open = outcomes.iter().filter(|outcome| outcome.is_none()).count();
         let rest = match result {

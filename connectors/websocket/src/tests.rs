@@ -14,6 +14,14 @@ type Heard = Arc<Mutex<Vec<Wire>>>;
 
 /// A receiver on a real socket: `each` is called with its messages but pings, and answers or ends.
 fn serve(each: impl Fn(&mut Server<TcpStream>, &Wire) -> bool + Send + 'static) -> (native::Heard, Heard) {
+    greet(|_| {}, each)
+}
+
+/// The same, with `first` before anything is read.
+fn greet(
+    first: impl Fn(&mut Server<TcpStream>) + Send + 'static,
+    each: impl Fn(&mut Server<TcpStream>, &Wire) -> bool + Send + 'static,
+) -> (native::Heard, Heard) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
     let (address, heard) = (listener.local_addr().expect("bound"), Heard::default());
     let kept = Arc::clone(&heard);
@@ -27,6 +35,7 @@ fn serve(each: impl Fn(&mut Server<TcpStream>, &Wire) -> bool + Send + 'static) 
                 Ok(response)
             };
             let Ok(mut socket) = tungstenite::accept_hdr(stream, check) else { continue };
+            first(&mut socket);
             while let Ok(message) = socket.read() {
                 if message.is_ping() || message.is_close() {
                     continue;
@@ -165,6 +174,49 @@ fn answers_without_an_id_come_in_order() {
     assert_eq!(deliver(&mut connector, &ids), accepted(390));
 }
 
+const IN_ORDER: &str = r#"{"host":"h","timeout":5,"ack":{"pointer":"/ok","equals":[true]}}"#;
+
+/// Says no to the event "bad" and yes to all others.
+fn judge(socket: &mut Server<TcpStream>, message: &Wire) {
+    answer(socket, format!(r#"{{"ok":{}}}"#, id(message) != "bad"));
+}
+
+fn only_bad_is_refused(connector: &mut NativeConnector<Socket>) {
+    let delivered = deliver(connector, &["bad", "1"]);
+    let Ok(Delivery::Each(outcomes)) = delivered else { panic!("{delivered:?}") };
+    assert!(matches!(outcomes[..], [Outcome::Rejected(_), Outcome::Accepted(None)]), "{outcomes:?}");
+}
+
+#[test]
+fn a_greeting_is_no_answer() {
+    let hello = |socket: &mut Server<TcpStream>| answer(socket, r#"{"ok":true}"#);
+    greet(hello, |socket, message| {
+        judge(socket, message);
+        true
+    });
+    only_bad_is_refused(&mut socket(IN_ORDER));
+}
+
+#[test]
+fn what_is_said_between_batches_is_no_answer() {
+    let (written, _) = serve(|socket, message| {
+        judge(socket, message);
+        // One answer too many, after the connector may have looked.
+        if id(message) == "twice" {
+            thread::sleep(Duration::from_millis(20));
+            answer(socket, r#"{"ok":true}"#);
+        }
+        true
+    });
+    let mut connector = socket(IN_ORDER);
+    assert_eq!(deliver(&mut connector, &["0"]), accepted(1));
+    assert_eq!(deliver(&mut connector, &["twice"]), accepted(1));
+    assert_eq!(written.borrow().len(), 1, "a receiver that keeps to the order keeps its connection");
+    thread::sleep(Duration::from_millis(60));
+    only_bad_is_refused(&mut connector);
+    assert_eq!(written.borrow().len(), 2);
+}
+
 #[test]
 fn what_was_acknowledged_before_a_break_stays_so() {
     let (written, _) = serve(|socket, message| {
@@ -266,11 +318,11 @@ fn the_connection_is_kept_alive_and_a_lost_one_let_go_of() {
     assert_eq!(written.borrow().len(), 2);
     // What dies in between is seen by the ping.
     let (_, _) = serve(|socket, _| {
-        answer(socket, "{}");
+        answer(socket, r#"{"re":"1"}"#);
         let _ = socket.close(None);
         true
     });
-    let mut connector = socket(r#"{"host":"h","ack":{}}"#);
+    let mut connector = socket(r#"{"host":"h","ack":{"id":"/re"}}"#);
     assert_eq!(deliver(&mut connector, &["1"]), accepted(1));
     assert_eq!(connector.connector.maintain(), Ok(None));
     assert!(native::log_lines().iter().any(|(_, line)| line.starts_with("the WebSocket was lost between deliveries")));
