@@ -70,11 +70,15 @@ impl Frames {
                 out.bytes(record);
             }
             Framing::Delimiter => {
-                if record.windows(self.delimiter.len()).any(|part| part == self.delimiter) {
-                    return Err("the record contains the `delimiter`".to_owned());
-                }
+                let start = out.len();
                 out.bytes(record);
                 out.bytes(&self.delimiter);
+                // With both together: the record may end with what the delimiter begins with.
+                let framed = out.as_bytes().get(start..).unwrap_or_default();
+                if framed.windows(self.delimiter.len()).position(|part| part == self.delimiter) != Some(record.len()) {
+                    out.truncate(start);
+                    return Err("the record contains the `delimiter`, or ends so that one would begin within it".to_owned());
+                }
             }
         }
         Ok(())

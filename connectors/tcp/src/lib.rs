@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use bulkhead_sdk::tcp::{Connection, Session};
+use bulkhead_sdk::tcp::{self, Connection, Session};
 use bulkhead_sdk::{Batch, Config, Connector, Delivery, Failure, Limits, Outcome, RecordFormat, Writer};
 
 mod ack;
@@ -13,6 +13,12 @@ mod frame;
 
 use ack::{Ack, Lines};
 use frame::{Frames, Framing};
+
+/// Records that are written before their answers are read: a receiver that answers one by one stops reading when
+/// nobody takes its answers.
+const WINDOW: usize = 64;
+/// Wait for an answer on a connection that could not be written to.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// How records are told apart and acknowledged.
 #[derive(Debug, Config)]
@@ -46,35 +52,66 @@ struct Answered {
     whole: bool,
 }
 
-/// Reads an answer for each of `count` records. Once one has come the batch does not fail as a whole any more.
-fn each(ack: &Ack, count: usize, connection: &mut Connection) -> Result<Answered, Failure> {
-    let (mut lines, mut outcomes) = (Lines::default(), Vec::with_capacity(count));
-    while outcomes.len() < count {
-        match lines.next(connection) {
-            Ok(line) => outcomes.push(ack.outcome(&line)),
-            Err(error) if outcomes.is_empty() => return Err(error.into()),
-            Err(_) => {
-                outcomes.resize(count, Outcome::Retry(None));
-                return Ok(Answered { outcomes, whole: false });
-            }
-        }
+/// Writes; after a failure only answers that are there already are read.
+fn send(bytes: &[u8], connection: &mut Connection) -> Result<(), tcp::Error> {
+    let sent = connection.send(bytes);
+    if sent.is_err() {
+        connection.set_timeout(LAST_WORDS);
     }
-    Ok(Answered { outcomes, whole: !lines.is_left() })
+    sent
 }
 
-/// Reads the one answer for `count` records.
-fn all(ack: &Ack, count: usize, connection: &mut Connection) -> Result<Answered, Failure> {
-    let mut lines = Lines::default();
-    let outcome = ack.outcome(&lines.next(connection)?);
-    if let Outcome::Retry(_) = outcome {
-        let reason = "the receiver's answer begins with neither `ack.prefix` nor `ack.reject`".to_owned();
-        return Err(Failure::Unavailable { reason, after: None });
+/// Writes the records that end at these places, a window ahead of their answers. Once an answer has come the batch
+/// does not fail as a whole any more.
+fn each(ack: &Ack, bytes: &[u8], ends: &[usize], connection: &mut Connection) -> Result<Answered, Failure> {
+    let (mut lines, mut outcomes, mut start) = (Lines::default(), Vec::with_capacity(ends.len()), 0);
+    for window in ends.chunks(WINDOW) {
+        let end = window.last().copied().unwrap_or(start);
+        let sent = send(bytes.get(start..end).unwrap_or_default(), connection);
+        start = end;
+        for _ in window {
+            match lines.next(connection) {
+                Ok(line) => outcomes.push(ack.outcome(&line)),
+                Err(error) if outcomes.is_empty() => return Err(sent.err().unwrap_or(error).into()),
+                Err(_) => return Ok(broken_off(outcomes, ends.len())),
+            }
+        }
+        // More than was asked for would be taken for answers to the next window.
+        if sent.is_err() || lines.is_left() {
+            return Ok(broken_off(outcomes, ends.len()));
+        }
+    }
+    Ok(Answered { outcomes, whole: true })
+}
+
+/// What was answered stays so, the rest comes again.
+fn broken_off(mut outcomes: Vec<Outcome>, count: usize) -> Answered {
+    outcomes.resize(count, Outcome::Retry(None));
+    Answered { outcomes, whole: false }
+}
+
+/// Writes `count` records and reads the one answer for them.
+fn all(ack: &Ack, bytes: &[u8], count: usize, connection: &mut Connection) -> Result<Answered, Failure> {
+    let (mut lines, sent) = (Lines::default(), send(bytes, connection));
+    let outcome = match (lines.next(connection), &sent) {
+        (Ok(line), _) => ack.outcome(&line),
+        (Err(_), Err(error)) => return Err(error.clone().into()),
+        (Err(error), Ok(())) => return Err(error.into()),
+    };
+    match (&outcome, &sent) {
+        // It cannot have taken what was not written.
+        (Outcome::Accepted(_), Err(error)) => return Err(error.clone().into()),
+        (Outcome::Retry(_), _) => {
+            let reason = "the receiver's answer begins with neither `ack.prefix` nor `ack.reject`".to_owned();
+            return Err(Failure::Unavailable { reason, after: None });
+        }
+        _ => {}
     }
     let outcomes = match Delivery::All(outcome).halves(count)? {
         Delivery::All(outcome) => vec![outcome; count],
         Delivery::Each(outcomes) => outcomes,
     };
-    Ok(Answered { outcomes, whole: !lines.is_left() })
+    Ok(Answered { outcomes, whole: sent.is_ok() && !lines.is_left() })
 }
 
 impl Connector for Tcp {
@@ -96,20 +133,27 @@ impl Connector for Tcp {
 
     fn deliver(&mut self, batch: &Batch<'_>, _: u32) -> Result<Delivery, Failure> {
         let mut out = Writer::with_capacity(batch.records.bytes().len() + batch.len() * 16);
-        let mut refused: Vec<Option<String>> = batch.records.iter().map(|record| self.frames.write(record, &mut out).err()).collect();
-        let written = refused.iter().filter(|reason| reason.is_none()).count();
+        let (mut refused, mut ends) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+        for record in batch.records.iter() {
+            let reason = self.frames.write(record, &mut out).err();
+            if reason.is_none() {
+                ends.push(out.len());
+            }
+            refused.push(reason);
+        }
+        let written = ends.len();
         let mut outcomes = Vec::new();
         if written > 0 {
             let ack = self.ack.as_ref();
             let answered = self.session.with(
                 |_| Ok(()),
-                |connection| {
-                    connection.send(out.as_bytes())?;
-                    match ack {
-                        None => Ok(Answered { outcomes: vec![Outcome::Accepted(None); written], whole: true }),
-                        Some(ack) if ack.is_each() => each(ack, written, connection),
-                        Some(ack) => all(ack, written, connection),
+                |connection| match ack {
+                    None => {
+                        connection.send(out.as_bytes())?;
+                        Ok(Answered { outcomes: vec![Outcome::Accepted(None); written], whole: true })
                     }
+                    Some(ack) if ack.is_each() => each(ack, out.as_bytes(), &ends, connection),
+                    Some(ack) => all(ack, out.as_bytes(), written, connection),
                 },
             )?;
             if !answered.whole {

@@ -1,3 +1,7 @@
+use std::cell::RefCell;
+use std::io::{self, Read, Write};
+use std::rc::Rc;
+
 use bulkhead_sdk::native::{self, EventText, NativeConnector, Peer};
 
 use super::*;
@@ -40,6 +44,7 @@ fn records_that_do_not_fit_are_rejected_alone() {
     for (config, record, words) in [
         (r#"{"max_bytes":64}"#, long.as_str(), "65 bytes, `max_bytes` is 64"),
         (r#"{"framing":"delimiter","delimiter":"||"}"#, "a||b", "contains the `delimiter`"),
+        (r#"{"framing":"delimiter","delimiter":"||"}"#, "a|", "ends so"),
         ("{}", "\n", "empty"),
     ] {
         let (bytes, delivery) = deliver(config, b"", &["a", record, "b"]);
@@ -89,6 +94,75 @@ fn a_line_for_each_record() {
     // What was answered stays so, the rest comes again.
     let (_, delivery) = deliver(config, b"+\n+", &["a", "b", "c"]);
     assert_eq!(delivery, Ok(Delivery::Each(vec![Outcome::Accepted(None), Outcome::Retry(None), Outcome::Retry(None)])));
+}
+
+/// Takes so many writes and then breaks off; what it said before can be read.
+struct Breaks(usize, io::Cursor<&'static [u8]>);
+
+impl Read for Breaks {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.1.read(buffer)
+    }
+}
+
+impl Write for Breaks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.checked_sub(1).ok_or_else(|| io::Error::other("broken pipe"))?;
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn answers_before_a_failed_write_count() {
+    let broken = |config: &str, writes: usize, says: &'static [u8], records: usize| {
+        native::on_tcp(move |_, _| Ok(Peer::stream(Breaks(writes, io::Cursor::new(says)), false)));
+        connector(config).expect("configured").deliver_texts(&vec![("a", EventText::new("{}")); records])
+    };
+    let unwritten = Err(Failure::Unavailable { reason: "the stream broke off: broken pipe".to_owned(), after: None });
+    let each = r#"{"ack":{"prefix":"+","reject":"-","each":true}}"#;
+    let refused = Outcome::Rejected("the receiver answered: -bad".to_owned());
+    assert_eq!(broken(each, 0, b"+\n-bad\n", 3), Ok(Delivery::Each(vec![Outcome::Accepted(None), refused.clone(), Outcome::Retry(None)])));
+    assert_eq!(broken(each, 0, b"", 3), unwritten);
+    let all = r#"{"ack":{"prefix":"+","reject":"-"}}"#;
+    assert_eq!(broken(all, 0, b"-bad\n", 1), Ok(Delivery::Each(vec![refused])));
+    assert!(matches!(broken(all, 0, b"-bad\n", 2), Err(Failure::TooLarge(_))));
+    assert_eq!(broken(all, 0, b"", 2), unwritten);
+    assert_eq!(broken(all, 0, b"+\n", 2), unwritten, "it cannot have all of it");
+}
+
+/// Answers each line and takes no more while too many answers are unread.
+struct Synchronous(Rc<RefCell<usize>>);
+
+impl Read for Synchronous {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut unread = self.0.borrow_mut();
+        *unread = unread.checked_sub(1).ok_or(io::ErrorKind::WouldBlock)?;
+        (&b"+\n"[..]).read(buffer)
+    }
+}
+
+impl Write for Synchronous {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let unread = *self.0.borrow() + bytes.iter().filter(|byte| **byte == b'\n').count();
+        if unread > WINDOW {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.0.replace(unread);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_receiver_that_answers_one_by_one_is_listened_to() {
+    native::on_tcp(|_, _| Ok(Peer::stream(Synchronous(Rc::default()), false)));
+    let mut connector = connector(r#"{"ack":{"prefix":"+","each":true}}"#).expect("configured");
+    assert_eq!(connector.deliver_texts(&vec![("a", EventText::new("{}")); 200]), accepted(200));
 }
 
 #[test]
