@@ -1,8 +1,10 @@
 //! The handshake of receivers with a shared key: HELO, PING, PONG. The host makes the digests; the key never
 //! comes here.
 
+use std::time::Duration;
+
 use bulkhead_sdk::credentials::{self, Algorithm};
-use bulkhead_sdk::tcp::Connection;
+use bulkhead_sdk::tcp::{self, Connection};
 use bulkhead_sdk::{Failure, writer};
 
 use crate::pack;
@@ -10,11 +12,40 @@ use crate::unpack::{Inbox, Said};
 
 /// Bytes of a receiver's words that are passed on.
 const WORDS: usize = 256;
+/// Wait for a HELO that should not come: a receiver with a key says it as soon as the connection stands.
+const UNASKED: Duration = Duration::from_millis(200);
+
+/// Finds out, where we have no key, whether the receiver wants one: it would throw away what it is sent.
+pub fn expect_none(connection: &mut Connection) -> Result<(), Failure> {
+    let timeout = connection.timeout();
+    connection.set_timeout(UNASKED);
+    let said = Inbox::default().next(connection);
+    connection.set_timeout(timeout);
+    match said {
+        // It says nothing, or has closed its side, which it does not need.
+        Err(tcp::Error::Timeout | tcp::Error::Closed) => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(said) if is_helo(&said) => Err(wants_key()),
+        Ok(_) => Err(Failure::Unavailable { reason: "the receiver began with something else than HELO".to_owned(), after: None }),
+    }
+}
+
+pub fn wants_key() -> Failure {
+    let text = "the receiver wants a shared key: name a `credential`, and bind it to the destination";
+    Failure::Configuration(text.to_owned())
+}
 
 /// Shows that we know the key, and demands the same of the receiver.
 pub fn shake_hands(connection: &mut Connection, key: &str, hostname: &str) -> Result<(), Failure> {
     let mut inbox = Inbox::default();
-    let nonce = match &inbox.next(connection)? {
+    let first = inbox.next(connection).map_err(|error| match error {
+        tcp::Error::Timeout => {
+            let reason = "no HELO within `timeout_ms`: the receiver probably has no shared key; leave `credential` out then".to_owned();
+            Failure::Unavailable { reason, after: None }
+        }
+        error => error.into(),
+    })?;
+    let nonce = match &first {
         helo if is_helo(helo) => nonce(helo)?,
         _ => return Err(Failure::Configuration("the receiver does not begin with HELO: it has no shared key; leave `credential` out".to_owned())),
     };

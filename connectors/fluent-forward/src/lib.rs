@@ -80,7 +80,7 @@ impl FluentForward {
     fn greet(settings: &Settings, connection: &mut Connection) -> Result<(), Failure> {
         match &settings.credential {
             Some(key) => handshake::shake_hands(connection, key, &settings.hostname),
-            None => Ok(()),
+            None => handshake::expect_none(connection),
         }
     }
 
@@ -112,8 +112,7 @@ fn acknowledged(connection: &mut Connection, chunks: &[Chunk], wait: Duration) -
             Err(error) => return (open, Some(error.into())),
         };
         if handshake::is_helo(&said) {
-            let text = "the receiver wants a shared key; bind it as the destination's `credential` and name it in `config.credential`";
-            return (open, Some(Failure::Configuration(text.to_owned())));
+            return (open, Some(handshake::wants_key()));
         }
         let id = said.member("ack").and_then(Said::bytes);
         match open.iter().position(|place| chunks.get(*place).is_some_and(|chunk| id == Some(chunk.id.as_bytes()))) {

@@ -318,6 +318,18 @@ fn both_sides_show_that_they_know_the_key() {
 }
 
 #[test]
+fn who_wants_a_key_and_who_does_not_shows_before_anything_is_sent() {
+    let heard = native::on_tcp(|_, _| Ok(Receiver::peer(&helo(NONCE, b""), "", |_, _| Vec::new())));
+    let mut connector = connector(r#"{"ack":false}"#, "application/json");
+    for result in [connector.deliver_texts(&[("{}", EventText::new(EVENT))]).map(|_| ()), connector.connector.check().map(|_| ())] {
+        assert!(matches!(&result, Err(Failure::Configuration(text)) if text.contains("name a `credential`")), "{result:?}");
+    }
+    assert!(heard.borrow().iter().all(|(_, bytes)| bytes.is_empty()), "nothing was sent");
+    let failure = greeted("pass-word-1", Vec::new(), "server", |_, _| Vec::new()).expect_err("no HELO");
+    assert!(matches!(&failure, Failure::Unavailable { reason, .. } if reason.contains("has no shared key")), "{failure:?}");
+}
+
+#[test]
 fn the_receiver_of_these_tests_makes_digests_as_others_do() {
     // Nonce 00..0f, salt 10..1f, client `client.example`, key `secret`: computed by another implementation.
     let (nonce, salt): (Vec<u8>, Vec<u8>) = ((0..16).collect(), (16..32).collect());
