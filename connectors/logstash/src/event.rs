@@ -33,10 +33,22 @@ impl Events {
             event.time([field::TIME, field::RECEIVED]).unwrap_or(Timestamp { seconds: 0, fraction: &[] }).write_utc(out);
             out.literal(b"\",");
         }
-        if !has("@metadata") {
+        let metadata = object.map_or(Kind::Missing, |object| object.member("@metadata").kind());
+        if metadata != Kind::Object {
             out.bytes(&self.metadata);
         }
         match object {
+            // Logstash takes an object there and nothing else: another value gives way to ours.
+            Some(object) if !matches!(metadata, Kind::Missing | Kind::Object) => {
+                for (name, value) in object.members().filter(|(name, _)| !name.is("@metadata")) {
+                    out.json(name);
+                    out.literal(b":");
+                    out.json(value);
+                    out.literal(b",");
+                }
+                out.truncate(out.len() - 1);
+                out.literal(b"}");
+            }
             Some(object) => {
                 let inside = object.raw().get(1..).unwrap_or(b"}").trim_ascii_start();
                 if inside == b"}" {

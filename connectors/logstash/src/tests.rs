@@ -38,6 +38,9 @@ fn events_carry_what_pipelines_expect() {
     event("text/plain", "CEF:0|\"é\n", &format!("{{{head},\"message\":\"CEF:0|\\\"é\"}}"));
     let own = r#"{"@timestamp":"2020-01-01T00:00:00Z","@metadata":{}}"#;
     event("application/json", own, own);
+    // What Logstash could not read there gives way.
+    event("application/json", r#"{"a":"é","@metadata":"x","b":[1]}"#, &format!("{{{head},\"a\":\"é\",\"b\":[1]}}"));
+    event("application/json", r#"{"@metadata":null}"#, &format!("{{{head}}}"));
 }
 
 #[test]
