@@ -100,6 +100,7 @@ impl Messages {
             Kind::None if record.is_empty() => return Err("the record is empty, and no header stands before it".to_owned()),
             Kind::None => {}
         }
+        let header = out.len() - start;
         out.escaped::<OneMessage>(record);
         let (length, Some(most)) = (out.len() - start, self.max_bytes) else { return Ok(()) };
         if length <= most as usize {
@@ -109,8 +110,10 @@ impl Messages {
             TooLong::Cut => writer::cut(&out.as_bytes()[start..], most as usize).len(),
             TooLong::Reject => 0,
         };
-        out.truncate(start + kept);
+        let nothing = kept <= header;
+        out.truncate(start + if nothing { 0 } else { kept });
         match self.too_long {
+            TooLong::Cut if nothing => Err(format!("the message has {length} bytes, and nothing of the record fits into `max_bytes`, {most}; raise it")),
             TooLong::Cut => Ok(()),
             TooLong::Reject => Err(format!("the message has {length} bytes, `max_bytes` is {most}; raise it, or let `too_long: cut` shorten messages")),
         }

@@ -62,6 +62,15 @@ fn long_messages_are_cut_or_refused_alone() {
     let Delivery::Each(outcomes) = delivery else { panic!("{delivery:?}") };
     assert_eq!((&outcomes[0], &outcomes[2]), (&Outcome::Accepted(None), &Outcome::Accepted(None)));
     assert!(matches!(&outcomes[1], Outcome::Rejected(reason) if reason.contains("1269 bytes, `max_bytes` is 480")), "{outcomes:?}");
+    // A cut that would leave nothing: no byte begins a character, and a header that is as long as all may be.
+    let binary = vec![0x80; 481];
+    let heard = native::on_tcp(|_, _| Ok(Peer::silent(false)));
+    let delivered = connector(r#"{"max_bytes":480,"header":"none"}"#, "text").deliver((&binary, &[0, 481]), (&[], &[0; 8]), 1);
+    assert!(
+        matches!(&delivered, Ok(Delivery::Each(outcomes)) if matches!(&outcomes[..], [Outcome::Rejected(reason)] if reason.contains("nothing of the record"))),
+        "{delivered:?}"
+    );
+    assert!(heard.borrow().is_empty());
     // Nothing is left to send.
     let (text, delivery) = written(r#"{"header":"none"}"#, "text", &["\n"]);
     assert_eq!(text, "");
