@@ -181,6 +181,8 @@ impl Config {
         let pulled = self.instances.iter().filter_map(|instance| Some((instance, instance.pull?)));
         let settings = |(instance, interval): (&Instance, Duration)| PullSettings {
             instance: instance.name.as_str().into(),
+            // Whatever its version.
+            connector: instance.connector.split('@').next().unwrap_or_default().into(),
             interval,
             tenant: self.http.rules.tenant.clone(),
         };

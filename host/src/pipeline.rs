@@ -153,7 +153,7 @@ impl Host {
             following.spawn(integrity.run(stop_following.clone()));
         }
         let store = Store::open(&config.data_dir).await?;
-        let dead_letters = store.dead_letters_at_rest(config.dead_letters, at_rest).await?;
+        let dead_letters = store.with_room(async || store.dead_letters_at_rest(config.dead_letters, at_rest.clone()).await).await?;
 
         let max_egress = max_egress(config.max_egress);
         let sandbox = Sandbox::new(
@@ -211,7 +211,7 @@ impl Host {
         let (own_events, writing_own_events) = OwnEvents::start(config.own_events, &journal, &clock);
         let trail = Trail::new(receipts.as_ref());
         let replayer = Replayer::new(dead_letters.clone(), journal.clone(), Arc::clone(&clock), metrics.clone(), trail);
-        replayer.recover().await?;
+        store.with_room(async || replayer.recover().await).await?;
         let replays = store.lane_replays();
         let reading_again = replay::lane::recover(&replays, &journal).await?;
         let parts = DeliveryParts {

@@ -214,6 +214,7 @@ impl Replayer {
     /// event cannot be read now counts as not delivered.
     async fn judge(&self, after_a_crash: bool) -> Result<u64, StoreError> {
         let _one = self.one.lock().await;
+        let known = self.lost.lock().unwrap_or_else(PoisonError::into_inner).len();
         let (mut waiting, mut after) = (0, 0);
         loop {
             let page = self.letters.replaying(after, PAGE).await?;
@@ -238,6 +239,10 @@ impl Replayer {
                 tracing::warn!(letters = open.len(), "replayed dead letters were not delivered: they are open again");
                 self.letters.reopen(&open).await?;
             }
+        }
+        if waiting == 0 {
+            // No letter is on its way: what was lost before this look concerns none.
+            self.lost.lock().unwrap_or_else(PoisonError::into_inner).drain(..known);
         }
         self.metrics.dead_letters.set(self.letters.totals().letters.cast_signed());
         Ok(waiting)

@@ -52,6 +52,8 @@ pub struct File {
     settings: Settings,
     /// Where the path has a date in it.
     dated: Option<DateFormat>,
+    /// Records are JSON: line breaks between their tokens become spaces.
+    json: bool,
     /// The file that was written last, and its size; unknown before the first batch and after an error.
     last: Option<(String, u64)>,
 }
@@ -101,11 +103,23 @@ impl File {
         }
     }
 
-    /// Moves every file one place back, the oldest first, so that a stop in between loses none.
+    /// Moves files one place back, the oldest first, so that a stop in between loses none, and only those before the
+    /// first free place, so that an attempt after a failed one moves nothing twice.
     fn rotate(&self, path: &str, keep: u32) -> Result<(), Failure> {
-        for place in (0..keep).rev() {
-            let from = if place == 0 { path.to_owned() } else { format!("{path}.{place}") };
-            match files::rename(&self.settings.directory, &from, &format!("{path}.{}", place + 1)) {
+        let name = |place: u32| if place == 0 { path.to_owned() } else { format!("{path}.{place}") };
+        let mut free = keep;
+        for place in 1..=keep {
+            match files::size(&self.settings.directory, &name(place)) {
+                Err(files::Error::NotFound) => {
+                    free = place;
+                    break;
+                }
+                Ok(_) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        for place in (0..free).rev() {
+            match files::rename(&self.settings.directory, &name(place), &name(place + 1)) {
                 Ok(()) | Err(files::Error::NotFound) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -117,13 +131,13 @@ impl File {
 impl Connector for File {
     type Config = Settings;
 
-    fn configure(settings: Settings, _: &RecordFormat) -> Result<Self, String> {
+    fn configure(settings: Settings, format: &RecordFormat) -> Result<Self, String> {
         // The host refuses these too; here the message names the key.
         if settings.path.split('/').any(|segment| matches!(segment, "" | "." | "..")) || settings.path.contains(['\\', '\0']) {
             return Err(format!("`path` is \"{}\"; it must be relative and stay below the directory", settings.path));
         }
         let dated = if settings.path.contains('%') { Some(DateFormat::parse(&settings.path).map_err(|problem| format!("`path`: {problem}"))?) } else { None };
-        Ok(Self { settings, dated, last: None })
+        Ok(Self { settings, dated, json: format.is_json(), last: None })
     }
 
     fn fields(&self) -> Vec<&str> {
@@ -137,7 +151,7 @@ impl Connector for File {
     fn deliver(&mut self, batch: &Batch<'_>, _: u32) -> Result<Delivery, Failure> {
         let mut outcomes = vec![None; batch.len()];
         for (path, places) in self.files(batch) {
-            let lines = lines(batch, &places);
+            let lines = lines(batch, &places, self.json);
             let written = if self.settings.gzip { self.append(&path, &member(&lines)?) } else { self.append(&path, &lines) };
             match written {
                 Ok(()) if places.len() == batch.len() => return Ok(Delivery::accepted()),
@@ -161,20 +175,26 @@ impl Connector for File {
     }
 }
 
-/// These records as lines. Where every record of the batch ends with a line break already, nothing is copied.
-fn lines<'a>(batch: &Batch<'a>, places: &[usize]) -> Cow<'a, [u8]> {
-    if places.len() == batch.len() && batch.records.iter().all(|record| record.ends_with(b"\n")) {
+/// These records as lines. Where every record of the batch is one line already, nothing is copied.
+fn lines<'a>(batch: &Batch<'a>, places: &[usize], json: bool) -> Cow<'a, [u8]> {
+    let is_line = |record: &[u8]| record.ends_with(b"\n") && !(json && record[..record.len() - 1].contains(&b'\n'));
+    if places.len() == batch.len() && batch.records.iter().all(is_line) {
         return batch.records.bytes().into();
     }
-    let mut lines = Vec::with_capacity(batch.records.bytes().len() + batch.len());
+    let mut lines = Writer::with_capacity(batch.records.bytes().len() + batch.len());
     for place in places {
         let record = batch.record(*place);
-        lines.extend_from_slice(record);
-        if !record.ends_with(b"\n") {
-            lines.push(b'\n');
+        if json {
+            lines.one_line(record.trim_ascii_end());
+            lines.byte(b'\n');
+        } else {
+            lines.bytes(record);
+            if !record.ends_with(b"\n") {
+                lines.byte(b'\n');
+            }
         }
     }
-    lines.into()
+    lines.into_bytes().into()
 }
 
 /// A gzip member.

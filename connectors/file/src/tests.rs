@@ -105,3 +105,11 @@ fn compressed_batches_are_members_of_one_file() {
     flate2::read::MultiGzDecoder::new(native::file("primary", "a.gz").unwrap().as_slice()).read_to_string(&mut text).unwrap();
     assert_eq!(text, "one\ntwo\nthree\n");
 }
+
+#[test]
+fn json_records_are_one_line_each() {
+    native::reset();
+    let mut file: NativeConnector<File> = native::connector(r#"{"path":"a.ndjson"}"#, &RecordFormat::new("json", "application/json")).unwrap();
+    deliver(&mut file, &["{\"a\":\n1,\"b\":\"x\"}", "{}\n"]);
+    check("a.ndjson", Some("{\"a\": 1,\"b\":\"x\"}\n{}\n"));
+}

@@ -16,7 +16,8 @@ pub async fn health(State(api): State<Api>) -> Json<Value> {
     let files: Vec<(&str, FilesStatus)> = api.files.iter().map(|files| (&*files.name, files.status())).collect();
     let unread = files.iter().any(|(_, files)| files.unreadable_count > 0 || files.beyond > 0 || files.stopped.is_some());
     let pulls = api.pulls.status();
-    let behind = pulls.iter().any(|(_, pull)| pull.failures > 0);
+    // A reload takes an instance away for a moment.
+    let behind = pulls.iter().any(|(_, pull)| pull.failures > 0 || pull.idle.is_some_and(|(_, turns)| turns > 10));
     let degraded = unread || behind || lanes.iter().any(|lane| lane.held.is_some() || lane.dead_letters_full || lane.breaker.name() != "closed");
     let status = if stats.fault.is_some() {
         "unhealthy"

@@ -11,19 +11,20 @@ use super::problem::Problem;
 
 /// Looks now, not at the next interval.
 pub async fn now(State(api): State<Api>, Path(instance): Path<String>) -> Result<(StatusCode, Json<Value>), Problem> {
-    ask(&api, &instance, false)
+    answer(&instance, false, api.pulls.now(&instance))
 }
 
 /// Forgets the cursor: everything that the system still gives is brought again.
 pub async fn anew(State(api): State<Api>, Path(instance): Path<String>) -> Result<(StatusCode, Json<Value>), Problem> {
-    let answer = ask(&api, &instance, true)?;
+    let found = api.pulls.anew(&instance).await.map_err(|reason| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", reason))?;
+    let answer = answer(&instance, true, found)?;
     tracing::warn!(instance, "what was pulled is pulled again from the beginning, by hand");
     api.replayer.trail.act("pull.anew", json!({"by": "manual", "instance": instance})).await;
     Ok(answer)
 }
 
-fn ask(api: &Api, instance: &str, anew: bool) -> Result<(StatusCode, Json<Value>), Problem> {
-    if !api.pulls.now(instance, anew) {
+fn answer(instance: &str, anew: bool, found: bool) -> Result<(StatusCode, Json<Value>), Problem> {
+    if !found {
         let escaped = instance.escape_default();
         return Err(Problem::not_found(format!("nothing is pulled from `{escaped}`; set `instances.{escaped}.pull`")));
     }
@@ -33,6 +34,7 @@ fn ask(api: &Api, instance: &str, anew: bool) -> Result<(StatusCode, Json<Value>
 pub fn shown(instance: &str, pull: &PullStatus) -> Value {
     json!({
         "instance": instance, "events": pull.events, "pages": pull.pages, "blocked": pull.blocked, "failures": pull.failures, "last_error": pull.error,
+        "idle": pull.idle.map(|(word, _)| word),
         "last_pulled_at": pull.last_ms.and_then(|ms| super::rfc3339(ms.cast_signed())),
     })
 }

@@ -1,6 +1,8 @@
 //! `bulkhead query`, `pull` and `instance`: what instances of a running host are asked beside their lanes.
 
 use clap::{Args, Subcommand};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::failure::print;
@@ -68,7 +70,7 @@ pub fn instance(args: &InstanceArgs, output: Output) -> Result<Exit, Failure> {
         InstanceVerb::Pause(named) => (named, "pause"),
         InstanceVerb::Resume(named) => (named, "resume"),
     };
-    let mut answer = block_on(send(&named.to, reqwest::Method::POST, &format!("{}/{what}", named.instance), &Value::Null))?;
+    let mut answer = value(&block_on(send(&named.to, reqwest::Method::POST, &format!("{}/{what}", named.instance), None))?)?;
     let failed = answer["status"] == "failed";
     match output {
         Output::Json => {
@@ -92,17 +94,30 @@ pub fn instance(args: &InstanceArgs, output: Output) -> Result<Exit, Failure> {
 }
 
 pub fn query(args: &QueryArgs, output: Output) -> Result<Exit, Failure> {
-    let parameters: Value = serde_json::from_str(&args.parameters)
+    // Digits stay as they are, there and back.
+    let parameters: &RawValue = serde_json::from_str(&args.parameters)
         .map_err(|error| Failure::new(Exit::Usage, "query.parameters", format!("the parameters are no JSON: {error}")))?;
-    let body = json!({"operation": args.operation, "parameters": parameters});
-    let answer = block_on(send(&args.to, reqwest::Method::POST, &format!("{}/query", args.instance), &body))?;
-    print(if output == Output::Json { json!({"schema_version": 1, "data": answer["data"]}) } else { answer["data"].clone() })?;
+    let body = format!("{{\"operation\":{},\"parameters\":{parameters}}}", json!(args.operation));
+    let answer = block_on(send(&args.to, reqwest::Method::POST, &format!("{}/query", args.instance), Some(body)))?;
+    let Answer { data } = serde_json::from_slice(&answer).map_err(|error| Failure::from_error(Exit::Failed, "host.answer", &error))?;
+    print(if output == Output::Json { format!("{{\"schema_version\":1,\"data\":{data}}}") } else { data.to_string() })?;
     Ok(Exit::Ok)
+}
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+/// An answer that is not handed on as it is.
+fn value(answer: &[u8]) -> Result<Value, Failure> {
+    serde_json::from_slice(answer).map_err(|error| Failure::from_error(Exit::Failed, "host.answer", &error))
 }
 
 pub fn pull(args: &PullArgs, output: Output) -> Result<Exit, Failure> {
     let method = if args.anew { reqwest::Method::DELETE } else { reqwest::Method::POST };
-    let mut answer = block_on(send(&args.to, method, &format!("{}/pull", args.instance), &Value::Null))?;
+    let mut answer = value(&block_on(send(&args.to, method, &format!("{}/pull", args.instance), None))?)?;
     match output {
         Output::Json => {
             answer["schema_version"] = 1.into();
@@ -113,11 +128,11 @@ pub fn pull(args: &PullArgs, output: Output) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-async fn send(to: &To, method: reqwest::Method, path: &str, body: &Value) -> Result<Value, Failure> {
+async fn send(to: &To, method: reqwest::Method, path: &str, body: Option<String>) -> Result<Vec<u8>, Failure> {
     let url = format!("{}/api/integration/instances/{path}", to.api.trim_end_matches('/'));
     let mut request = client()?.request(method, &url);
-    if !body.is_null() {
-        request = request.header("content-type", "application/json").body(body.to_string());
+    if let Some(body) = body {
+        request = request.header("content-type", "application/json").body(body);
     }
     if let Some(token) = &to.token {
         request = request.bearer_auth(token);
@@ -126,6 +141,5 @@ async fn send(to: &To, method: reqwest::Method, path: &str, body: &Value) -> Res
     if !response.status().is_success() {
         return Err(refusal(&url, response).await);
     }
-    let body = response.bytes().await.map_err(|error| unreachable(&url, &error))?;
-    serde_json::from_slice(&body).map_err(|error| Failure::from_error(Exit::Failed, "host.answer", &error))
+    Ok(response.bytes().await.map_err(|error| unreachable(&url, &error))?.to_vec())
 }

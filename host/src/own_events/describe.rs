@@ -164,6 +164,9 @@ impl Described {
         match notice {
             PullNotice::Failed { instance, reason } => Self::new("sync.failed", Level::High, instance, json!({"reason": reason})),
             PullNotice::Recovered { instance } => Self::new("sync.recovered", Level::Info, instance, json!({})),
+            PullNotice::LeftOut { instance, records, reason } => {
+                Self::new("sync.left_out", Level::High, instance, json!({"records": records, "reason": reason}))
+            }
         }
     }
 

@@ -1,8 +1,8 @@
 //! What is asked of an instance beside its lanes: requests of inbound webhooks, pulls, queries, connection tests. It keeps guests
 //! for them, so that a slow receiver of events keeps nobody who asks waiting.
 //!
-//! Bounded: as many guests as `concurrency` says, each with one call at a time; who waits longer than [`WAIT`]
-//! is sent away. A fault costs the guest, never an event: nothing was accepted yet.
+//! Bounded: as many guests as `concurrency` says for webhooks, one for pulls, [`QUERIES`] for people and programs who
+//! ask, each with one call at a time; who waits longer than [`WAIT`] is sent away. A fault costs the guest, never an event: nothing was accepted yet.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,12 +19,16 @@ use crate::upkeep::Upkeep;
 
 /// Longest wait for a guest.
 const WAIT: Duration = Duration::from_secs(5);
+/// Queries and connection tests of one instance at the same time.
+const QUERIES: u32 = 2;
 
 pub(crate) struct Reception {
     context: Arc<Context>,
     instance: Arc<Instance>,
-    /// A place for each guest.
+    /// A place for each guest that answers webhooks; pulls and questions take none of them.
     places: Semaphore,
+    pulls: Semaphore,
+    queries: Semaphore,
     idle: Mutex<Vec<(ConnectorSlot, Upkeep)>>,
     /// A guest came back.
     changed: Notify,
@@ -40,39 +44,47 @@ struct Visit<'a> {
 impl Reception {
     pub fn new(context: Arc<Context>, instance: Arc<Instance>) -> Arc<Self> {
         let places = Semaphore::new(instance.settings.concurrency.max as usize);
-        Arc::new(Self { context, instance, places, idle: Mutex::default(), changed: Notify::new() })
+        Arc::new(Self {
+            context,
+            instance,
+            places,
+            pulls: Semaphore::new(1),
+            queries: Semaphore::new(QUERIES as usize),
+            idle: Mutex::default(),
+            changed: Notify::new(),
+        })
     }
 
     /// Not cancel safe, like all of these: a dropped call takes the guest along.
     pub async fn receive(&self, request: &Inbound) -> Result<Reply, AskError> {
-        let mut visit = self.begin().await?;
+        let mut visit = self.begin(&self.places).await?;
         let result = visit.slot.receive(&self.instance.settings.record_format, request).await;
         self.end(visit, result)
     }
 
     pub async fn pull(&self, cursor: &[u8]) -> Result<Page, AskError> {
-        let mut visit = self.begin().await?;
+        let mut visit = self.begin(&self.pulls).await?;
         let result = visit.slot.pull(&self.instance.settings.record_format, cursor).await;
         self.end(visit, result)
     }
 
     pub async fn query(&self, operation: &str, parameters: &str) -> Result<String, AskError> {
-        let mut visit = self.begin().await?;
+        let mut visit = self.begin(&self.queries).await?;
         let result = visit.slot.query(&self.instance.settings.record_format, operation, parameters).await;
         self.end(visit, result)
     }
 
     pub async fn check(&self) -> Result<String, AskError> {
-        let mut visit = self.begin().await?;
+        let mut visit = self.begin(&self.queries).await?;
         let result = visit.slot.check(&self.instance.settings.record_format).await;
         self.end(visit, result)
     }
 
-    async fn begin(&self) -> Result<Visit<'_>, AskError> {
+    async fn begin<'a>(&self, places: &'a Semaphore) -> Result<Visit<'a>, AskError> {
         if let Some(cause @ (HoldCause::Paused | HoldCause::Revoked | HoldCause::Quarantine)) = self.instance.state().1 {
             return Err(AskError::Held(cause.name()));
         }
-        let place = tokio::time::timeout(WAIT, self.places.acquire()).await.map_err(|_| AskError::Busy)?;
+        let place = tokio::time::timeout(WAIT, places.acquire()).await.map_err(|_| AskError::Busy)?;
         let place = place.map_err(|_| AskError::Gone)?;
         let (slot, upkeep) = self.take().unwrap_or_else(|| (ConnectorSlot::new(Arc::clone(&self.instance)), Upkeep::default()));
         Ok(Visit { slot, upkeep, _place: place })
@@ -103,19 +115,20 @@ impl Reception {
                     () = self.changed.notified() => {}
                 }
             }
-            let all = self.instance.settings.concurrency.max;
             // Whoever has a place keeps it to the end of its call; nobody gets one any more.
-            if let Ok(places) = self.places.acquire_many(all).await {
-                places.forget();
+            for (places, all) in [(&self.places, self.instance.settings.concurrency.max), (&self.pulls, 1), (&self.queries, QUERIES)] {
+                if let Ok(places) = places.acquire_many(all).await {
+                    places.forget();
+                }
+                places.close();
             }
-            self.places.close();
             while let Some((mut slot, _)) = self.take() {
                 slot.close().await;
             }
         };
         tokio::select! {
             biased;
-            () = stop.cancelled() => self.places.close(),
+            () = stop.cancelled() => [&self.places, &self.pulls, &self.queries].into_iter().for_each(Semaphore::close),
             () = work => {}
         }
     }

@@ -1,9 +1,10 @@
 //! Pull connectors as intake: records of other systems, page by page, behind a cursor that the host keeps.
 //!
 //! Promises: a cursor is kept only once the events before it are in the journal, so a crash repeats at most the
-//! last page and loses none; a page is taken as a whole or not at all; a full journal stops the pulling, which
-//! goes on by itself. A system that does not answer is asked again after a growing wait, and that is told once.
-//! Bounded: one page at a time for each instance.
+//! last page and loses none; a page is taken as a whole, or not at all, until it was refused several times for
+//! records that are no events: then these alone are left out, and that is told. A full journal stops the pulling,
+//! which goes on by itself. A system that does not answer is asked again after a growing wait, and that is told
+//! once. Bounded: one page at a time for each instance, and no page twice without a wait.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,7 @@ use bulkhead_core::{AskError, BoxFuture, Clock, Failure, Page, Puller, RecordBat
 use bulkhead_journal::{AppendBatch, Durability};
 use bulkhead_observe::Metrics;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,6 +27,10 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Longest wait that the other system can ask for.
 const LONGEST_ASKED: Duration = Duration::from_secs(3_600);
+/// Between two pages of which the first brought nothing.
+const EMPTY_WAIT: Duration = Duration::from_millis(200);
+/// Times that a page is asked for again before records of it that are no events are left out.
+const REFUSALS: u32 = 3;
 /// What an append under way gets when the host stops.
 const LAST_APPEND: Duration = Duration::from_secs(2);
 
@@ -32,6 +38,8 @@ const LAST_APPEND: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PullSettings {
     pub instance: Arc<str>,
+    /// Its connector: a cursor is of no use to another one.
+    pub connector: Arc<str>,
     /// Between two looks, once all pages were taken.
     pub interval: Duration,
     pub tenant: Tenant,
@@ -50,19 +58,32 @@ pub struct PullStatus {
     pub error: Option<String>,
     /// The journal is full, and nothing is pulled.
     pub blocked: bool,
+    /// Why the instance is not asked (it is held, or does not run), and how often in a row.
+    pub idle: Option<(&'static str, u32)>,
 }
 
 /// What people want to know of a pull.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PullNotice {
-    Failed { instance: Arc<str>, reason: String },
-    Recovered { instance: Arc<str> },
+    Failed {
+        instance: Arc<str>,
+        reason: String,
+    },
+    Recovered {
+        instance: Arc<str>,
+    },
+    /// Records that are no events were left out.
+    LeftOut {
+        instance: Arc<str>,
+        records: u64,
+        reason: String,
+    },
 }
 
 /// Where cursors are kept. What `set` was given is on disk when it returns.
 pub trait Cursors: Send + Sync {
-    fn get<'a>(&'a self, instance: &'a str) -> BoxFuture<'a, Result<Vec<u8>, String>>;
-    fn set<'a>(&'a self, instance: &'a str, cursor: &'a [u8]) -> BoxFuture<'a, Result<(), String>>;
+    fn get<'a>(&'a self, pull: &'a str) -> BoxFuture<'a, Result<Vec<u8>, String>>;
+    fn set<'a>(&'a self, pull: &'a str, cursor: &'a [u8]) -> BoxFuture<'a, Result<(), String>>;
 }
 
 /// The rooms' handles.
@@ -87,6 +108,7 @@ struct Running {
     settings: PullSettings,
     shared: Arc<Shared>,
     cancel: CancellationToken,
+    task: JoinHandle<()>,
 }
 
 /// What a pull and those who look at it share.
@@ -107,21 +129,26 @@ impl Pulls {
     /// Pulls what these settings say from now on; what means the same is not touched.
     pub fn replace(&self, settings: &[PullSettings]) {
         let mut running = self.running();
-        running.retain(|_, pull| {
-            let stays = settings.contains(&pull.settings);
-            if !stays {
-                pull.cancel.cancel();
-            }
-            stays
-        });
+        let goes: Vec<Arc<str>> = running.iter().filter(|(_, pull)| !settings.contains(&pull.settings)).map(|(name, _)| Arc::clone(name)).collect();
+        let mut gone: BTreeMap<_, _> = goes.into_iter().filter_map(|name| running.remove_entry(&name)).collect();
+        gone.values().for_each(|pull| pull.cancel.cancel());
         for settings in settings {
             if self.stop.is_cancelled() || running.contains_key(&settings.instance) {
                 continue;
             }
-            let (shared, cancel) = (Arc::<Shared>::default(), self.stop.child_token());
+            let before = gone.remove(&settings.instance);
+            // What was asked of it holds on, and it ends before the next one begins.
+            let (shared, ends) = before.map_or_else(Default::default, |before| (before.shared, Some(before.task)));
+            let cancel = self.stop.child_token();
             let pull = Pull::new(settings.clone(), Arc::clone(&self.parts), Arc::clone(&shared));
-            self.tasks.spawn(pull.run(cancel.clone()));
-            running.insert(Arc::clone(&settings.instance), Running { settings: settings.clone(), shared, cancel });
+            let (token, settings) = (cancel.clone(), settings.clone());
+            let task = self.tasks.spawn(async move {
+                if let Some(ends) = ends {
+                    let _ = ends.await;
+                }
+                pull.run(token).await;
+            });
+            running.insert(Arc::clone(&settings.instance), Running { settings, shared, cancel, task });
         }
     }
 
@@ -136,20 +163,31 @@ impl Pulls {
         self.running().iter().map(|(instance, pull)| (Arc::clone(instance), pull.shared.status().clone())).collect()
     }
 
-    /// Looks now and not at the next interval; `anew`: as if nothing had been pulled yet. False where nothing is
-    /// pulled from the instance.
-    pub fn now(&self, instance: &str, anew: bool) -> bool {
-        let running = self.running();
-        let Some(pull) = running.get(instance) else { return false };
-        if anew {
-            *pull.shared.anew.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        }
-        pull.shared.now.notify_one();
-        true
+    /// Looks now and not at the next interval. False where nothing is pulled from the instance.
+    pub fn now(&self, instance: &str) -> bool {
+        self.running().get(instance).map(|pull| pull.shared.now.notify_one()).is_some()
+    }
+
+    /// The same as if nothing had been pulled yet: the cursor on disk is gone when it returns, and a page under
+    /// way brings none back.
+    pub async fn anew(&self, instance: &str) -> Result<bool, String> {
+        let found = self.running().get(instance).map(|pull| (pull.settings.key(), Arc::clone(&pull.shared)));
+        let Some((key, shared)) = found else { return Ok(false) };
+        *shared.anew.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.parts.cursors.set(&key, &[]).await?;
+        shared.now.notify_one();
+        Ok(true)
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PullSettings {
+    /// Names of instances have no slash.
+    fn key(&self) -> String {
+        format!("{}/{}", self.instance, self.connector)
     }
 }
 
@@ -170,14 +208,15 @@ struct Pull {
     shared: Arc<Shared>,
     sink: Sink,
     normaliser: Normaliser,
+    cursor: Option<Vec<u8>>,
+    /// A cursor whose events are in the journal, and which the store did not take.
+    unkept: Option<Vec<u8>>,
+    /// How often this page was refused for records that are no events.
+    refusals: u32,
 }
 
-/// What a page was.
-enum Taken {
-    /// There is another one.
-    More,
-    All,
-}
+/// What a page was: the wait before the next, where there is one.
+struct Taken(Option<Duration>);
 
 /// Why a page was not taken.
 struct Missed {
@@ -223,13 +262,12 @@ impl Pull {
         let label = format!("pull:{}", settings.instance);
         let sink = Sink::new(parts.gate.clone(), parts.metrics.clone(), Arc::clone(&parts.clock), &label, Durability::Fsync);
         let normaliser = Normaliser::new(Rules { shape: ShapeRule::Auto, strict: false, tenant: settings.tenant.clone() });
-        Self { settings, parts, shared, sink, normaliser }
+        Self { settings, parts, shared, sink, normaliser, cursor: None, unkept: None, refusals: 0 }
     }
 
     async fn run(mut self, cancel: CancellationToken) {
-        let mut cursor: Option<Vec<u8>> = None;
         loop {
-            let wait = self.turn(&mut cursor, &cancel).await;
+            let wait = self.turn(&cancel).await;
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return,
@@ -240,11 +278,12 @@ impl Pull {
     }
 
     /// One page; answers the wait before the next.
-    async fn turn(&mut self, cursor: &mut Option<Vec<u8>>, cancel: &CancellationToken) -> Duration {
-        match self.page(cursor, cancel).await {
-            Ok(taken) => {
+    async fn turn(&mut self, cancel: &CancellationToken) -> Duration {
+        match self.page(cancel).await {
+            Ok(Taken(wait)) => {
                 let recovered = {
                     let mut status = self.shared.status();
+                    status.idle = None;
                     status.last_ms = Some(self.parts.clock.unix_nanos() / 1_000_000);
                     status.error = None;
                     std::mem::take(&mut status.failures) > 0
@@ -254,10 +293,7 @@ impl Pull {
                     (self.parts.notify)(PullNotice::Recovered { instance: Arc::clone(&self.settings.instance) });
                 }
                 self.parts.metrics.pulls(&self.settings.instance, "taken").inc();
-                match taken {
-                    Taken::More => Duration::ZERO,
-                    Taken::All => self.settings.interval,
-                }
+                wait.unwrap_or(self.settings.interval)
             }
             Err(missed) => self.missed(&missed),
         }
@@ -267,10 +303,14 @@ impl Pull {
         self.parts.metrics.pulls(&self.settings.instance, missed.word).inc();
         // A reload takes an instance away for a moment, and a person may hold one: neither is a failure.
         if matches!(missed.word, "gone" | "held") {
+            let mut status = self.shared.status();
+            let turns = status.idle.map_or(0, |(_, turns)| turns);
+            status.idle = Some((missed.word, turns.saturating_add(1)));
             return FIRST_WAIT;
         }
         let failures = {
             let mut status = self.shared.status();
+            status.idle = None;
             status.failures = status.failures.saturating_add(1);
             status.error = Some(missed.reason.clone());
             status.failures
@@ -283,49 +323,69 @@ impl Pull {
         growing.max(missed.after.unwrap_or_default().min(LONGEST_ASKED))
     }
 
-    async fn page(&mut self, cursor: &mut Option<Vec<u8>>, cancel: &CancellationToken) -> Result<Taken, Missed> {
-        let instance = Arc::clone(&self.settings.instance);
+    async fn page(&mut self, cancel: &CancellationToken) -> Result<Taken, Missed> {
+        let (instance, key) = (Arc::clone(&self.settings.instance), self.settings.key());
         let stored = |error| Missed::new("store", error);
         if self.shared.is_anew() {
-            self.parts.cursors.set(&instance, &[]).await.map_err(stored)?;
+            self.parts.cursors.set(&key, &[]).await.map_err(stored)?;
             *self.shared.anew.lock().unwrap_or_else(PoisonError::into_inner) = false;
-            *cursor = None;
+            (self.cursor, self.unkept, self.refusals) = (None, None, 0);
         }
-        let from = match cursor {
-            Some(from) => from,
-            None => cursor.insert(self.parts.cursors.get(&instance).await.map_err(stored)?),
-        };
+        if let Some(next) = &self.unkept {
+            // The events before it are in the journal: they are not asked for again.
+            self.parts.cursors.set(&key, next).await.map_err(stored)?;
+            self.cursor = self.unkept.take();
+        }
+        if self.cursor.is_none() {
+            self.cursor = Some(self.parts.cursors.get(&key).await.map_err(stored)?);
+        }
+        let from = self.cursor.clone().unwrap_or_default();
         let Page { events, cursor: next, more } = tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(stopped()),
-            page = self.parts.puller.pull(&instance, from) => page?,
+            page = self.parts.puller.pull(&instance, &from) => page?,
         };
-        let moved = next != *from;
-        let count = events.len() as u64;
-        let batches = self.batches(&events).map_err(|reason| Missed::new("events", reason))?;
+        let (batches, left_out) = self.batches(&events)?;
         self.append(batches, cancel).await?;
+        self.refusals = 0;
+        let (moved, count) = (next != from, events.len() as u64 - left_out);
         if moved {
-            self.parts.cursors.set(&instance, &next).await.map_err(stored)?;
-            *cursor = Some(next);
+            // Before it is written: a store that refuses must not make the page come again.
+            self.unkept = Some(next.clone());
+            self.parts.cursors.set(&key, &next).await.map_err(stored)?;
+            self.cursor = self.unkept.take();
         }
         let mut status = self.shared.status();
         (status.events, status.pages) = (status.events + count, status.pages + 1);
-        // One that promises more and brings nothing would be asked for ever.
-        Ok(if more && (moved || count > 0) { Taken::More } else { Taken::All })
+        // One that promises more behind the same cursor would be asked for ever.
+        Ok(Taken((more && moved).then_some(if count > 0 { Duration::ZERO } else { EMPTY_WAIT })))
     }
 
-    /// All events of a page, or none: the error says which one is no event, and why.
-    fn batches(&mut self, events: &RecordBatch) -> Result<Vec<AppendBatch>, String> {
+    /// All events of a page, and how many records were left out for being none: that happens only to a page that
+    /// was refused before.
+    fn batches(&mut self, events: &RecordBatch) -> Result<(Vec<AppendBatch>, u64), Missed> {
         let received = self.parts.clock.unix_nanos();
         let (mut full, mut batch) = (Vec::new(), AppendBatch::new());
+        let (mut left_out, mut why) = (0, None);
         for index in 0..events.len() {
-            add(events, index, &mut self.normaliser, received, &mut batch).map_err(|reason| format!("pull: event {index} is none: {reason}"))?;
+            if let Err(reason) = add(events, index, &mut self.normaliser, received, &mut batch) {
+                left_out += 1;
+                why.get_or_insert(format!("pull: event {index} is none: {reason}"));
+            }
             if self.sink.is_full(&batch) {
                 full.push(std::mem::take(&mut batch));
             }
         }
         full.push(batch);
-        Ok(full)
+        let Some(reason) = why else { return Ok((full, 0)) };
+        self.refusals += 1;
+        if self.refusals <= REFUSALS {
+            return Err(Missed::new("events", reason));
+        }
+        let instance = Arc::clone(&self.settings.instance);
+        tracing::error!(instance = &*instance, records = left_out, reason, "records that are no events are left out");
+        (self.parts.notify)(PullNotice::LeftOut { instance, records: left_out, reason });
+        Ok((full, left_out))
     }
 
     async fn append(&self, batches: Vec<AppendBatch>, cancel: &CancellationToken) -> Result<(), Missed> {

@@ -31,6 +31,7 @@ pub struct Store {
     /// One connection: SQLite has one writer, and queueing here is fair where its own lock is not.
     pub(crate) write: SqlitePool,
     pub(crate) read: SqlitePool,
+    reserve: PathBuf,
 }
 
 impl Store {
@@ -41,10 +42,7 @@ impl Store {
     pub async fn open(data_dir: &Path) -> Result<Self, StoreError> {
         let reserve = data_dir.join(RESERVE);
         let store = match Self::open_file(data_dir).await {
-            Err(error) if error.wants_room() && std::fs::remove_file(&reserve).is_ok() => {
-                tracing::warn!(reserve = %reserve.display(), "the disk is full: the store starts on its reserve");
-                Self::open_file(data_dir).await?
-            }
+            Err(error) if error.wants_room() && give_up(&reserve) => Self::open_file(data_dir).await?,
             opened => opened?,
         };
         if !reserve.exists() && make_reserve(&reserve).is_err() {
@@ -78,9 +76,17 @@ impl Store {
             .await
             .map_err(open_error)?;
         let read = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.pragma("query_only", "1"));
-        let store = Self { write, read };
+        let store = Self { write, read, reserve: data_dir.join(RESERVE) };
         store.migrate(&path).await?;
         Ok(store)
+    }
+
+    /// A step of a start that may write: on a full disk it is tried again on the reserve.
+    pub async fn with_room<T>(&self, step: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        match step().await {
+            Err(StoreError::DiskFull { .. }) if give_up(&self.reserve) => step().await,
+            done => done,
+        }
     }
 
     /// The dead letters under these limits, in the clear. Not cancel safe: reads the totals.
@@ -131,6 +137,14 @@ impl Store {
         }
         Ok(())
     }
+}
+
+fn give_up(reserve: &Path) -> bool {
+    let given_up = std::fs::remove_file(reserve).is_ok();
+    if given_up {
+        tracing::warn!(reserve = %reserve.display(), "the disk is full: the store starts on its reserve");
+    }
+    given_up
 }
 
 /// Written in full: room that is only announced is not there when it is needed.

@@ -83,6 +83,7 @@ fn rig(answers: Vec<Result<Page, AskError>>) -> Rig {
         told.told.lock().expect("whole").push(match notice {
             PullNotice::Failed { reason, .. } => reason,
             PullNotice::Recovered { .. } => "recovered".to_owned(),
+            PullNotice::LeftOut { records, reason, .. } => format!("{records} left out: {reason}"),
         });
     };
     let pulls = Pulls::new(PullParts {
@@ -98,7 +99,7 @@ fn rig(answers: Vec<Result<Page, AskError>>) -> Rig {
 }
 
 fn settings_of(instance: &str) -> PullSettings {
-    PullSettings { instance: instance.into(), interval: Duration::from_secs(60), tenant: Tenant::default() }
+    PullSettings { instance: instance.into(), connector: "qradar".into(), interval: Duration::from_secs(60), tenant: Tenant::default() }
 }
 
 impl Rig {
@@ -135,23 +136,56 @@ async fn pages_are_taken_behind_their_cursors() {
     let (name, status) = rig.pulls.status().remove(0);
     assert_eq!((&*name, status.events, status.pages, status.failures, status.error), ("desk", 3, 3, 0, None));
     // By hand, and from the beginning.
-    assert!(rig.pulls.now("desk", false) && !rig.pulls.now("other", false));
+    assert!(rig.pulls.now("desk") && !rig.pulls.now("other"));
     rig.when("asked at once", |world| world.asked.lock().expect("whole").len() == 4).await;
-    rig.pulls.now("desk", true);
+    assert_eq!((rig.pulls.anew("desk").await, rig.pulls.anew("other").await), (Ok(true), Ok(false)));
+    assert_eq!(rig.kept(), "");
     rig.when("asked anew", |world| world.asked.lock().expect("whole").len() == 5).await;
     assert_eq!(rig.asked()[3..], ["desk@3", "desk@"]);
     rig.pulls.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cursor_that_is_not_kept_repeats_one_page() {
-    let rig = rig(vec![page(&[r#"{"id":"1"}"#], "1", false), page(&[r#"{"id":"1"}"#], "1", false)]);
+async fn a_cursor_that_cannot_be_kept_does_not_make_its_page_come_again() {
+    let rig = rig(vec![page(&[r#"{"id":"1"}"#], "1", false)]);
     rig.world.broken.store(true, Ordering::SeqCst);
     rig.when("it failed", |world| !world.told.lock().expect("whole").is_empty()).await;
     assert_eq!((rig.told(), rig.kept().as_str()), (vec!["the disk is full".to_owned()], ""));
     rig.world.broken.store(false, Ordering::SeqCst);
     rig.when("it recovered", |world| world.told.lock().expect("whole").len() == 2).await;
-    assert_eq!((rig.asked(), rig.kept().as_str(), rig.journal.head()), (vec!["desk@".to_owned(), "desk@".to_owned()], "1", Seq(2)));
+    assert_eq!((rig.asked(), rig.kept().as_str(), rig.journal.head()), (vec!["desk@".to_owned(), "desk@1".to_owned()], "1", Seq(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_event_in_every_attempt_is_left_out_and_told() {
+    let bad = || page(&[r#"{"id":"1"}"#, "[1]", r#"{"id":"3"}"#], "3", false);
+    let rig = rig(vec![bad(), bad(), bad(), bad()]);
+    rig.when("it goes on", |world| world.told.lock().expect("whole").len() == 3).await;
+    let told = rig.told();
+    assert!(told[0].starts_with("pull: event 1 is none: ") && told[1].starts_with("1 left out: pull: event 1") && told[2] == "recovered", "{told:?}");
+    assert_eq!((rig.journal.head(), rig.kept().as_str()), (Seq(2), "3"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_that_bring_nothing_are_not_asked_for_without_a_pause() {
+    let rig = rig((0..50).map(|n| page(&[], if n % 2 == 0 { "a" } else { "b" }, true)).chain([page(&[r#"{"id":"1"}"#], "b", true)]).collect());
+    let begun = tokio::time::Instant::now();
+    rig.when("they are over", |world| world.asked.lock().expect("whole").len() == 51).await;
+    assert!(begun.elapsed() >= EMPTY_WAIT * 50, "{:?}", begun.elapsed());
+    // The last one promises more behind the same cursor.
+    rig.when("its event is there", |_| rig.journal.head() == Seq(1)).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(rig.asked().len(), 51);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_is_held_shows() {
+    let rig = rig((0..20).map(|_| Err(AskError::Held("paused"))).collect());
+    rig.when("it is asked", |world| world.asked.lock().expect("whole").len() == 15).await;
+    assert!(rig.pulls.status()[0].1.idle.is_some_and(|(word, turns)| word == "held" && turns >= 13));
+    assert_eq!(rig.told(), Vec::<String>::new());
+    rig.when("it goes on", |world| world.asked.lock().expect("whole").len() == 21).await;
+    rig.when("that shows", |_| rig.pulls.status()[0].1.idle.is_none()).await;
 }
 
 #[tokio::test(start_paused = true)]

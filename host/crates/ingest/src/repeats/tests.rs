@@ -52,7 +52,7 @@ fn batch(events: &[&str]) -> AppendBatch {
 
 impl Fixture {
     async fn append(&self, events: &[&str]) -> usize {
-        self.repeats.append(&self.journal, batch(events), Durability::Os).await.expect("appended")
+        self.repeats.append(&self.journal, batch(events), Durability::Fsync).await.expect("appended")
     }
 
     fn journalled(&self) -> u64 {

@@ -184,7 +184,10 @@ impl<T: Send + Sync + 'static> Kept<T> {
         let (shared, clock, name) = (Arc::clone(&self.state), Arc::clone(clock), self.name.clone());
         let task = tokio::spawn(async move {
             let result = fetch.await;
-            if let Err(failure) = &result {
+            // What a caller may not send is in the answer to it, as often as it tries.
+            if let Err(failure) = &result
+                && !failure.own
+            {
                 tracing::warn!(credential = name, reason = failure.text, "credential not fetched; what is there is used while it is good");
             }
             let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
