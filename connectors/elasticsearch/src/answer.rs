@@ -24,6 +24,9 @@ pub fn read(response: &http::Response, count: usize, op: Op) -> Result<Delivery,
 }
 
 fn items(response: &http::Response, count: usize, op: Op) -> Result<Delivery, Failure> {
+    if response.truncated && count > 1 {
+        return Err(Failure::TooLarge("the answer is larger than `limits.http_response`; the batch is sent in halves".to_owned()));
+    }
     let strange = || Failure::Other("the receiver answered 2xx without bulk items; is the destination's `url` a cluster?".to_owned());
     let text = std::str::from_utf8(&response.body).map_err(|_| strange())?;
     let root = json::value(text).ok_or_else(strange)?;
@@ -67,8 +70,17 @@ fn judge(result: Value<'_>, op: Op) -> Item {
         Some(403) if kind.is("cluster_block_exception") => Item::Outcome(Outcome::Retry(None)),
         Some(401 | 403) => Item::Waits(Failure::Unauthorized(format!("{}; check what the destination's `credential` may do with the index", reason()))),
         Some(404) => Item::Waits(Failure::Configuration(format!("{}; create the index, or let the credential create it", reason()))),
+        // No more shards, an index that is closed, a pipeline that is not there: no document is at fault.
+        Some(400) if kind.is("validation_exception") || kind.is("index_closed_exception") || kind.is("illegal_argument_exception") && names_pipeline(error) => {
+            Item::Waits(Failure::Configuration(format!("{}; the index or the pipeline takes no document as it is now", reason())))
+        }
         Some(408 | 409 | 429 | 500..=599) => Item::Outcome(Outcome::Retry(None)),
         Some(_) => Item::Outcome(Outcome::Rejected(reason())),
         None => Item::Outcome(Outcome::Retry(None)),
     }
+}
+
+/// `pipeline with id [x] does not exist`.
+fn names_pipeline(error: Value<'_>) -> bool {
+    error.member("reason").text().is_some_and(|reason| String::from_utf8_lossy(&reason).contains("pipeline with id"))
 }

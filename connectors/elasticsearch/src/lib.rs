@@ -96,7 +96,7 @@ impl Elasticsearch {
                 let source = event.get(field::SOURCE).text().unwrap_or_default();
                 out.literal(b"\",\"_id\":\"");
                 // Letters, digits, `-` and `_` only.
-                out.bytes(message_id::of_event(&source, &id).as_bytes());
+                out.bytes(message_id::of_event_and_source(&source, &id).as_bytes());
             }
             out.literal(b"\"}}\n");
             out.one_line(record.trim_ascii());

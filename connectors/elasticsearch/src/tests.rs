@@ -42,11 +42,13 @@ fn requests() {
     assert_eq!(result, Ok(Delivery::accepted()));
     assert_eq!((request.method.as_str(), request.path.as_str(), request.destination.as_str()), ("POST", PATH, "primary"));
     let body = String::from_utf8(request.body).unwrap();
-    let second = message_id::of_event(b"s", b"2");
+    let first = message_id::of_event_and_source(b"s", b"0b9e2c7e-7f0a-4f6e-9f5e-2f0f6d1c9a11");
+    let second = message_id::of_event_and_source(b"s", b"2");
+    assert!(first.starts_with("0b9e2c7e-7f0a-4f6e-9f5e-2f0f6d1c9a11_"), "{first}");
     assert_eq!(
         body,
         format!(
-            "{{\"create\":{{\"_index\":\"logs-audit-default\",\"_id\":\"0b9e2c7e-7f0a-4f6e-9f5e-2f0f6d1c9a11\"}}}}\n{{\"a\": 1}}\n{{\"create\":{{\"_index\":\"logs-audit-default\",\"_id\":\"{second}\"}}}}\n{{}}\n"
+            "{{\"create\":{{\"_index\":\"logs-audit-default\",\"_id\":\"{first}\"}}}}\n{{\"a\": 1}}\n{{\"create\":{{\"_index\":\"logs-audit-default\",\"_id\":\"{second}\"}}}}\n{{}}\n"
         )
     );
     for (config, suffixes) in [
@@ -86,6 +88,10 @@ fn each_item_has_its_outcome() {
         // The others are done: this one comes again, and fails as a call of its own then.
         (r#"{"create":{"status":404,"error":{"type":"index_not_found_exception","reason":"x"}}}"#, again.clone()),
         (r#"{"create":{}}"#, again.clone()),
+        (
+            r#"{"create":{"status":400,"error":{"type":"illegal_argument_exception","reason":"x"}}}"#,
+            Outcome::Rejected("the cluster answered 400 illegal_argument_exception: x".into()),
+        ),
     ] {
         let (result, _) = run(r#"{"index":"a"}"#, items(&format!("{ok},{list},{ok}")), &BATCH);
         assert_eq!(result, Ok(Delivery::Each(vec![accepted.clone(), want, accepted.clone()])), "{list}");
@@ -97,8 +103,14 @@ fn each_item_has_its_outcome() {
 
 #[test]
 fn what_is_wrong_for_all_waits() {
-    for (status, kind, want) in [(404, "index_not_found_exception", "Configuration"), (403, "security_exception", "Unauthorized")] {
-        let item = format!(r#"{{"create":{{"status":{status},"error":{{"type":"{kind}","reason":"r"}}}}}}"#);
+    for (status, kind, reason, want) in [
+        (404, "index_not_found_exception", "r", "Configuration"),
+        (403, "security_exception", "r", "Unauthorized"),
+        (400, "validation_exception", "this cluster currently has [1000]/[1000] maximum shards open", "Configuration"),
+        (400, "index_closed_exception", "closed", "Configuration"),
+        (400, "illegal_argument_exception", "pipeline with id [x] does not exist", "Configuration"),
+    ] {
+        let item = format!(r#"{{"create":{{"status":{status},"error":{{"type":"{kind}","reason":"{reason}"}}}}}}"#);
         let (result, _) = run(r#"{"index":"a"}"#, answer(200, &format!(r#"{{"errors":true,"items":[{item},{item},{item}]}}"#)), &BATCH);
         assert!(format!("{result:?}").starts_with(&format!("Err({want}")), "{result:?}");
     }
@@ -266,4 +278,13 @@ fn searches_are_asked() {
     ] {
         assert!(matches!(own.query(operation, parameters), Err(Failure::Other(text)) if text.contains(part)), "{parameters}");
     }
+}
+
+#[test]
+fn an_answer_that_is_cut_off_is_asked_for_in_halves() {
+    let cut = || answer(200, r#"{"errors":true,"items":[{"create":{"sta"#).map(|response| http::Response { truncated: true, ..response });
+    let (result, _) = run(r#"{"index":"a"}"#, cut(), &BATCH);
+    assert!(matches!(result, Err(Failure::TooLarge(_))), "{result:?}");
+    let (result, _) = run(r#"{"index":"a"}"#, cut(), &BATCH[..1]);
+    assert!(matches!(result, Err(Failure::Other(_))), "{result:?}");
 }

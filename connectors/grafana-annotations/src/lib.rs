@@ -16,6 +16,8 @@ const RECEIVED: Field = Field(1);
 
 /// Text of an annotation; it is shown in a small window.
 const TEXT_BYTES: usize = 4096;
+/// Grafana keeps a tag as what stands before its first colon and what stands behind it, in a column each.
+const TAG_CHARACTERS: usize = 100;
 /// All tags of an annotation together.
 const TAG_BYTES: usize = 500;
 
@@ -103,8 +105,14 @@ impl Annotations {
 fn tag(name: &str, event: &Event<'_>, field: Field) -> Option<String> {
     let mut text = Writer::default();
     text.text(event.get(field));
-    let value = cut(text.as_bytes(), TAG_BYTES / 2);
-    (!value.is_empty()).then(|| format!("{name}:{}", String::from_utf8_lossy(value)))
+    let value = cut(text.as_bytes(), TAG_BYTES);
+    (!value.is_empty()).then(|| fitting(&format!("{name}:{}", String::from_utf8_lossy(value))))
+}
+
+/// What fits of a tag.
+fn fitting(tag: &str) -> String {
+    let part = |part: &str| part.chars().take(TAG_CHARACTERS).collect::<String>();
+    tag.split_once(':').map_or_else(|| part(tag), |(key, value)| format!("{}:{}", part(key), part(value)))
 }
 
 /// The number that Grafana gave it.
@@ -139,6 +147,9 @@ impl Connector for Annotations {
         let bytes: usize = tags.iter().map(String::len).sum();
         if tags.iter().any(String::is_empty) || bytes > TAG_BYTES {
             return Err(format!("`tags` has {bytes} bytes; at most {TAG_BYTES} are possible, and no tag is empty"));
+        }
+        if let Some(tag) = tags.iter().find(|tag| fitting(tag) != **tag) {
+            return Err(format!("`tags` has \"{tag}\"; Grafana keeps {TAG_CHARACTERS} characters before a tag's first colon, and as many behind it"));
         }
         let mut pointers = Pointers::new(&BASE);
         let mut tag_fields = Vec::new();

@@ -57,12 +57,12 @@ fn annotations() {
 
 #[test]
 fn text_and_tags_stay_within_their_lengths() {
-    let event = format!(r#"{{"a":"{0}","b":"{0}","c":"short"}}"#, "é".repeat(400));
-    let (_, requests) = run(r#"{"tags":["audit"],"tag_fields":{"a":"/a","b":"/b","c":"/c"}}"#, answer(200, ADDED), &[(&event, &"é".repeat(3000))]);
+    let event = format!(r#"{{"a":"{0}","b":"{0}","c":"{0}","d":"short"}}"#, "é".repeat(400));
+    let (_, requests) = run(r#"{"tags":["audit"],"tag_fields":{"a":"/a","b":"/b","c":"/c","d":"/d"}}"#, answer(200, ADDED), &[(&event, &"é".repeat(3000))]);
     let body = body(&requests[0]);
     let tags: Vec<usize> = body["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap().len()).collect();
-    // The second long one does not fit any more, the short one behind it does.
-    assert_eq!((tags, body["text"].as_str().map(str::len)), (vec![5, 252, 7], Some(4096)));
+    // A hundred characters each; the third long one does not fit any more, the short one behind it does.
+    assert_eq!((tags, body["text"].as_str().map(str::len)), (vec![5, 202, 202, 7], Some(4096)));
 }
 
 #[test]
@@ -89,6 +89,8 @@ fn configuration() {
         (r#"{"dashboard_uid":"a b"}"#.to_owned(), "`dashboard_uid` is \"a b\""),
         (r#"{"tags":[""]}"#.to_owned(), "no tag is empty"),
         (format!(r#"{{"tags":["{}"]}}"#, "x".repeat(501)), "`tags` has 501 bytes"),
+        (format!(r#"{{"tags":["{}"]}}"#, "x".repeat(101)), "Grafana keeps 100 characters"),
+        (format!(r#"{{"tags":["a:{}"]}}"#, "x".repeat(101)), "Grafana keeps 100 characters"),
         (r#"{"tag_fields":{"":"/a"}}"#.to_owned(), "`tag_fields` names \"\""),
         (r#"{"tag_fields":{"a":"b"}}"#.to_owned(), "it is a pointer"),
         (r#"{"text_field":"b"}"#.to_owned(), "`text_field` is \"b\""),

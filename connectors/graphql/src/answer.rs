@@ -7,6 +7,8 @@ use bulkhead_sdk::{Delivery, Failure, Kind, Outcome, Value, http, json};
 use crate::settings::{Codes, Partial};
 
 pub const RESPONSE: &str = "application/graphql-response+json";
+/// What servers say of any error that they did not expect.
+const INTERNAL: &str = "INTERNAL_SERVER_ERROR";
 /// Bytes of an error's message that go into a reason.
 const MESSAGE_BYTES: usize = 512;
 /// Bytes of its code.
@@ -27,7 +29,7 @@ impl Reader {
         receipt.as_ref().map_or(Ok(()), |pointer| check_pointer("receipt", pointer))?;
         let or = |list: Option<Vec<String>>, own: &[&str]| list.unwrap_or_else(|| own.iter().map(|code| (*code).to_owned()).collect());
         Ok(Self {
-            again: or(codes.again, &["INTERNAL_SERVER_ERROR", "THROTTLED"]),
+            again: or(codes.again, &[INTERNAL, "THROTTLED"]),
             unauthorized: or(codes.unauthorized, &["UNAUTHENTICATED", "FORBIDDEN"]),
             configuration: or(codes.configuration, &["GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "OPERATION_RESOLUTION_FAILURE"]),
             partial,
@@ -50,7 +52,7 @@ impl Reader {
                 _ => Delivery::of_response(&response, events),
             };
         };
-        if let Some(failure) = self.by_code(&said, &response) {
+        if let Some(failure) = self.by_code(&said, &response, events) {
             return Err(failure);
         }
         let identifier = self.receipt.as_ref().map_or(Value::MISSING, |pointer| said.body.at(pointer));
@@ -71,7 +73,7 @@ impl Reader {
     }
 
     /// What an error's code says, wherever it stands in the list.
-    fn by_code(&self, said: &Said<'_>, response: &http::Response) -> Option<Failure> {
+    fn by_code(&self, said: &Said<'_>, response: &http::Response, events: usize) -> Option<Failure> {
         let find =
             |codes: &[String]| said.errors().map(|error| error.at("/extensions/code")).find_map(|code| codes.iter().find(|known| code.is(known)).cloned());
         // Codes are the configuration's own words. Messages may be the event's and stay out of these texts, which go to the log.
@@ -81,7 +83,15 @@ impl Reader {
         if let Some(code) = find(&self.configuration) {
             return Some(Failure::Configuration(format!("the server answered with code {code}; check `query` and `operation`")));
         }
+        // A part of the operation may say so; where parts are enough the rest is not done again.
+        if said.data && self.partial == Partial::Accepted {
+            return None;
+        }
         let code = find(&self.again)?;
+        // Resolvers that stumble over one event of a list say no more than this: it is looked for in halves.
+        if events > 1 && code == INTERNAL {
+            return Some(Failure::TooLarge(format!("the batch is sent in halves to find an event at fault: the server answered with code {code}")));
+        }
         Some(Failure::Unavailable { reason: format!("the server answered with code {code}"), after: response.retry_after })
     }
 }

@@ -94,6 +94,13 @@ fn a_list_variable_takes_a_batch() {
     let refusal = || answer(200, OLD, r#"{"errors":[{"message":"no"}],"data":null}"#);
     let (result, _) = run(config, &json(), &[refusal()], &[("{}", EVENT), ("{}", EVENT)]);
     assert!(matches!(result, Err(Failure::TooLarge(_))), "{result:?}");
+    let code = |code: &str| answer(200, OLD, &format!(r#"{{"errors":[{{"message":"x","extensions":{{"code":"{code}"}}}}],"data":null}}"#));
+    let (result, _) = run(config, &json(), &[code("INTERNAL_SERVER_ERROR")], &[("{}", EVENT), ("{}", EVENT)]);
+    assert!(matches!(result, Err(Failure::TooLarge(_))), "{result:?}");
+    let (result, _) = run(config, &json(), &[code("THROTTLED")], &[("{}", EVENT), ("{}", EVENT)]);
+    assert!(matches!(result, Err(Failure::Unavailable { .. })), "{result:?}");
+    let (result, _) = run(config, &json(), &[code("INTERNAL_SERVER_ERROR")], &[("{}", EVENT)]);
+    assert!(matches!(result, Err(Failure::Unavailable { .. })), "{result:?}");
     let (result, _) = run(config, &json(), &[refusal()], &[("{}", EVENT)]);
     assert_eq!(result, Ok(Delivery::All(Outcome::Rejected("the receiver answered 200: no".into()))));
 }
@@ -156,10 +163,8 @@ fn partial_answers_and_codes_are_configurable() {
     for (config, want) in [
         (r#"{"query":"q","partial":"accepted","receipt":"/data/add/id"}"#, "Ok(Each([Accepted(Some(\"a-1\"))]))"),
         (r#"{"query":"q","partial":"again"}"#, "Err(Unavailable"),
-        (
-            r#"{"query":"q","partial":"accepted","codes":{"again":["SLOW_DOWN"]}}"#,
-            "Err(Unavailable { reason: \"the server answered with code SLOW_DOWN\", after: Some(7s) }",
-        ),
+        (r#"{"query":"q","partial":"accepted","codes":{"again":["SLOW_DOWN"]}}"#, "Ok(Each([Accepted(None)]))"),
+        (r#"{"query":"q","codes":{"again":["SLOW_DOWN"]}}"#, "Err(Unavailable { reason: \"the server answered with code SLOW_DOWN\", after: Some(7s) }"),
         (r#"{"query":"q","codes":{"unauthorized":["SLOW_DOWN"]}}"#, "Err(Unauthorized"),
         (r#"{"query":"q","codes":{"configuration":["SLOW_DOWN"]}}"#, "Err(Configuration"),
     ] {

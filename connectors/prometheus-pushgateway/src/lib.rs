@@ -68,14 +68,12 @@ impl Pushgateway {
 /// What the gateway says of a push. It is never an event's fault.
 fn judge(answer: Result<http::Response, http::Error>, events: usize) -> Result<Delivery, Failure> {
     match answer {
-        Ok(response) if response.status == 400 => Err(Failure::Configuration(format!(
-            "{}; another group may hold a metric of the same name and another type: change `prefix`, or remove that group",
-            Delivery::reason(&response)
-        ))),
         Ok(response) if (200..=299).contains(&response.status) && response.body.starts_with(b"<") => {
             Err(Failure::Other("the receiver answered a push with a page; is the destination's `url` a Pushgateway?".to_owned()))
         }
-        answer => Delivery::of(answer, events),
+        answer => {
+            event_metrics::delivered(answer, events, "another group may hold a metric of the same name and another type: change `prefix`, or remove that group")
+        }
     }
 }
 

@@ -73,6 +73,10 @@ fn answers() {
     for (reply, want) in [
         (answer(202, ""), "Ok("),
         (answer(400, "pushed metrics are invalid"), "Err(Configuration(\"the receiver answered 400: pushed metrics are invalid; another group"),
+        (answer(409, ""), "Err(Configuration"),
+        (answer(413, ""), "Err(Configuration(\"the receiver answered 413; each request carries all sums: lower `max_series`"),
+        (answer(422, ""), "Err(Configuration"),
+        (Err(http::Error::TooLarge("limits.http_request".to_owned())), "Err(Configuration(\"limits.http_request; each request"),
         (answer(401, ""), "Err(Unauthorized"),
         (answer(404, ""), "Err(Configuration"),
         (answer(500, ""), "Err(Unavailable"),

@@ -92,13 +92,10 @@ impl RemoteWrite {
 /// What the receiver says of a request. It is never an event's fault.
 fn judge(answer: Result<http::Response, http::Error>, events: usize) -> Result<Delivery, Failure> {
     match answer {
-        Ok(response) if response.status == 400 => {
-            Err(Failure::Configuration(format!("{}; does another sender write the same series? Tell them apart by `labels`", Delivery::reason(&response))))
-        }
         Ok(response) if (200..=299).contains(&response.status) && response.body.starts_with(b"<") => {
             Err(Failure::Other("the receiver answered samples with a page; is the destination's `url` one of remote write?".to_owned()))
         }
-        answer => Delivery::of(answer, events),
+        answer => event_metrics::delivered(answer, events, "does another sender write the same series? Tell them apart by `labels`"),
     }
 }
 
@@ -141,10 +138,8 @@ impl Connector for RemoteWrite {
 
     /// A request without series: it is taken without a sample.
     fn check(&mut self) -> Result<String, Failure> {
-        match judge(self.request(&[])?.send(), 1)? {
-            Delivery::All(bulkhead_sdk::Outcome::Rejected(reason)) => Err(Failure::Configuration(format!("an empty request was refused: {reason}"))),
-            _ => Ok("the receiver takes remote write and the credential".to_owned()),
-        }
+        judge(self.request(&[])?.send(), 1)?;
+        Ok("the receiver takes remote write and the credential".to_owned())
     }
 
     fn maintain(&mut self) -> Result<Option<Duration>, Failure> {

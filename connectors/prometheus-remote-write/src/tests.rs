@@ -136,6 +136,10 @@ fn answers() {
     for (reply, want) in [
         (answer(200, ""), "Ok("),
         (answer(400, "out of order sample"), "Err(Configuration(\"the receiver answered 400: out of order sample; does another"),
+        (answer(409, ""), "Err(Configuration"),
+        (answer(413, ""), "Err(Configuration(\"the receiver answered 413; each request carries all sums: lower `max_series`"),
+        (answer(422, ""), "Err(Configuration"),
+        (Err(http::Error::TooLarge("limits.http_request".to_owned())), "Err(Configuration(\"limits.http_request; each request"),
         (answer(401, ""), "Err(Unauthorized"),
         (answer(404, ""), "Err(Configuration"),
         (answer(429, ""), "Err(Unavailable"),

@@ -127,6 +127,11 @@ impl Connector for Qradar {
             return Err(strange());
         }
         page.more = count >= wanted;
+        if page.more && next == cursor {
+            return Err(Failure::Configuration(
+                "more offenses than a page changed in one millisecond, and no more of their numbers can be kept; narrow `filter`".to_owned(),
+            ));
+        }
         page.cursor = next.write();
         Ok(page)
     }

@@ -108,3 +108,12 @@ fn offenses_are_noted_and_closed() {
         assert!(matches!(&failure, Failure::Other(text) if text.contains(part)), "{failure:?}");
     }
 }
+
+#[test]
+fn more_offenses_of_a_moment_than_can_be_told_apart_are_told() {
+    let offenses: Vec<String> = (0..1100).map(|id| format!("{{\"id\":{id},\"last_persisted_time\":5}}")).collect();
+    let seen: Vec<String> = (0..1000).map(|id| id.to_string()).collect();
+    answers(vec![answer(200, format!("[{}]", offenses.join(",")))]);
+    let failure = qradar("{}").pull(format!("5;{}", seen.join(",")).as_bytes()).expect_err("refused");
+    assert!(matches!(&failure, Failure::Configuration(text) if text.contains("narrow `filter`")), "{failure:?}");
+}

@@ -6,9 +6,14 @@
 
 mod place;
 
-use bulkhead_sdk::{Batch, Config, Connector, Delivery, Failure, Kind, Page, Record, RecordFormat, Severity, Timestamp, Value, Writer, config, http, json};
+use bulkhead_sdk::{
+    Batch, Config, Connector, Delivery, Failure, Kind, Page, Record, RecordFormat, Severity, Timestamp, Value, Writer, config, http, json, log, time,
+};
 
 use place::Place;
+
+/// How far a clock may be ahead of ours.
+const SLACK_SECONDS: i64 = 24 * 60 * 60;
 
 /// How the API writes times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Config)]
@@ -66,6 +71,7 @@ pub struct Settings {
     #[config(default = false)]
     link_header: bool,
     /// Records of a full page: where one is full and the API gives neither token nor link, it is asked again at once.
+    /// Needs `since` or `after` to come further.
     #[config(min = 1, max = 10000)]
     page_size: Option<u32>,
     /// `source` of the events.
@@ -82,8 +88,15 @@ fn text(response: &http::Response) -> Result<&str, Failure> {
     std::str::from_utf8(&response.body).map_err(|_| Failure::Other("the API answered what is not UTF-8".to_owned()))
 }
 
+fn ask(path: &str) -> Result<http::Response, Failure> {
+    Ok(http::get("primary", path).header("accept", "application/json").send()?)
+}
+
 fn get(path: &str) -> Result<http::Response, Failure> {
-    let response = http::get("primary", path).header("accept", "application/json").send()?;
+    taken(ask(path)?)
+}
+
+fn taken(response: http::Response) -> Result<http::Response, Failure> {
     match Delivery::from_status(&response)? {
         _ if response.truncated => {
             Err(Failure::Configuration("the answer is larger than `limits.http_response`; raise it or ask for smaller pages".to_owned()))
@@ -126,6 +139,16 @@ impl RestPull {
             Unit::Seconds => value.integer()?.checked_mul(1_000_000_000),
             Unit::Millis => value.integer()?.checked_mul(1_000_000),
         }
+    }
+
+    /// What names a record, and its time; the error says what it lacks.
+    fn place(&self, record: Value<'_>) -> Result<(String, Option<i64>), String> {
+        let name = owned(record.at(&self.settings.id)).ok_or_else(|| format!("a record without `id` at {}", self.settings.id))?;
+        let nanos = self.time(record);
+        if nanos.is_none() && self.settings.since.is_some() {
+            return Err(format!("record {} without a time at `time`", name.chars().take(100).collect::<String>()));
+        }
+        Ok((name, nanos))
     }
 
     /// A time as the API writes it.
@@ -234,7 +257,12 @@ impl Connector for RestPull {
     fn pull(&mut self, cursor: &[u8]) -> Result<Page, Failure> {
         let place = Place::read(cursor);
         let path = if place.path.is_empty() { self.first_path(&place) } else { place.path.clone() };
-        let response = get(&path)?;
+        let response = ask(&path)?;
+        if !place.path.is_empty() && matches!(response.status, 400..=499) && !matches!(response.status, 401 | 403 | 408 | 425 | 429) {
+            log::warn(&format!("the API answered {} to a page behind another; its list is read from the beginning", response.status));
+            return Ok(Page { cursor: place.anew().write(), ..Page::default() });
+        }
+        let response = taken(response)?;
         if response.status == 204 {
             return Ok(Page { cursor: cursor.to_vec(), ..Page::default() });
         }
@@ -245,36 +273,60 @@ impl Connector for RestPull {
             return Err(strange(&format!("no list at `items` \"{}\"", self.settings.items)));
         }
         let (mut next, mut page, mut found) = (place.clone(), Page::default(), 0);
+        let (mut left_out, mut lacks, mut far) = (0, None, false);
+        // One record with a time ahead must not hide all that come before it.
+        let ahead = time::now().saturating_add(SLACK_SECONDS).saturating_mul(1_000_000_000);
         let mut records = list.elements();
         for record in records.by_ref() {
             found += 1;
-            let name = owned(record.at(&self.settings.id)).ok_or_else(|| strange(&format!("a record without `id` at {}", self.settings.id)))?;
-            let nanos = self.time(record);
-            if nanos.is_none() && self.settings.since.is_some() {
-                return Err(strange(&format!("record {} without a time at `time`", name.chars().take(100).collect::<String>())));
-            }
+            let (name, nanos) = match self.place(record) {
+                Ok(place) => place,
+                Err(problem) => {
+                    left_out += 1;
+                    lacks.get_or_insert(problem);
+                    continue;
+                }
+            };
             let known = self.settings.since.is_some() && nanos.is_some_and(|nanos| place.began.knows(&name, nanos));
             if !known {
                 page.events.push(self.event(record, &name, nanos));
             }
-            if let Some(nanos) = nanos {
-                next.seen.add(&name, nanos);
+            match nanos {
+                Some(nanos) if nanos > ahead => far = true,
+                Some(nanos) => next.seen.add(&name, nanos),
+                None => {}
             }
             next.last = name;
         }
         if !records.is_complete() {
             return Err(strange("a list that is cut off"));
         }
+        if let Some(problem) = lacks {
+            if left_out == found {
+                return Err(strange(&problem));
+            }
+            log::warn(&format!("{left_out} of {found} records of a page are left out: the API answered {problem}"));
+        }
         // While pages follow each other the list is asked for as it was at the first of them.
-        next.path = self.next_path(&Place { seen: place.began.clone(), last: place.first.clone(), ..Place::default() }, &response, answer)?.unwrap_or_default();
+        next.path = self.next_path(&place.anew(), &response, answer)?.unwrap_or_default();
         if next.path == path {
             return Err(strange("a next page that is this one"));
         }
-        let full = self.settings.page_size.is_some_and(|size| found >= size) && !page.events.is_empty();
-        page.more = !next.path.is_empty() || full;
+        let settings = &self.settings;
+        let mut full = settings.page_size.is_some_and(|size| found >= size) && (settings.since.is_some() || settings.after.is_some());
         if next.path.is_empty() {
             (next.began, next.first) = (next.seen.clone(), next.last.clone());
+            let has_way = settings.token.is_some() || settings.next_url.is_some() || settings.link_header;
+            // The same question would have the same answer, and what is behind this page would never come.
+            let again = next.seen == place.seen && self.first_path(&next) == path;
+            if full && !has_way && (page.events.is_empty() || again && !far) {
+                return Err(Failure::Configuration(
+                    "a full page leads no further: more records than a page share one moment; raise the page of `path` and `page_size`, or name `token`, `next_url` or `link_header`".to_owned(),
+                ));
+            }
+            full &= !again;
         }
+        page.more = !next.path.is_empty() || full && !page.events.is_empty();
         page.cursor = next.write();
         Ok(page)
     }

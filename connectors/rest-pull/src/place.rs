@@ -25,6 +25,12 @@ impl Place {
         Self { began: Cursor::read(began), seen: Cursor::read(seen), first: text(first), last: text(last), path: text(path) }
     }
 
+    /// The list as it was asked for at its first page.
+    pub fn anew(&self) -> Self {
+        let (began, first) = (self.began.clone(), self.first.clone());
+        Self { seen: began.clone(), last: first.clone(), began, first, path: String::new() }
+    }
+
     /// Five lines.
     pub fn write(&self) -> Vec<u8> {
         let line = |text: &str| text.replace('\n', " ").into_bytes();

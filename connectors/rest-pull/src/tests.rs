@@ -151,3 +151,85 @@ fn a_link_elsewhere_is_refused() {
     assert!(page.cursor.ends_with(b"/a?page=2") && page.more);
     assert!(matches!(own.pull(&page.cursor), Err(Failure::Configuration(text)) if text.contains("denied")));
 }
+
+#[test]
+fn a_time_ahead_moves_no_cursor() {
+    native::set_now(1_767_323_045);
+    let config = r#"{"path":"/a","time":"/at","time_unit":"seconds","since":"from"}"#;
+    answers(vec![answer(200, r#"[{"id":"a","at":1767323045},{"id":"far","at":1767409446},{"id":"near","at":1767409445}]"#)]);
+    let page = own(config).pull(b"").expect("a page");
+    assert_eq!(page.events.len(), 3);
+    assert!(page.cursor.starts_with(b"1767409445000000000;near\n1767409445000000000;near\n"), "{}", String::from_utf8_lossy(&page.cursor));
+}
+
+#[test]
+fn a_full_page_that_leads_no_further_is_told() {
+    let two = || answer(200, r#"[{"id":"a","at":5},{"id":"b","at":5}]"#);
+    let config = r#"{"path":"/a","time":"/at","time_unit":"seconds","since":"from","page_size":2}"#;
+    answers(vec![two(), two()]);
+    let mut api = own(config);
+    let page = api.pull(b"").expect("a page");
+    assert_eq!((page.events.len(), page.more), (2, true));
+    let stuck = |failure| matches!(failure, Err(Failure::Configuration(text)) if text.contains("more records than a page share one moment"));
+    assert!(stuck(api.pull(&page.cursor)));
+    let many: Vec<String> = (0..1001).map(|id| format!(r#"{{"id":"{id}","at":5}}"#)).collect();
+    let seen: Vec<String> = (0..1000).map(|id| id.to_string()).collect();
+    let cursor = format!("5000000000;{0}\n5000000000;{0}\n\n\n", seen.join(","));
+    answers(vec![answer(200, format!("[{}]", many.join(",")))]);
+    assert!(stuck(own(config).pull(cursor.as_bytes())));
+    // Records ahead of time come with every answer, and are not asked for again at once.
+    answers(vec![answer(200, r#"[{"id":"a","at":4000000000},{"id":"b","at":4000000000}]"#)]);
+    let page = own(config).pull(b"").expect("a page");
+    assert_eq!((page.events.len(), page.more), (2, false));
+    // Where the API has a way of its own, its end is the end.
+    answers(vec![two(), two()]);
+    let mut api = own(r#"{"path":"/a","time":"/at","time_unit":"seconds","since":"from","page_size":2,"link_header":true}"#);
+    let page = api.pull(b"").expect("a page");
+    let next = api.pull(&page.cursor).expect("a page");
+    assert_eq!((next.events.len(), next.more), (0, false));
+    // The same list each time: nothing to ask for at once.
+    answers(vec![two()]);
+    assert!(!own(r#"{"path":"/a","page_size":2}"#).pull(b"").expect("a page").more);
+}
+
+#[test]
+fn one_record_that_cannot_be_read_is_left_out() {
+    native::reset();
+    let config = r#"{"path":"/a","time":"/at","since":"from"}"#;
+    answers(vec![answer(200, r#"[{"id":"a","at":"yesterday"},{"id":"b","at":"2026-01-02T03:04:05Z"},{"at":"2026-01-02T03:04:05Z"}]"#)]);
+    let page = own(config).pull(b"").expect("a page");
+    assert_eq!(ids(&page), ["b-1767323045000000000"]);
+    let lines: Vec<String> = native::log_lines().into_iter().map(|(_, line)| line).collect();
+    assert_eq!(lines, ["2 of 3 records of a page are left out: the API answered record a without a time at `time`"]);
+}
+
+#[test]
+fn a_page_that_is_gone_begins_its_list_anew() {
+    let config = r#"{"path":"/a","items":"/items","time":"/at","time_unit":"seconds","since":"from","token":"/next","token_parameter":"page"}"#;
+    let first = || answer(200, r#"{"items":[{"id":"b","at":7}],"next":"t"}"#);
+    let began = b"5000000000;a\n5000000000;a\na\na\n";
+    for (status, gone) in [(400, true), (404, true), (410, true), (401, false), (403, false), (408, false), (429, false), (500, false)] {
+        answers(vec![first(), answer(status, "")]);
+        let mut api = own(config);
+        let page = api.pull(began).expect("a page");
+        let heard = api.pull(&page.cursor);
+        match heard {
+            Ok(page) => assert!(gone && page.cursor == began && page.events.is_empty() && !page.more, "{status}: {page:?}"),
+            Err(failure) => assert!(!gone, "{status}: {failure:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_cursor_fits_what_the_contract_allows() {
+    let config = r#"{"path":"/a","items":"/items","time":"/at","time_unit":"seconds","since":"from","token":"/next","token_parameter":"page"}"#;
+    let page = |time: i64, next: &str| {
+        let records: Vec<String> = (0..2000).map(|id| format!(r#"{{"id":"{id:060}","at":{time}}}"#)).collect();
+        answer(200, format!(r#"{{"items":[{}],"next":"{next}"}}"#, records.join(",")))
+    };
+    answers(vec![page(5, ""), page(6, "t")]);
+    let mut api = own(config);
+    let first = api.pull(b"").expect("a page");
+    let second = api.pull(&first.cursor).expect("a page");
+    assert!(second.cursor.len() <= 60 << 10 && second.cursor.ends_with(b"page=t"), "{}", second.cursor.len());
+}

@@ -22,8 +22,10 @@ fields! { mod field { ID = "/id", SOURCE = "/source" } }
 /// What message ids are made from.
 const MESSAGE: [Field; 2] = [field::SOURCE, field::ID];
 
-/// With the longest value of each they fit into what the host takes.
+/// Headers of the configuration.
 const MAX_HEADERS: usize = 24;
+/// Names and values of filled headers; the host takes 32 KiB with those of the credential.
+const MAX_HEADER_BYTES: usize = 24 << 10;
 
 #[derive(Debug)]
 pub struct Rest {
@@ -58,6 +60,10 @@ impl Rest {
         }
         if let Some(name) = &self.settings.idempotency_key {
             request = request.header(name, scope.message_id);
+        }
+        let bytes: usize = request.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if bytes > MAX_HEADER_BYTES {
+            return Err(format!("the filled headers have {bytes} bytes, at most {MAX_HEADER_BYTES} are possible; shorten `headers`"));
         }
         Ok(request)
     }

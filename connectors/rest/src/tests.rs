@@ -312,3 +312,14 @@ fn the_check_asks_what_is_configured() {
     }
     native::reset();
 }
+
+#[test]
+fn headers_that_are_too_long_reject_their_event_alone() {
+    let headers: Vec<String> = (0..24).map(|at| format!(r#""x-{at}":"{{{{ /a }}}}{{{{ /a }}}}""#)).collect();
+    let config = format!(r#"{{"headers":{{{}}}}}"#, headers.join(","));
+    let long = format!(r#"{{"id":"1","a":"{}"}}"#, "x".repeat(1000));
+    let (result, requests) = run(&config, &json(), &[answer(200, "")], &[("{}", &long), ("{}", r#"{"id":"2","a":"x"}"#)]);
+    let Ok(Delivery::Each(outcomes)) = result else { panic!("{result:?}") };
+    assert!(matches!(&outcomes[..], [Outcome::Rejected(reason), Outcome::Accepted(None)] if reason.contains("at most 24576")), "{outcomes:?}");
+    assert_eq!(requests.len(), 1);
+}

@@ -147,7 +147,13 @@ impl Connector for Incidents {
                 next.add(&name, changed);
             }
         }
-        page.more = found >= wanted || told.member("nextLink").is_string();
+        let moved = next != cursor;
+        if found >= wanted && !moved {
+            return Err(Failure::Configuration(
+                "more incidents than a page changed in one moment, and no more of their names can be kept; narrow `filter`".to_owned(),
+            ));
+        }
+        page.more = moved && (found >= wanted || told.member("nextLink").is_string());
         page.cursor = next.write();
         Ok(page)
     }

@@ -77,3 +77,19 @@ fn what_is_wrong_is_told_apart() {
         assert!(matches!(&failure, Failure::Other(text) if text.contains(part)), "{failure:?}");
     }
 }
+
+#[test]
+fn more_incidents_of_a_moment_than_can_be_told_apart_are_told() {
+    let time = "2026-01-02T03:04:05.0000000Z";
+    let list = |count: usize| {
+        let one = |id: usize| format!(r#"{{"name":"g-{id}","properties":{{"lastModifiedTimeUtc":"{time}"}}}}"#);
+        (0..count).map(one).collect::<Vec<_>>().join(",")
+    };
+    let cursor = |count: usize| format!("17673230450000000;{}", (0..count).map(|id| format!("g-{id}")).collect::<Vec<_>>().join(",")).into_bytes();
+    answers(vec![answer(200, format!(r#"{{"value":[{}]}}"#, list(1000)))]);
+    let failure = own("{}").pull(&cursor(1000)).expect_err("refused");
+    assert!(matches!(&failure, Failure::Configuration(text) if text.contains("narrow `filter`")), "{failure:?}");
+    // A link behind nothing new: the same question would be asked at once, for ever.
+    answers(vec![answer(200, format!(r#"{{"value":[{}],"nextLink":"https://x"}}"#, list(1)))]);
+    assert!(!own("{}").pull(&cursor(1)).expect("a page").more);
+}

@@ -133,7 +133,13 @@ impl Connector for SplunkSearch {
         let form = [("search", sorted.as_str()), ("exec_mode", "oneshot"), ("index_earliest", &earliest), ("index_latest", &latest), ("count", &count)];
         let response = send("POST", JOBS, &form)?;
         let strange = |what: &str| Failure::Other(format!("Splunk answered {what}"));
-        let results = json::value(text(&response)?).map(|told| told.member("results")).filter(|results| results.kind() == Kind::Array);
+        let told = json::value(text(&response)?);
+        // Part of the results only, by an indexer that is away or a search that ended early: what lacks must not be passed.
+        let partial = |message: Value<'_>| ["WARN", "ERROR", "FATAL"].into_iter().any(|kind| message.member("type").is(kind));
+        if told.is_some_and(|told| told.member("messages").elements().any(partial)) {
+            return Err(Failure::Unavailable { reason: said(&response), after: response.retry_after });
+        }
+        let results = told.map(|told| told.member("results")).filter(|results| results.kind() == Kind::Array);
         let mut results = results.ok_or_else(|| strange("no results"))?.elements();
         let (mut next, mut page, mut found) = (cursor.clone(), Page::default(), 0);
         for result in results.by_ref() {
@@ -153,6 +159,11 @@ impl Connector for SplunkSearch {
             return Err(strange("results that are cut off"));
         }
         page.more = found >= wanted;
+        if page.more && next == cursor {
+            return Err(Failure::Configuration(
+                "more results than a page were indexed in one second, and no more of their names can be kept; raise `page` or narrow `search`".to_owned(),
+            ));
+        }
         page.cursor = next.write();
         Ok(page)
     }

@@ -106,3 +106,25 @@ fn searches_are_asked_at_once_or_later() {
         assert!(matches!(own.query(operation, parameters), Err(Failure::Other(text)) if text.contains(part)), "{operation}");
     }
 }
+
+#[test]
+fn part_of_the_results_moves_nothing() {
+    let result = r#""results":[{"_indextime":"5","event_id":"a"}]"#;
+    for (kind, partial) in [("INFO", false), ("DEBUG", false), ("WARN", true), ("ERROR", true), ("FATAL", true)] {
+        answers(vec![answer(200, format!(r#"{{"messages":[{{"type":"INFO","text":"x"}},{{"type":"{kind}","text":"a peer is down"}}],{result}}}"#))]);
+        match own(NOTABLES).pull(b"") {
+            Ok(page) => assert!(!partial && page.events.len() == 1, "{kind}"),
+            Err(Failure::Unavailable { reason, .. }) => assert!(partial && reason.contains("a peer is down"), "{kind}: {reason}"),
+            Err(other) => panic!("{kind}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn more_results_of_a_second_than_can_be_told_apart_are_told() {
+    let results: Vec<String> = (0..1002).map(|id| format!(r#"{{"_indextime":"5","event_id":"{id}"}}"#)).collect();
+    let seen: Vec<String> = (0..1000).map(|id| id.to_string()).collect();
+    answers(vec![answer(200, format!(r#"{{"results":[{}]}}"#, results.join(",")))]);
+    let failure = own(NOTABLES).pull(format!("5;{}", seen.join(",")).as_bytes()).expect_err("refused");
+    assert!(matches!(&failure, Failure::Configuration(text) if text.contains("raise `page`")), "{failure:?}");
+}

@@ -23,7 +23,7 @@ pub fn parts(record: &[u8]) -> Result<Parts, String> {
     let event = event.ok_or("the record is no CloudEvent in JSON")?;
     let content_type = event.member("datacontenttype").text().unwrap_or_default();
     let mut parts = Parts::default();
-    let (mut attributes, mut bytes) = (0, 0);
+    let (mut attributes, mut bytes) = (0, content_type.len());
     for (name, value) in event.members() {
         let name = name.raw();
         match name {
@@ -139,6 +139,7 @@ mod tests {
             (r#"{"id":"1","datacontenttype":"a\r\nb: c"}"#, "a character that a header cannot carry"),
             (r#"{"Evil\r\n":"1"}"#, "cannot be the name of a header"),
             (&long, "at most 64 and 24576 fit into headers"),
+            (&format!(r#"{{"id":"1","datacontenttype":"{}"}}"#, "x".repeat(24_600)), "at most 64 and 24576 fit into headers"),
             (&format!("{{{}}}", many.join(",")), "the event has 65 attributes"),
         ] {
             let error = shown(record).unwrap_err();

@@ -5,8 +5,9 @@
 //! event does not have becomes the label `unknown`, or no sample; label values are at most [`VALUE_BYTES`] long.
 
 use crate::batch::Event;
+use crate::delivery::{Delivery, Failure, Outcome};
 use crate::value::{Kind, Value};
-use crate::{fields, writer};
+use crate::{fields, http, writer};
 
 mod registry;
 
@@ -20,6 +21,21 @@ fields! {
         THROUGHPUT = "/data/payload/throughput_mbps", MEMORY = "/data/payload/memory_used_mb", CPU = "/data/payload/cpu_usage_percent",
         DURATION = "/data/payload/duration_ms", PLAIN_DURATION = "/data/duration_ms", VIOLATIONS = "/data/payload/violations",
         SECURITY_TYPE = "/data/payload/security_event_type", RESOURCES = "/data/payload/affected_resources",
+    }
+}
+
+/// What became of a request that carries sums. A refusal concerns these and no event: it waits for people, with a hint.
+pub fn delivered(answer: Result<http::Response, http::Error>, events: usize, hint: &str) -> Result<Delivery, Failure> {
+    const SMALLER: &str = "each request carries all sums: lower `max_series`";
+    let hint = match &answer {
+        // In halves it would be as large.
+        Err(http::Error::TooLarge(limit)) => return Err(Failure::Configuration(format!("{limit}; {SMALLER}"))),
+        Ok(response) if response.status == 413 => SMALLER,
+        _ => hint,
+    };
+    match Delivery::of(answer, events)? {
+        Delivery::All(Outcome::Rejected(reason)) => Err(Failure::Configuration(format!("{reason}; {hint}"))),
+        delivery => Ok(delivery),
     }
 }
 

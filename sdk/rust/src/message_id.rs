@@ -20,13 +20,24 @@ pub fn of_all(batch: &Batch<'_>, [source, id]: [Field; 2]) -> String {
 /// unique only together with their source, which a receiver of one source need not see: ids that are
 /// UUIDs or as long as one stand alone, shorter ones bring a digest of the source.
 pub fn of_event(source: &[u8], id: &[u8]) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let clean = !id.is_empty() && id.len() <= MAX_BYTES && id.iter().all(plain);
-    match std::str::from_utf8(id) {
-        Ok(text) if clean && id.len() >= 32 => text.to_owned(),
-        Ok(text) if clean => format!("{text}_{:016x}", digest(&[source])),
-        _ => format!("evt_{:016x}{:016x}", digest(&[source, b"\0", id]), digest(&[id, b"\0", source])),
+    match clean(id) {
+        Some(text) if id.len() >= 32 => text.to_owned(),
+        _ => of_event_and_source(source, id),
     }
+}
+
+/// Like [`of_event`], and different for each source whatever the id is: for stores that hold events of many.
+pub fn of_event_and_source(source: &[u8], id: &[u8]) -> String {
+    match clean(id) {
+        Some(text) => format!("{text}_{:016x}", digest(&[source])),
+        None => format!("evt_{:016x}{:016x}", digest(&[source, b"\0", id]), digest(&[id, b"\0", source])),
+    }
+}
+
+/// An id that every receiver takes.
+fn clean(id: &[u8]) -> Option<&str> {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    std::str::from_utf8(id).ok().filter(|_| !id.is_empty() && id.len() <= MAX_BYTES && id.iter().all(plain))
 }
 
 /// One id for all events of a batch.
@@ -50,4 +61,19 @@ fn fold(hash: u64, part: &[u8]) -> u64 {
 
 fn digest(parts: &[&[u8]]) -> u64 {
     parts.iter().fold(OFFSET, |hash, part| fold(hash, part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{of_event, of_event_and_source};
+
+    #[test]
+    fn a_store_of_many_sources_tells_them_apart_whatever_the_id_is() {
+        let uuid = b"0b9e2c7e-7f0a-4f6e-9f5e-2f0f6d1c9a11";
+        assert_eq!(of_event(b"a", uuid), of_event(b"b", uuid));
+        for id in [&uuid[..], b"1", b"a b", b""] {
+            assert_ne!(of_event_and_source(b"a", id), of_event_and_source(b"b", id));
+        }
+        assert_eq!(of_event_and_source(b"a", b"1"), of_event(b"a", b"1"));
+    }
 }
