@@ -1,6 +1,6 @@
 //! Opening the file and moving its tables forward.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bulkhead_seal::AtRest;
