@@ -48,7 +48,7 @@ fn stages_of(root: &Path, skips: &Path, stages: &mut Stages) -> Result<()> {
     let hostile = stages.run("hostile", Some(120), || hostile::run_all(root, &["--no-build".to_owned()], Some(skips)));
     // A broken test does not hide what the demo, the benches and the lints say.
     let demo = stages.run("demo", Some(30), || demo::run(root, &["--no-build".to_owned()]));
-    let bench = stages.run("bench --quick", Some(60), || bench::run(root, &["--quick".to_owned(), "--no-build".to_owned()]));
+    let bench = stages.run("bench --quick", Some(120), || bench::run(root, &["--quick".to_owned(), "--no-build".to_owned()]));
     let lints =
         stages.run("lints", Some(240), || run(cargo().current_dir(root).args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])));
     tests.and(hostile).and(demo).and(bench).and(lints)
