@@ -51,9 +51,14 @@ pub(crate) struct Lane {
     durable: AtomicU64,
     /// Behind it, without a gap: what the lane does not want. Deletion goes by that too.
     passed: AtomicU64,
-    /// One rewrite at a time. Taken before `inner`.
-    rewriting: Mutex<()>,
+    /// One rewrite at a time, and none once the log was removed, which would bring it back. Taken before `inner`.
+    rewriting: Mutex<Rewriting>,
     inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Rewriting {
+    removed: bool,
 }
 
 struct Inner {
@@ -210,7 +215,9 @@ impl Lane {
     }
 
     pub fn remove(&self, fs: &dyn Fs) -> io::Result<()> {
+        let mut rewriting = self.rewriting.lock().unwrap_or_else(PoisonError::into_inner);
         fs.remove(&self.path)?;
+        rewriting.removed = true;
         fs.sync_dir(parent(&self.path))
     }
 
@@ -272,7 +279,10 @@ impl Lane {
 
     /// Writes the whole state to a new file and puts it in place of the old one.
     pub fn rewrite(&self, fs: &dyn Fs) -> io::Result<()> {
-        let _one = self.rewriting.lock().unwrap_or_else(PoisonError::into_inner);
+        let rewriting = self.rewriting.lock().unwrap_or_else(PoisonError::into_inner);
+        if rewriting.removed {
+            return Ok(());
+        }
         let (contents, cursor) = {
             let mut inner = self.lock();
             let Ok(state) = &inner.state else { return Ok(()) };
