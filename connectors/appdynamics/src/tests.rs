@@ -2,7 +2,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use bulkhead_sdk::Outcome;
-use bulkhead_sdk::native::{self, EventText};
+use bulkhead_sdk::native::{self, EventText, answer};
 use serde_json::{Value, json};
 
 use super::*;
@@ -11,10 +11,6 @@ type Reply = Result<http::Response, http::Error>;
 
 fn format() -> RecordFormat {
     RecordFormat::new("json", "application/json")
-}
-
-fn answer(status: u16, body: &str) -> Reply {
-    Ok(http::Response { status, body: body.as_bytes().to_vec(), ..http::Response::default() })
 }
 
 /// Delivers as often as asked; replies are given in turn, the last one again and again.

@@ -1,18 +1,14 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use bulkhead_sdk::native::{self, EventText};
+use bulkhead_sdk::native::{self, EventText, answer};
 
 use super::*;
 
 type Requests = Vec<(String, serde_json::Value)>;
 
-fn answer(status: u16, body: &str) -> Result<http::Response, http::Error> {
-    Ok(http::Response { status, body: body.as_bytes().to_vec(), ..http::Response::default() })
-}
-
 fn error(name: &str) -> Result<http::Response, http::Error> {
-    answer(400, &format!(r#"{{"__type":"com.amazonaws.logs#{name}","message":"because"}}"#))
+    answer(400, format!(r#"{{"__type":"com.amazonaws.logs#{name}","message":"because"}}"#))
 }
 
 fn connector(config: &str) -> native::NativeConnector<CloudWatchLogs> {

@@ -2,16 +2,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use bulkhead_sdk::Outcome;
-use bulkhead_sdk::native::{self, EventText};
+use bulkhead_sdk::native::{self, EventText, answer};
 
 use super::*;
 
 fn json() -> RecordFormat {
     RecordFormat::new("json", "application/json")
-}
-
-fn answer(status: u16, body: &str) -> Result<http::Response, http::Error> {
-    Ok(http::Response { status, body: body.as_bytes().to_vec(), ..http::Response::default() })
 }
 
 /// Delivers records of events of which it is given id and time.
@@ -72,7 +68,7 @@ fn requests() {
 
 #[test]
 fn each_item_has_its_outcome() {
-    let items = |list: &str| answer(200, &format!(r#"{{"errors":true,"items":[{list}]}}"#));
+    let items = |list: &str| answer(200, format!(r#"{{"errors":true,"items":[{list}]}}"#));
     let ok = r#"{"create":{"status":201}}"#;
     let again = Outcome::Retry(None);
     let accepted = Outcome::Accepted(None);
@@ -111,7 +107,7 @@ fn what_is_wrong_for_all_waits() {
         (400, "illegal_argument_exception", "pipeline with id [x] does not exist", "Configuration"),
     ] {
         let item = format!(r#"{{"create":{{"status":{status},"error":{{"type":"{kind}","reason":"{reason}"}}}}}}"#);
-        let (result, _) = run(r#"{"index":"a"}"#, answer(200, &format!(r#"{{"errors":true,"items":[{item},{item},{item}]}}"#)), &BATCH);
+        let (result, _) = run(r#"{"index":"a"}"#, answer(200, format!(r#"{{"errors":true,"items":[{item},{item},{item}]}}"#)), &BATCH);
         assert!(format!("{result:?}").starts_with(&format!("Err({want}")), "{result:?}");
     }
 }

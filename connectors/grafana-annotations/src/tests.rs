@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use bulkhead_sdk::native::{self, EventText};
+use bulkhead_sdk::native::{self, EventText, answer};
 use serde_json::{Value, json};
 
 use super::*;
@@ -10,10 +10,6 @@ type Reply = Result<http::Response, http::Error>;
 
 fn format() -> RecordFormat {
     RecordFormat::new("cef", "text/plain")
-}
-
-fn answer(status: u16, body: &str) -> Reply {
-    Ok(http::Response { status, body: body.as_bytes().to_vec(), ..http::Response::default() })
 }
 
 fn run(config: &str, reply: Reply, batch: &[(&str, &str)]) -> (Result<Delivery, Failure>, Vec<http::Request>) {

@@ -2,13 +2,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use bulkhead_sdk::Outcome;
-use bulkhead_sdk::native::{self, EventText};
+use bulkhead_sdk::native::{self, EventText, answer};
 
 use super::*;
-
-fn answer(status: u16, body: &str) -> Result<http::Response, http::Error> {
-    Ok(http::Response { status, body: body.as_bytes().to_vec(), ..http::Response::default() })
-}
 
 fn run(config: &str, reply: Result<http::Response, http::Error>, batch: &[(&str, &str)]) -> (Result<Delivery, Failure>, http::Request) {
     let seen = Rc::new(RefCell::new(Vec::new()));

@@ -1,15 +1,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use bulkhead_sdk::native::{self, EventText};
+use bulkhead_sdk::native::{self, EventText, answer};
 
 use super::*;
 
 type Requests = Rc<RefCell<Vec<http::Request>>>;
-
-fn answer(status: u16, body: &str) -> Result<http::Response, http::Error> {
-    Ok(http::Response { status, body: body.as_bytes().to_vec(), ..http::Response::default() })
-}
 
 /// Answers in turn, then 200.
 fn play(replies: Vec<Result<http::Response, http::Error>>) -> Requests {

@@ -1,7 +1,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use bulkhead_sdk::native::{self, EventText};
+use bulkhead_sdk::native::{self, EventText, answer};
 use bulkhead_sdk::protobuf::{Fields, Wire};
 
 use super::*;
@@ -9,10 +9,6 @@ use super::*;
 type Requests = Rc<RefCell<Vec<http::Request>>>;
 
 thread_local! { static NOW: Cell<i64> = const { Cell::new(0) }; }
-
-fn answer(status: u16, body: &str) -> Result<http::Response, http::Error> {
-    Ok(http::Response { status, body: body.as_bytes().to_vec(), ..http::Response::default() })
-}
 
 /// Answers in turn, then 204.
 fn play(replies: Vec<Result<http::Response, http::Error>>) -> Requests {

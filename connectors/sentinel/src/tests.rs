@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use bulkhead_sdk::native::{self, EventText};
+use bulkhead_sdk::native::{self, EventText, answer};
 use serde_json::{Value, json};
 
 use super::*;
@@ -13,10 +13,6 @@ const PATH: &str = "/dataCollectionRules/dcr-0123456789abcdef0123456789ABCDEF/st
 
 fn json_format() -> RecordFormat {
     RecordFormat::new("json", "application/json")
-}
-
-fn answer(status: u16, body: &str) -> Reply {
-    Ok(http::Response { status, body: body.as_bytes().to_vec(), ..http::Response::default() })
 }
 
 /// Delivers events, each with its record. Replies are given in turn, the last one again and again.
