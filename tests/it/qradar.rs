@@ -11,7 +11,7 @@ use bulkhead_tests::wait;
 use serde_json::{Value, json};
 
 use crate::story::{PATIENCE, Story, binary, file};
-use crate::vendor::{Broken, Vendor, rule};
+use crate::vendor::{Broken, Vendor, broken, rule};
 
 const TOKEN: &str = "11111111-2222-3333-4444-555555555555";
 
@@ -73,16 +73,9 @@ fn console(down: Arc<AtomicBool>) -> Vendor<Console> {
                 Ok(Step::answer(200, r#"{"search_id":"s-1","status":"COMPLETED","progress":100}"#))
             }
             ("GET", "/api/ariel/searches/s-1/results") => Ok(Step::answer(200, r#"{"events":[{"sourceip":"10.0.0.1","eventcount":1.0}]}"#)),
-            _ => Err(broken(format!("{} {path} is none of the API", head.method))),
+            _ => Err(broken(format!("{} {path} is none of the API", head.method), error(404, 1002, "no such path"))),
         }
     })
-}
-
-fn broken(text: String) -> Broken {
-    match rule(false, text, || error(404, 1002, "no such path")) {
-        Err(broken) => broken,
-        Ok(()) => unreachable!("it is broken"),
-    }
 }
 
 fn offenses(head: &Head, console: &Console) -> Result<Step, Broken> {

@@ -96,3 +96,29 @@ fn pages_by_token_lose_nothing_over_a_crash() {
     assert_eq!(story.lines("all.ndjson").len(), 11);
     api.kept_the_rules();
 }
+
+/// Some servers write what is no JSON: such a record holds the others up for a while, never for good.
+#[test]
+fn a_record_that_is_no_event_is_left_out_and_a_pause_shows() {
+    let api: Vendor<()> = Vendor::start("", |_, _, (), _| {
+        let record = |number: u32, more: &str| format!(r#"{{"id":{number},"at":{number}{more}}}"#);
+        Ok(Step::answer(200, format!("[{},{},{}]", record(1, ""), record(2, r#","score":NaN"#), record(3, ""))))
+    });
+    let url = api.receiver.url();
+    let story = Story::start(&format!(
+        "own_events: {{enabled: true}}\ninstances:\n  api:\n    connector: rest-pull\n    config: {{path: /tickets, time: /at, time_unit: seconds, since: from}}\n    pull: {{interval: 1s}}\n    destinations: {{primary: {{url: \"{url}\", methods: [GET]}}}}\n{}{}routes:\n  - {{id: news, when: {{source: bulkhead}}, to: [{{instance: news, format: cloudevents}}], exclusive: true}}\ndefault_route: [{{instance: all, format: json}}]\n",
+        file("all"),
+        file("news"),
+    ));
+    let records = until(&story, "the others are here", |records| records.len() >= 2);
+    assert_eq!(records.iter().map(|record| record["subject"].as_str().unwrap_or_default()).collect::<Vec<_>>(), ["1", "3"]);
+    let told = wait::until("it is told", PATIENCE, || Ok(story.records("news.ndjson").into_iter().find(|news| news["type"] == "bulkhead.sync.left_out")));
+    let told = told.unwrap_or_else(|error| panic!("{error:#}\n{}", story.host.log()));
+    assert_eq!((&told["subject"], &told["data"]["records"]), (&json!("api"), &json!(1)), "{told}");
+    assert!(told["data"]["reason"].as_str().is_some_and(|reason| reason.starts_with("pull: event 1 is none: ")), "{told}");
+
+    let paused = Command::new(binary()).args(["instance", "pause", "api", "--api", &format!("http://{}", story.host.api)]).output().expect("runs");
+    assert!(paused.status.success());
+    let idle = || story.host.get("/api/integration/health").expect("answers").json().expect("JSON")["pulls"][0]["idle"].clone();
+    wait::until("health says that it is held", PATIENCE, || Ok((idle() == "held").then_some(()))).expect("held");
+}

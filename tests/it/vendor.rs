@@ -23,6 +23,11 @@ pub fn rule(kept: bool, rule: impl Into<String>, answer: impl FnOnce() -> Step) 
     if kept { Ok(()) } else { Err(Broken { rule: rule.into(), answer: answer() }) }
 }
 
+/// A rule that is broken already.
+pub fn broken(rule: impl Into<String>, answer: Step) -> Broken {
+    Broken { rule: rule.into(), answer }
+}
+
 /// The body as JSON, or the rule that it is.
 pub fn json(body: &[u8], answer: impl FnOnce() -> Step) -> Result<Value, Broken> {
     serde_json::from_slice(body).map_err(|error| Broken { rule: format!("the body is JSON: {error}"), answer: answer() })
