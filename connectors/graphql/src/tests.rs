@@ -1,5 +1,3 @@
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::time::Duration;
 
 use bulkhead_sdk::native::{self, EventText};
@@ -22,12 +20,7 @@ fn answer(status: u16, content_type: &str, body: &str) -> Answer {
 }
 
 fn run(config: &str, format: &RecordFormat, answers: &[Answer], batch: &[(&str, &str)]) -> (Result<Delivery, Failure>, Vec<http::Request>) {
-    let requests = Rc::new(RefCell::new(Vec::new()));
-    let (seen, mut answers) = (Rc::clone(&requests), Vec::from(answers).into_iter());
-    native::on_http(move |request| {
-        seen.borrow_mut().push(request);
-        answers.next().expect("no more requests than answers")
-    });
+    let requests = native::answers(answers.to_vec());
     let mut connector = native::connector::<GraphQl>(config, format).unwrap();
     let batch: Vec<_> = batch.iter().map(|(record, event)| (*record, EventText::new(event))).collect();
     let result = connector.deliver_texts(&batch);

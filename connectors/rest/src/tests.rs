@@ -1,8 +1,6 @@
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::time::Duration;
 
-use bulkhead_sdk::native::{self, EventText};
+use bulkhead_sdk::native::{self, EventText, answer};
 
 use super::*;
 
@@ -12,10 +10,6 @@ fn json() -> RecordFormat {
     RecordFormat::new("json", "application/json")
 }
 
-fn answer(status: u16, body: &str) -> Answer {
-    Ok(http::Response { status, body: body.as_bytes().to_vec(), ..http::Response::default() })
-}
-
 fn with(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
     answer(status, body).map(|response| http::Response { headers, ..response })
@@ -23,12 +17,7 @@ fn with(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
 
 /// Delivers records with their events; answers come in turn.
 fn run(config: &str, format: &RecordFormat, answers: &[Answer], batch: &[(&str, &str)]) -> (Result<Delivery, Failure>, Vec<http::Request>) {
-    let requests = Rc::new(RefCell::new(Vec::new()));
-    let (seen, mut answers) = (Rc::clone(&requests), Vec::from(answers).into_iter());
-    native::on_http(move |request| {
-        seen.borrow_mut().push(request);
-        answers.next().expect("no more requests than answers")
-    });
+    let requests = native::answers(answers.to_vec());
     let mut rest = native::connector::<Rest>(config, format).unwrap();
     let batch: Vec<_> = batch.iter().map(|(record, event)| (*record, EventText::new(event))).collect();
     let result = rest.deliver_texts(&batch);
