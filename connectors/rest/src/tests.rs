@@ -188,7 +188,7 @@ fn rules_by_status_and_body() {
 
 #[test]
 fn receipts_are_cut_at_what_the_host_keeps() {
-    let (result, _) = one(r#"{"receipt":"/id"}"#, answer(200, &format!("{{\"id\":\"{}\"}}", "é".repeat(100))));
+    let (result, _) = one(r#"{"receipt":"/id"}"#, answer(200, format!("{{\"id\":\"{}\"}}", "é".repeat(100))));
     assert_eq!(result, Ok(Delivery::Each(vec![Outcome::Accepted(Some("é".repeat(64)))])));
 }
 
