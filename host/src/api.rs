@@ -3,9 +3,12 @@
 mod auth;
 mod connectors;
 mod dead_letters;
+mod entries;
 mod extract;
 mod inbound;
 mod lanes;
+mod page;
+mod preview;
 pub mod problem;
 mod pulls;
 mod queries;
@@ -34,7 +37,9 @@ use tokio_util::sync::CancellationToken;
 
 use problem::Problem;
 
+use crate::config::Section;
 use crate::pipeline::Control;
+use crate::pipeline::stored::MOST_BYTES;
 use crate::replay::{self, Replayer};
 use crate::unverified::Unverified;
 
@@ -78,15 +83,21 @@ pub async fn serve(listener: TcpListener, api: Api, cancel: CancellationToken) {
 }
 
 fn routes(api: Api) -> Router {
-    let guarded = Router::new()
+    let guarded = Section::ALL
+        .into_iter()
+        .fold(Router::new(), section)
+        .route("/api/integration/formatters/{name}/test", post(preview::test).layer(DefaultBodyLimit::max(preview::MAX_BODY)))
+        .route("/api/integration/export", get(entries::export))
+        .route("/api/integration/import", post(entries::import).layer(DefaultBodyLimit::max(entries::MAX_IMPORT)))
         .route("/metrics", get(metrics))
         .route("/api/integration/health", get(lanes::health))
-        .route("/api/integration/instances", get(lanes::instances))
-        .route("/api/integration/instances/{instance}/pause", post(lanes::pause))
-        .route("/api/integration/instances/{instance}/resume", post(lanes::resume))
-        .route("/api/integration/instances/{instance}/pull", post(pulls::now).delete(pulls::anew))
-        .route("/api/integration/instances/{instance}/query", post(queries::ask))
-        .route("/api/integration/instances/{instance}/test", post(queries::test))
+        .route("/api/integration/instances/{name}/pause", post(lanes::pause))
+        .route("/api/integration/instances/{name}/deactivate", post(lanes::pause))
+        .route("/api/integration/instances/{name}/resume", post(lanes::resume))
+        .route("/api/integration/instances/{name}/activate", post(lanes::resume))
+        .route("/api/integration/instances/{name}/pull", post(pulls::now).delete(pulls::anew))
+        .route("/api/integration/instances/{name}/query", post(queries::ask))
+        .route("/api/integration/instances/{name}/test", post(queries::test))
         .route("/api/integration/inbound", get(inbound::list))
         .route("/api/integration/inbound/{name}", get(inbound::show))
         .route("/api/integration/audit/receipts", get(receipts::list))
@@ -114,6 +125,24 @@ fn routes(api: Api) -> Router {
         .method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method"))
         .layer(axum::middleware::from_fn_with_state(api.clone(), auth::require));
     Router::new().route("/livez", get(async || "ok\n")).route("/readyz", get(readyz)).merge(guarded).layer(DefaultBodyLimit::max(MAX_BODY)).with_state(api)
+}
+
+/// The entries of a part of the configuration.
+fn section(router: Router<Api>, section: Section) -> Router<Api> {
+    let path = entries::path(section);
+    let several = get(move |api, page| entries::list(section, api, page)).post(move |api, how, actor, body| entries::make(section, api, how, actor, body));
+    let one = get(move |api, name| entries::show(section, api, name))
+        .put(move |api, name, how, actor, headers, body| entries::put(section, api, name, how, actor, headers, body))
+        .delete(move |api, name, how, actor, headers| entries::delete(section, api, name, how, actor, headers));
+    let large = DefaultBodyLimit::max(MOST_BYTES + MAX_BODY);
+    router
+        .route(path, several.layer(large.clone()))
+        .route(&format!("{path}/{{name}}"), one.layer(large))
+        .route(&format!("{path}/{{name}}/versions"), get(move |api, name| entries::versions(section, api, name)))
+        .route(
+            &format!("{path}/{{name}}/rollback"),
+            post(move |api, name, how, actor, headers, body| entries::roll_back(section, api, name, how, actor, headers, body)),
+        )
 }
 
 /// Ready means: the journal takes events. A degraded target never makes the host unready.

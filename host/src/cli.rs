@@ -5,6 +5,7 @@ mod audit;
 mod compile;
 mod completions;
 mod connector;
+mod entries;
 mod dlq;
 mod failure;
 mod http_client;
@@ -26,6 +27,8 @@ use bulkhead_ingest::LineFormat;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use failure::{Exit, Failure};
+
+use crate::pipeline::Discard;
 
 /// The configuration file that is taken where none is named.
 const DEFAULT_CONFIG: &str = "bulkhead.yaml";
@@ -61,6 +64,9 @@ enum Verb {
         /// Give up what a lane has not delivered, `instance/format`, where no route names it any more.
         #[arg(long, value_name = "LANE")]
         discard_lane: Vec<String>,
+        /// Give up a part of the configuration that is stored, `section/name`, where it keeps the host from starting.
+        #[arg(long, value_name = "ENTRY")]
+        discard_entry: Vec<String>,
         /// Take the lines of standard input as events, deliver everything, and exit; lines are `auto`
         /// (JSON, syslog or text by how they begin), `json`, `text` or `syslog`.
         #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "auto", value_parser = serve::line_format)]
@@ -93,6 +99,12 @@ enum Verb {
     Query(ask::QueryArgs),
     /// Have an instance of a running host bring what is new now.
     Pull(ask::PullArgs),
+    /// Write the stored entries of a running host's configuration into a folder, one file each, without secrets.
+    Export(entries::ExportArgs),
+    /// Store the entries of a folder or of one file in a running host, all in one change.
+    Import(entries::ImportArgs),
+    /// Say what an import would change; exits 10 where it would.
+    Diff(entries::DiffArgs),
     /// Upload a component to a running host.
     Push(connector::PushArgs),
     /// Components of a running host and their versions.
@@ -137,7 +149,9 @@ pub fn main() -> ExitCode {
     };
     let output = if cli.json { Output::Json } else { cli.output };
     let result = match cli.verb {
-        Verb::Serve { config, check, discard_lane, stdin } => serve::run(&config, check, &discard_lane, stdin, output),
+        Verb::Serve { config, check, discard_lane, discard_entry, stdin } => {
+            serve::run(&config, check, &Discard { lanes: discard_lane, entries: discard_entry }, stdin, output)
+        }
         Verb::Validate { config } => validate::run(&config, output),
         Verb::Config { verb: ConfigVerb::Schema } => schema::print_schema(),
         Verb::Config { verb: ConfigVerb::Show { config, effective: _ } } => schema::print_effective(&config, output),
@@ -148,6 +162,9 @@ pub fn main() -> ExitCode {
         Verb::Instance(args) => ask::instance(&args, output),
         Verb::Query(args) => ask::query(&args, output),
         Verb::Pull(args) => ask::pull(&args, output),
+        Verb::Export(args) => entries::export(&args, output),
+        Verb::Import(args) => entries::import(&args, output),
+        Verb::Diff(args) => entries::diff(&args, output),
         Verb::Push(args) => connector::push(&args, output),
         Verb::Connector(args) => connector::run(&args, output),
         Verb::Journal(args) => journal::run(&args, output),

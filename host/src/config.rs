@@ -21,6 +21,7 @@ mod routing;
 mod schema;
 mod secret_fields;
 mod settings;
+mod stored;
 mod tree;
 mod units;
 mod unsupported;
@@ -45,6 +46,7 @@ pub use fingerprint::Fingerprint;
 pub use integrity::IntegrityRule;
 pub use schema::schema;
 pub use secret_fields::secret_fields;
+pub use stored::{Entry, Merged, Section, hide, unhide};
 pub use settings::{ApiListener, EncryptionSettings, FormatterConfig, Instance, Lane, UploadSettings};
 
 use fault::Faults;
@@ -93,6 +95,10 @@ pub struct Config {
     pub upload: UploadSettings,
     /// Not wrong, but perhaps not meant: instances that no route uses, no route at all.
     pub warnings: Vec<Fault>,
+    /// Whether stored entries have effect.
+    pub stored: bool,
+    /// Which of them have, and which stand behind the file's.
+    pub merged: Merged,
     /// Credentials, and `encryption`, that run a program when they are used.
     pub commands: Vec<String>,
     fingerprints: Vec<(String, Fingerprint)>,
@@ -100,6 +106,25 @@ pub struct Config {
     fixed: Vec<(&'static str, Fingerprint)>,
     shown: serde_json::Value,
     source: Arc<Source>,
+    file: Arc<ConfigFile>,
+}
+
+/// The file as it was read, to be put together with other entries.
+pub struct ConfigFile {
+    path: PathBuf,
+    text: String,
+}
+
+impl std::fmt::Debug for ConfigFile {
+    // Never the text: secrets may stand in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConfigFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// The process's environment, for `${…}`.
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 impl Config {
@@ -116,9 +141,21 @@ impl Config {
 
     /// The same for text; `path` is only named in faults.
     pub fn parse(path: &Path, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<Fault>> {
+        Self::put_together(Arc::new(ConfigFile { path: path.to_owned(), text: text.to_owned() }), &[], env)
+    }
+
+    /// This file, read again, with these entries.
+    pub fn with_entries(&self, entries: &[Entry], env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<Fault>> {
+        Self::put_together(Arc::clone(&self.file), entries, env)
+    }
+
+    fn put_together(file: Arc<ConfigFile>, entries: &[Entry], env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<Fault>> {
+        let (path, text) = (file.path.as_path(), file.text.as_str());
         let mut faults = Faults::default();
         let Some(mut tree) = tree::parse(text, &mut faults) else { return Err(faults.finish(&Source::veiled(path, text))) };
         interpolate::interpolate(&mut tree, env, &mut faults);
+        // Behind the variables: none is filled into what came over the API.
+        let merged = stored::merge(&mut tree, entries, &mut faults);
         let root = reader::Reader::new(&mut faults).section(&tree, &keys::ROOT);
         let config = root.as_ref().map(|root| assemble::assemble(root, &mut faults));
         // What has to be masked is known only now.
@@ -126,9 +163,28 @@ impl Config {
         match config {
             Some(mut config) if faults.is_empty() => {
                 config.source = Arc::new(source);
+                config.merged = merged;
+                config.file = Arc::clone(&file);
                 config.warnings = config.find_warnings();
                 Ok(config)
             }
+            _ => {
+                let mut faults = faults.finish(&source);
+                faults.iter_mut().for_each(|fault| fault.key = merged.key(std::mem::take(&mut fault.key)));
+                Err(faults)
+            }
+        }
+    }
+
+    /// Any YAML as JSON, with variables filled in: parts of a configuration on their way to a host.
+    pub fn document(path: &Path, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<serde_json::Value, Vec<Fault>> {
+        let mut faults = Faults::default();
+        let source = Source::veiled(path, text);
+        let Some(mut tree) = tree::parse(text, &mut faults) else { return Err(faults.finish(&source)) };
+        interpolate::interpolate(&mut tree, env, &mut faults);
+        let raw = raw::config(&tree).map_err(|(span, message)| faults.push(FaultKind::WrongType, span, "", message, None));
+        match raw {
+            Ok(raw) if faults.is_empty() => Ok(raw.json),
             _ => Err(faults.finish(&source)),
         }
     }
@@ -158,7 +214,7 @@ impl Config {
 
     /// A fault that was found later, at a place of this file: a component's refusal, for example.
     pub fn fault(&self, kind: FaultKind, span: Span, key: impl Into<String>, message: impl Into<String>, hint: Option<String>) -> Fault {
-        self.source.fault(kind, span, key, message, hint)
+        self.source.fault(kind, span, self.merged.key(key.into()), message, hint)
     }
 
     /// Digest of what an instance runs on, secrets included: equal where a reload need not touch it.
@@ -187,6 +243,16 @@ impl Config {
             tenant: self.http.rules.tenant.clone(),
         };
         pulled.map(settings).collect()
+    }
+
+    /// Whether there is an entry of this name, stored or not.
+    pub fn has(&self, section: Section, name: &str) -> bool {
+        match section {
+            Section::Instances => self.instances.iter().any(|instance| instance.name == name),
+            Section::Formatters => self.formatters.iter().any(|formatter| formatter.name == name),
+            Section::Routes => self.routes.iter().any(|route| &*route.id == name),
+            Section::Credentials => self.shown["credentials"].get(name).is_some(),
+        }
     }
 
     /// What `format:` means: an entry of `formatters`, or a formatter of that name as it is.

@@ -62,18 +62,7 @@ pub async fn build(
     parts: Parts<'_>,
     only: Option<&HashSet<Arc<str>>>,
 ) -> Result<Vec<Built>, Vec<Fault>> {
-    let mut builder = Builder {
-        config,
-        sandbox,
-        state,
-        purpose,
-        receipts: parts.receipts,
-        keyring: parts.keyring,
-        components,
-        loaded: HashMap::new(),
-        formats: HashMap::new(),
-        faults: Vec::new(),
-    };
+    let mut builder = Builder::new(config, components, sandbox, state, purpose, parts);
     let mut instances = Vec::new();
     for (at, instance) in config.instances.iter().enumerate() {
         if only.is_none_or(|only| only.contains(instance.name.as_str())) {
@@ -81,6 +70,23 @@ pub async fn build(
         }
     }
     if builder.faults.is_empty() { Ok(instances) } else { Err(builder.faults) }
+}
+
+/// One formatter of a configuration by itself, on behalf of `instance`.
+pub async fn formatter(
+    config: &Config,
+    components: &Components,
+    sandbox: &Sandbox,
+    state: Arc<dyn StateStore>,
+    name: &str,
+    instance: &str,
+) -> Result<Arc<dyn FormatterSource>, Vec<Fault>> {
+    let mut builder = Builder::new(config, components, sandbox, state, Purpose::Check, Parts::default());
+    let source = builder.formatter(&config.formatter(name), instance, &format!("formatters.{name}.formatter")).await;
+    match source {
+        Some((source, ..)) if builder.faults.is_empty() => Ok(source),
+        _ => Err(builder.faults),
+    }
 }
 
 struct Builder<'a> {
@@ -142,7 +148,22 @@ async fn tried(source: &dyn ConnectorSource, format: &RecordFormat) -> Result<()
     Ok(())
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    fn new(config: &'a Config, components: &'a Components, sandbox: &'a Sandbox, state: Arc<dyn StateStore>, purpose: Purpose, parts: Parts<'a>) -> Self {
+        Self {
+            config,
+            sandbox,
+            state,
+            purpose,
+            receipts: parts.receipts,
+            keyring: parts.keyring,
+            components,
+            loaded: HashMap::new(),
+            formats: HashMap::new(),
+            faults: Vec::new(),
+        }
+    }
+
     async fn instance(&mut self, at: usize, instance: &Instance) -> Option<Built> {
         let key = format!("instances.{}", instance.name);
         let wanted = Wanted::connector(&instance.connector);
@@ -197,7 +218,7 @@ impl Builder<'_> {
         for lane in &lanes {
             let formatter = self.config.formatter(&lane.id.format);
             // Other lanes are looked at all the same: all faults at once.
-            let Some((formatter_source, format, used)) = self.formatter(&formatter, instance, &lane.key).await else { continue };
+            let Some((formatter_source, format, used)) = self.formatter(&formatter, &instance.name, &lane.key).await else { continue };
             digest.update(used.digest.bytes());
             uses.push(used);
             let Some(format) = format else {
@@ -265,7 +286,7 @@ impl Builder<'_> {
         let mut uses = vec![loaded.used()];
         for lane in self.config.lanes.iter().filter(|lane| lane.instance == at) {
             let formatter = self.config.formatter(&lane.id.format);
-            let Some((source, _, used)) = self.formatter(&formatter, instance, &lane.key).await else { continue };
+            let Some((source, _, used)) = self.formatter(&formatter, &instance.name, &lane.key).await else { continue };
             digest.update(used.digest.bytes());
             uses.push(used);
             settings.lanes.push(LaneSettings { format: Arc::clone(&lane.id.format), formatter: source, start: instance.from });
@@ -292,21 +313,21 @@ impl Builder<'_> {
     async fn formatter(
         &mut self,
         formatter: &FormatterConfig,
-        instance: &Instance,
+        instance: &str,
         key: &str,
     ) -> Option<(Arc<dyn FormatterSource>, Option<RecordFormat>, Used)> {
         let loaded = self.load(&Wanted::formatter(&formatter.formatter), &formatter.limits, formatter.span, key).await?;
         let component = match &loaded {
             Loaded::Ready(component) => component.clone(),
             Loaded::Revoked { used, reason } => {
-                tracing::error!(instance = instance.name, reason = &**reason, "lanes are held: their formatter was revoked");
+                tracing::error!(instance, reason = &**reason, "lanes are held: their formatter was revoked");
                 return Some((Arc::new(Barred(Arc::clone(reason))), None, used.clone()));
             }
         };
         if !self.formats.contains_key(&formatter.name) {
             self.secret_fields(&component, &formatter.config, &format!("formatters.{}.config", formatter.name));
         }
-        let grants = FormatterGrants { instance: instance.name.clone(), limits: formatter.limits.clone() };
+        let grants = FormatterGrants { instance: instance.to_owned(), limits: formatter.limits.clone() };
         let source = match self.sandbox.formatter(&component, formatter.config.json.to_string(), grants) {
             Ok(source) => source,
             Err(error) => {

@@ -3,7 +3,9 @@
 mod control;
 mod gate;
 mod once;
+mod preview;
 mod reload;
+pub mod stored;
 pub mod uploads;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -28,7 +30,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub use control::Control;
-pub use reload::ReloadError;
+pub use preview::{Preview, PreviewError};
+pub use reload::{ReloadError, Reloaded};
+use stored::{MergeError, Stored};
 
 use crate::api::{self, Api};
 use crate::components::{Catalogue, Components};
@@ -91,6 +95,15 @@ pub enum StartError {
     Listening(#[source] std::io::Error),
 }
 
+/// What a start gives up.
+#[derive(Debug, Clone, Default)]
+pub struct Discard {
+    /// Lanes that no route names any more.
+    pub lanes: Vec<String>,
+    /// Stored entries, `section/name`.
+    pub entries: Vec<String>,
+}
+
 /// What the names of lanes begin with that are no instance's.
 const OWN_LANE: char = '@';
 /// Longest time that the last own events have to reach the journal.
@@ -126,7 +139,7 @@ pub struct Host {
 
 impl Host {
     /// Starts everything; events are taken when it returns. Not cancel safe.
-    pub async fn start(config: Config, discard: &[String]) -> Result<Self, StartError> {
+    pub async fn start(config: Config, discard: &Discard) -> Result<Self, StartError> {
         let metrics = Metrics::new();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         // Addresses first: a second host on the same ports must not touch anything.
@@ -143,7 +156,14 @@ impl Host {
         }
         let (journal, recovery) = Journal::open(journal_settings(&config, at_rest.clone(), &clock, &metrics), Arc::new(RealFs))?;
         tracing::info!(?recovery, "journal open");
-        forget_lanes(&journal, &config, discard)?;
+        let store = Store::open(&config.data_dir).await?;
+        let entries = store.with_room(async || store.entries(keyring.clone()).await).await?;
+        let stored = Stored::open(entries, store.inactive()).await?;
+        let config = stored.merge(config, &discard.entries).await.map_err(|error| match error {
+            MergeError::Store(error) => StartError::Store(error),
+            MergeError::Faults(faults) => StartError::Faults(faults),
+        })?;
+        forget_lanes(&journal, &config, &discard.lanes)?;
         let (gate, follower) = gate::open(&config, &journal, &clock, &metrics)?;
         let (stop_following, mut following) = (CancellationToken::new(), JoinSet::new());
         if let Some(follower) = follower {
@@ -152,7 +172,6 @@ impl Host {
         if let Some(integrity) = Integrity::open(&config.integrity, &config.data_dir, &journal, Arc::clone(&clock), &metrics)? {
             following.spawn(integrity.run(stop_following.clone()));
         }
-        let store = Store::open(&config.data_dir).await?;
         let dead_letters = store.with_room(async || store.dead_letters_at_rest(config.dead_letters, at_rest.clone()).await).await?;
 
         let max_egress = max_egress(config.max_egress);
@@ -206,7 +225,7 @@ impl Host {
         let unverified = Unverified::default();
         unverified.set(&built);
         let routing = RoutingTable::new(current.rules.router()?, current.rules.places(), &metrics);
-        let instances = built.into_iter().map(|built| built.settings).collect();
+        let instances = built.iter().map(|built| stored.settings(&built.settings)).collect();
 
         let (own_events, writing_own_events) = OwnEvents::start(config.own_events, &journal, &clock);
         let trail = Trail::new(receipts.as_ref());
@@ -267,6 +286,7 @@ impl Host {
             routing,
             sandbox,
             state,
+            stored,
             registry,
             catalogue: Catalogue::default(),
             inbound: inbound.clone(),
@@ -369,7 +389,7 @@ impl Host {
     }
 
     /// Puts another configuration in force, or says why the old one stays.
-    pub async fn reload(&self, config: Config) -> Result<reload::Reloaded, ReloadError> {
+    pub async fn reload(&self, config: Config) -> Result<Reloaded, ReloadError> {
         self.control.reload(config).await
     }
 

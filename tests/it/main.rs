@@ -53,6 +53,7 @@ mod sentinel;
 mod served;
 mod service;
 mod stdin;
+mod stored;
 mod story;
 mod streams;
 mod syslog;

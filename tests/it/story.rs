@@ -107,7 +107,7 @@ pub fn spec(dir: &Path, listen: &str, config: &str) -> Spec {
     let path = dir.join("bulkhead.yaml");
     fs::create_dir_all(dir.join("out")).expect("a folder");
     fs::write(&path, format!("data_dir: ./data\nlisten: {listen}\n{config}")).expect("written");
-    Spec { binary: binary(), config: path, data_dir: dir.join("data"), log: dir.join("host.log"), env: Vec::new(), dir: dir.to_owned(), through: Vec::new() }
+    Spec { binary: binary(), config: path, data_dir: dir.join("data"), log: dir.join("host.log"), env: Vec::new(), dir: dir.to_owned(), args: Vec::new(), through: Vec::new() }
 }
 
 /// A file connector that writes `out/<name>.ndjson`.

@@ -146,7 +146,7 @@ fn spec(options: &Options, lanes: &[Lane]) -> Result<Spec> {
         log: options.dir.join("host.log"),
         env: Vec::new(),
         dir: options.dir.clone(),
-        through: Vec::new(),
+        args: Vec::new(), through: Vec::new(),
     })
 }
 

@@ -29,6 +29,8 @@ pub struct Spec {
     pub env: Vec<(String, String)>,
     /// Working directory, which relative paths in the configuration start from.
     pub dir: PathBuf,
+    /// More arguments of `serve`.
+    pub args: Vec<String>,
     /// A program and its arguments that become the host by `exec`, such as [`Disk::enter`](crate::disk::Disk::enter).
     pub through: Vec<String>,
 }
@@ -194,6 +196,7 @@ fn spawn(spec: &Spec) -> Result<Child> {
     command
         .args(["serve", "--config"])
         .arg(&spec.config)
+        .args(&spec.args)
         .current_dir(&spec.dir)
         .envs(spec.env.iter().map(|(key, value)| (key, value)))
         .stdin(Stdio::null())

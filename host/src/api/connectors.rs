@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Api;
 use super::auth::Actor;
+use super::page::Page;
 use super::problem::{Chain, Problem};
 use crate::components::{Catalogue, ComponentError, Components, Found, Origin, Wanted};
 use crate::pipeline::uploads::{ChangeError, Parcel, by_digest};
@@ -32,35 +33,15 @@ const MAX_SIGNATURE: usize = 256;
 /// Longest time for the bytes of one upload.
 const TIME: Duration = Duration::from_secs(300);
 
-/// Which page of a list.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Page {
-    limit: Option<usize>,
-    offset: Option<usize>,
-}
-
 pub async fn list(State(api): State<Api>, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
-    let (limit, offset) = (page.limit.unwrap_or(100), page.offset.unwrap_or(0));
-    if !(1..=1000).contains(&limit) {
-        return Err(Problem::bad_request("bad_limit", format!("`limit` is {limit}; it must be 1 to 1000")));
-    }
+    let bounds = page.bounds()?;
     blocking(move || {
         let index = api.control.registry.index();
         let components = api.control.components(index.clone());
         let users = api.control.users();
         let (names, by_user) = (components.shown(&api.control.catalogue), by_digest(&users));
-        let data: Vec<Value> = names.iter().skip(offset).take(limit).map(|name| summary(&components, &api.control.catalogue, &index, name, &by_user)).collect();
-        let link = |offset: usize| format!("/api/integration/connectors?limit={limit}&offset={offset}");
-        Ok(Json(json!({
-            "meta": {"total": names.len(), "count": data.len(), "limit": limit, "offset": offset},
-            "links": {
-                "self": link(offset),
-                "next": (offset + data.len() < names.len()).then(|| link(offset + limit)),
-                "prev": (offset > 0).then(|| link(offset.saturating_sub(limit))),
-            },
-            "data": data,
-        })))
+        let show = |name: &String| summary(&components, &api.control.catalogue, &index, name, &by_user);
+        Ok(bounds.answer("/api/integration/connectors", &names, show))
     })
     .await
 }

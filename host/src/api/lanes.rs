@@ -1,13 +1,16 @@
 //! Instances and their lanes: health, status, resuming what is held.
 
-use axum::Json;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use bulkhead_deliver::LaneStatus;
 use bulkhead_ingest::FilesStatus;
 use serde_json::{Value, json};
 
 use super::Api;
+use super::auth::Actor;
+use super::entries::refused;
 use super::problem::Problem;
+use crate::config::Section;
 
 pub async fn health(State(api): State<Api>) -> Json<Value> {
     let lanes = api.delivery.status();
@@ -44,39 +47,49 @@ pub async fn health(State(api): State<Api>) -> Json<Value> {
     }))
 }
 
-pub async fn instances(State(api): State<Api>) -> Json<Value> {
-    let lanes = api.delivery.status();
-    let mut names: Vec<_> = lanes.iter().map(|lane| &*lane.lane.instance).collect();
-    names.dedup();
-    let data: Vec<_> = names
-        .iter()
-        .map(|name| {
-            let own: Vec<_> = lanes.iter().filter(|lane| &*lane.lane.instance == *name).collect();
-            json!({
-                "name": name,
-                "status": if own.iter().any(|lane| lane.held.is_some()) { "error" } else { "active" },
-                "lanes": own.into_iter().map(lane).collect::<Vec<_>>(),
-                "unverified_destinations": api.unverified.of(name),
-            })
-        })
-        .collect();
-    Json(json!({"meta": {"total": data.len(), "count": data.len()}, "data": data}))
+/// What runs of the entries that are shown: nothing but instances runs.
+pub struct Running<'a> {
+    api: &'a Api,
+    lanes: Option<Vec<LaneStatus>>,
 }
 
-pub async fn pause(State(api): State<Api>, Path(instance): Path<String>) -> Result<Json<Value>, Problem> {
-    known(api.delivery.pause(&instance), &instance)?;
-    tracing::warn!(instance, "instance paused by hand");
-    Ok(Json(json!({"instance": instance, "paused": true})))
+impl<'a> Running<'a> {
+    pub fn of(api: &'a Api, section: Section) -> Self {
+        Self { api, lanes: (section == Section::Instances).then(|| api.delivery.status()) }
+    }
+
+    /// The entry with the state of its instance.
+    pub fn with(&self, name: &str, mut entry: Value) -> Value {
+        let Some(lanes) = &self.lanes else { return entry };
+        let own: Vec<_> = lanes.iter().filter(|lane| &*lane.lane.instance == name).collect();
+        let status = if self.api.control.stored.is_inactive(name) {
+            "inactive"
+        } else if own.iter().any(|lane| lane.held.is_some()) {
+            "error"
+        } else {
+            "active"
+        };
+        entry["status"] = status.into();
+        entry["lanes"] = own.into_iter().map(lane).collect();
+        entry["unverified_destinations"] = self.api.unverified.of(name).into();
+        entry
+    }
 }
 
-pub async fn resume(State(api): State<Api>, Path(instance): Path<String>) -> Result<Json<Value>, Problem> {
-    known(api.delivery.resume(&instance), &instance)?;
-    tracing::info!(instance, "instance resumed by hand");
-    Ok(Json(json!({"instance": instance, "paused": false})))
+/// Switches an instance off: what is for it waits, over restarts too.
+pub async fn pause(State(api): State<Api>, Path(instance): Path<String>, Extension(actor): Extension<Actor>) -> Result<Json<Value>, Problem> {
+    switch(&api, &instance, false, &actor).await
 }
 
-pub fn known(found: bool, instance: &str) -> Result<(), Problem> {
-    if found { Ok(()) } else { Err(Problem::not_found(format!("there is no instance `{}`", instance.escape_default()))) }
+/// Ends a pause or a hold and closes the breaker.
+pub async fn resume(State(api): State<Api>, Path(instance): Path<String>, Extension(actor): Extension<Actor>) -> Result<Json<Value>, Problem> {
+    switch(&api, &instance, true, &actor).await
+}
+
+async fn switch(api: &Api, instance: &str, active: bool, actor: &Actor) -> Result<Json<Value>, Problem> {
+    api.control.set_active(instance, active, &actor.0).await.map_err(|error| refused(None, &error))?;
+    tracing::warn!(instance, active, by = actor.0, "instance switched by hand");
+    Ok(Json(json!({"instance": instance, "paused": !active})))
 }
 
 fn read_files(name: &str, status: &FilesStatus) -> Value {

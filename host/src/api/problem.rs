@@ -36,6 +36,12 @@ impl Problem {
         Self { retry_after: Some(seconds), ..self }
     }
 
+    /// Works again by itself, or once somebody sees to what the log says.
+    pub fn unavailable(error: &dyn std::error::Error) -> Self {
+        tracing::error!(error = %Chain(error), "request failed");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error.to_string()).retry_after(5)
+    }
+
     /// The detail goes to the log, not outward.
     pub fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!(error = %Chain(error), "request failed");

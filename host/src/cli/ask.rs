@@ -6,23 +6,13 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::failure::print;
-use super::http_client::{block_on, client, refusal, unreachable};
+use super::http_client::{Server, block_on};
 use super::{Exit, Failure, Output};
-
-#[derive(Debug, Args)]
-struct To {
-    /// API address of the host.
-    #[arg(long, default_value = "http://127.0.0.1:8780", env = "BULKHEAD_API_URL")]
-    api: String,
-    /// Bearer token of the API.
-    #[arg(long, env = "BULKHEAD_API_TOKEN", hide_env_values = true)]
-    token: Option<String>,
-}
 
 #[derive(Debug, Args)]
 pub struct QueryArgs {
     #[command(flatten)]
-    to: To,
+    to: Server,
     instance: String,
     /// One of the connector's operations; its page lists them.
     operation: String,
@@ -34,7 +24,7 @@ pub struct QueryArgs {
 #[derive(Debug, Args)]
 pub struct PullArgs {
     #[command(flatten)]
-    to: To,
+    to: Server,
     instance: String,
     /// Forget how far the pulling is: everything that the system still gives is brought again.
     #[arg(long)]
@@ -60,7 +50,7 @@ enum InstanceVerb {
 #[derive(Debug, Args)]
 struct Named {
     #[command(flatten)]
-    to: To,
+    to: Server,
     instance: String,
 }
 
@@ -70,7 +60,7 @@ pub fn instance(args: &InstanceArgs, output: Output) -> Result<Exit, Failure> {
         InstanceVerb::Pause(named) => (named, "pause"),
         InstanceVerb::Resume(named) => (named, "resume"),
     };
-    let mut answer = value(&block_on(send(&named.to, reqwest::Method::POST, &format!("{}/{what}", named.instance), None))?)?;
+    let mut answer = value(&block_on(named.to.send(reqwest::Method::POST, &format!("instances/{}/{what}", named.instance), None))?)?;
     let failed = answer["status"] == "failed";
     match output {
         Output::Json => {
@@ -98,7 +88,7 @@ pub fn query(args: &QueryArgs, output: Output) -> Result<Exit, Failure> {
     let parameters: &RawValue = serde_json::from_str(&args.parameters)
         .map_err(|error| Failure::new(Exit::Usage, "query.parameters", format!("the parameters are no JSON: {error}")))?;
     let body = format!("{{\"operation\":{},\"parameters\":{parameters}}}", json!(args.operation));
-    let answer = block_on(send(&args.to, reqwest::Method::POST, &format!("{}/query", args.instance), Some(body)))?;
+    let answer = block_on(args.to.send(reqwest::Method::POST, &format!("instances/{}/query", args.instance), Some(body)))?;
     let Answer { data } = serde_json::from_slice(&answer).map_err(|error| Failure::from_error(Exit::Failed, "host.answer", &error))?;
     print(if output == Output::Json { format!("{{\"schema_version\":1,\"data\":{data}}}") } else { data.to_string() })?;
     Ok(Exit::Ok)
@@ -117,7 +107,7 @@ fn value(answer: &[u8]) -> Result<Value, Failure> {
 
 pub fn pull(args: &PullArgs, output: Output) -> Result<Exit, Failure> {
     let method = if args.anew { reqwest::Method::DELETE } else { reqwest::Method::POST };
-    let mut answer = value(&block_on(send(&args.to, method, &format!("{}/pull", args.instance), None))?)?;
+    let mut answer = value(&block_on(args.to.send(method, &format!("instances/{}/pull", args.instance), None))?)?;
     match output {
         Output::Json => {
             answer["schema_version"] = 1.into();
@@ -126,20 +116,4 @@ pub fn pull(args: &PullArgs, output: Output) -> Result<Exit, Failure> {
         Output::Text => print(format!("{} is asked now{}", args.instance, if args.anew { ", from the beginning" } else { "" }))?,
     }
     Ok(Exit::Ok)
-}
-
-async fn send(to: &To, method: reqwest::Method, path: &str, body: Option<String>) -> Result<Vec<u8>, Failure> {
-    let url = format!("{}/api/integration/instances/{path}", to.api.trim_end_matches('/'));
-    let mut request = client()?.request(method, &url);
-    if let Some(body) = body {
-        request = request.header("content-type", "application/json").body(body);
-    }
-    if let Some(token) = &to.token {
-        request = request.bearer_auth(token);
-    }
-    let response = request.send().await.map_err(|error| unreachable(&url, &error))?;
-    if !response.status().is_success() {
-        return Err(refusal(&url, response).await);
-    }
-    Ok(response.bytes().await.map_err(|error| unreachable(&url, &error))?.to_vec())
 }

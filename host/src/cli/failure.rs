@@ -14,6 +14,8 @@ pub enum Exit {
     NotAllowed = 4,
     NotFound = 5,
     Unreachable = 6,
+    /// Differences were found by a verb that looks for them.
+    Different = 10,
     Configuration = 78,
 }
 

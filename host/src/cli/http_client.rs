@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use clap::Args;
+
 use super::{Exit, Failure};
 
 #[expect(clippy::disallowed_methods, reason = "the operator names the address on the command line; guests never get here")]
@@ -16,6 +18,36 @@ pub fn client() -> Result<reqwest::Client, Failure> {
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .map_err(|error| Failure::from_error(Exit::Failed, "http.client", &error))
+}
+
+/// The host that a verb talks to.
+#[derive(Debug, Args)]
+pub struct Server {
+    /// API address of the host.
+    #[arg(long, default_value = "http://127.0.0.1:8780", env = "BULKHEAD_API_URL")]
+    api: String,
+    /// Bearer token of the API.
+    #[arg(long, env = "BULKHEAD_API_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+impl Server {
+    /// A request below `/api/integration`; the body of an answer that is no refusal.
+    pub async fn send(&self, method: reqwest::Method, path: &str, body: Option<String>) -> Result<Vec<u8>, Failure> {
+        let url = format!("{}/api/integration/{path}", self.api.trim_end_matches('/'));
+        let mut request = client()?.request(method, &url);
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await.map_err(|error| unreachable(&url, &error))?;
+        if !response.status().is_success() {
+            return Err(refusal(&url, response).await);
+        }
+        Ok(response.bytes().await.map_err(|error| unreachable(&url, &error))?.to_vec())
+    }
 }
 
 /// Runs one async verb on a runtime of its own.

@@ -9,9 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Exit, Failure, Output, notify, validate};
 use crate::config::Config;
-use crate::pipeline::{self, Host, ReloadError};
+use crate::pipeline::{self, Discard, Host, ReloadError};
 
-pub fn run(path: &Path, check: bool, discard: &[String], stdin: Option<LineFormat>, output: Output) -> Result<Exit, Failure> {
+pub fn run(path: &Path, check: bool, discard: &Discard, stdin: Option<LineFormat>, output: Output) -> Result<Exit, Failure> {
     if check {
         return validate::run(path, output);
     }
@@ -35,7 +35,7 @@ pub fn line_format(text: &str) -> Result<LineFormat, String> {
     LineFormat::from_name(text).ok_or_else(|| format!("one of {}", LineFormat::ALL.map(LineFormat::name).join(", ")))
 }
 
-async fn serve(path: &Path, config: Config, discard: &[String], stdin: Option<LineFormat>) -> Result<Exit, Failure> {
+async fn serve(path: &Path, config: Config, discard: &Discard, stdin: Option<LineFormat>) -> Result<Exit, Failure> {
     let handler = |kind| signal(kind).map_err(|error| Failure::from_error(Exit::Failed, "signal.handler", &error));
     let (mut terminate, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
     let drain = config.drain;

@@ -20,7 +20,7 @@ pub fn run(path: &Path, output: Output) -> Result<Exit, Failure> {
 
 /// Loads with the process's environment.
 pub fn load(path: &Path) -> Result<Config, Vec<Fault>> {
-    Config::load(path, &|name| std::env::var(name).ok())
+    Config::load(path, &crate::config::environment)
 }
 
 /// The keys of a configuration, commands run.

@@ -2,7 +2,7 @@
 //! collected; a part that is faulty gives its default, since the file is refused anyway.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::components::Signing;
 use crate::replay::LetterRetry;
 
-use super::Config;
+use super::{Config, ConfigFile, Merged};
 use super::checked::{Checked, Fields, Item};
 use super::credentials::{self, Credentials};
 use super::encryption;
@@ -69,6 +69,9 @@ pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Config {
         shown: root.show(),
         warnings: Vec::new(),
         source: Arc::new(Source::veiled(Path::new(""), "")),
+        stored: root.map("stored").bool("enabled").unwrap_or(true),
+        merged: Merged::default(),
+        file: Arc::new(ConfigFile { path: PathBuf::new(), text: String::new() }),
         api,
         http,
         syslog,

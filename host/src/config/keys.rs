@@ -160,8 +160,23 @@ pub(super) static ROOT: Section = Section {
         key("audit", Map(&AUDIT), Default("{}"), "Receipts: a record of every delivery attempt."),
         key("drain", Duration { min: 0, max: HOUR }, Default("30s"), "Longest time for deliveries under way after SIGTERM."),
         key("upload", Map(&UPLOAD), Default("{}"), "Components that are uploaded while the host runs, and how components are compiled."),
+        key("stored", Map(&STORED), Default("{}"), "Parts of the configuration that are made through the API and kept in data_dir."),
         key("own_events", Map(&OWN_EVENTS), Default("{}"), "Events about the host itself, routed like any other."),
         key("telemetry", Map(&TELEMETRY), Default("{}"), "The host's own log."),
+    ],
+};
+
+static STORED: Section = Section {
+    name: "stored",
+    keys: &[
+        key("enabled", Bool, Default("true"), "false: this file is the whole configuration; what is stored stays where it is and has no effect."),
+        key(
+            "directories",
+            List { of: &Path, min: 0, max: 64 },
+            Default("[]"),
+            "Directories that stored entries may use, for files of connectors and for certificates, with everything below.",
+        ),
+        key("credentials", List { of: &Name, min: 0, max: 256 }, Default("[]"), "Credentials of this file that stored instances may use."),
     ],
 };
 

@@ -13,6 +13,7 @@ use bulkhead_sandbox::{Sandbox, StateStore};
 use bulkhead_seal::Keyring;
 
 use super::Current;
+use super::stored::Stored;
 use super::uploads::Trials;
 use crate::components::Catalogue;
 use crate::config::{Fingerprint, UploadSettings};
@@ -38,6 +39,7 @@ pub struct Control {
     pub(super) routing: Arc<RoutingTable>,
     pub(super) sandbox: Sandbox,
     pub(super) state: Arc<dyn StateStore>,
+    pub stored: Stored,
     pub registry: Arc<Registry>,
     /// What is known of components, for lists.
     pub catalogue: Catalogue,

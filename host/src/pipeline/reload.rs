@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use bulkhead_deliver::StartError;
 use bulkhead_ingest::{Inbound, InboundError, Prepared};
+use bulkhead_store::StoreError;
 
-use super::{Control, Current, Purpose, RouterError, guests};
+use super::stored::MergeError;
+use super::{Control, Current, Purpose, Router, RouterError, guests};
 use crate::config::{Config, Fault};
 use crate::own_events::Lifecycle;
 
@@ -30,6 +32,17 @@ pub enum ReloadError {
     Inbound(#[from] InboundError),
     #[error("an instance cannot be started; the old configuration is in force again")]
     Start(#[source] StartError),
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl From<MergeError> for ReloadError {
+    fn from(error: MergeError) -> Self {
+        match error {
+            MergeError::Store(error) => Self::Store(error),
+            MergeError::Faults(faults) => Self::Faults(faults),
+        }
+    }
 }
 
 /// What a reload did.
@@ -51,27 +64,63 @@ pub(super) async fn prepare_inbound(inbound: &Inbound, config: &Arc<Config>) -> 
     opening.unwrap_or_else(|error| Err(broke_off(error)))
 }
 
+/// A configuration that was checked and built, and is not in force yet.
+pub(super) struct Plan {
+    next: Current,
+    router: Router,
+    inbound: Prepared,
+}
+
+impl Plan {
+    /// What would become of the instances.
+    pub fn difference(&self, current: &Current) -> Reloaded {
+        let mut done = Reloaded::default();
+        for (name, new) in &self.next.instances {
+            match current.instances.get(name) {
+                Some(old) if old.fingerprint == new.fingerprint => done.unchanged += 1,
+                Some(_) => done.changed.push(Arc::clone(name)),
+                None => done.added.push(Arc::clone(name)),
+            }
+        }
+        done.removed = current.instances.keys().filter(|name| !self.next.instances.contains_key(*name)).cloned().collect();
+        done
+    }
+}
+
 impl Control {
-    /// Not cancel safe: let it end.
-    pub async fn reload(&self, config: Config) -> Result<Reloaded, ReloadError> {
+    /// Another file, with what is stored. Not cancel safe: let it end.
+    pub async fn reload(&self, file: Config) -> Result<Reloaded, ReloadError> {
         let _one_at_a_time = self.change.lock().await;
         let current = self.current();
+        let config = self.stored.merge(file, &[]).await?;
+        let plan = self.plan(&current, config).await?;
+        self.act(&current, plan).await
+    }
+
+    /// Checks and builds everything; nothing is different afterwards.
+    pub(super) async fn plan(&self, current: &Current, config: Config) -> Result<Plan, ReloadError> {
         let config = Arc::new(config);
         let components = self.components(self.registry.index());
         let state = Arc::clone(&self.state);
         let built = guests::build(&config, &components, &self.sandbox, state, Purpose::Serve, self.parts(), None).await.map_err(ReloadError::Faults)?;
         let next = Current::new(&config, &built);
         let router = next.rules.router()?;
-        self.check_lanes(&current, &next).await?;
+        self.check_lanes(current, &next).await?;
         let inbound = prepare_inbound(&self.inbound, &config).await?;
+        Ok(Plan { next, router, inbound })
+    }
 
+    /// Puts it in force, or leaves what was there.
+    pub(super) async fn act(&self, current: &Current, plan: Plan) -> Result<Reloaded, ReloadError> {
+        let Plan { next, router, inbound } = plan;
+        let config = Arc::clone(&next.config);
         let changed = self.fixed.iter().zip(next.config.fixed()).filter(|(old, new)| old != new);
         let mut done = Reloaded { restart: changed.map(|((key, _), _)| *key).collect(), ..Reloaded::default() };
         // Rules first: a lane that goes gets no more events while it ends.
         self.routing.replace(router, next.rules.places());
         let head = self.journal.head();
-        if let Err(error) = self.exchange(&current, &next, &mut done).await {
-            self.restore(&current, &next).await;
+        if let Err(error) = self.exchange(current, &next, &mut done).await {
+            self.restore(current, &next).await;
             return Err(ReloadError::Start(error));
         }
         self.inbound.replace(inbound);
@@ -126,7 +175,7 @@ impl Control {
                 Some(new) if new.fingerprint == old.fingerprint => done.unchanged += 1,
                 Some(new) => {
                     self.delivery.remove(name, current.drain).await;
-                    self.delivery.add(new.settings.clone())?;
+                    self.start_instance(&new.settings)?;
                     done.changed.push(Arc::clone(name));
                 }
                 None => {
@@ -136,7 +185,7 @@ impl Control {
             }
         }
         for (name, new) in next.instances.iter().filter(|(name, _)| !current.instances.contains_key(*name)) {
-            self.delivery.add(new.settings.clone())?;
+            self.start_instance(&new.settings)?;
             done.added.push(Arc::clone(name));
         }
         Ok(())
@@ -156,7 +205,7 @@ impl Control {
             Err(error) => tracing::error!(%error, "the old rules cannot be put back"),
         }
         for (name, old) in &current.instances {
-            match self.delivery.add(old.settings.clone()) {
+            match self.start_instance(&old.settings) {
                 Ok(()) | Err(StartError::Running(_)) => {}
                 Err(error) => tracing::error!(instance = %name, %error, "instance not started again"),
             }

@@ -106,13 +106,17 @@ impl Instance {
     pub fn new(settings: InstanceSettings, all: Arc<Semaphore>, metrics: &Metrics, notices: NoticeSink) -> Arc<Self> {
         let metrics = metrics.instance(&settings.name);
         let concurrency = Concurrency::new(settings.concurrency);
+        let mut hold = Hold::new(settings.trial);
+        if settings.inactive {
+            hold.pause();
+        }
         metrics.breaker.set(BreakerState::Closed.gauge());
         metrics.concurrency.set(concurrency.limit().into());
         Arc::new(Self {
             slots: Slots::new(concurrency.limit(), all),
             gate: Mutex::new(Gate {
                 breaker: Breaker::new(settings.breaker),
-                hold: Hold::new(settings.trial),
+                hold,
                 rate: settings.rate_limit.map(Rate::new),
                 concurrency,
                 rest_until: Duration::ZERO,

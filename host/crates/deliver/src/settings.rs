@@ -60,6 +60,8 @@ pub struct InstanceSettings {
     /// The component is new here, and the one before it stands ready: one event that breaks it is enough for
     /// the quarantine, as long as it has served none.
     pub trial: bool,
+    /// It starts switched off: what is for it waits until it is resumed.
+    pub inactive: bool,
     /// Batches under way at the same time, over all its lanes.
     pub concurrency: ConcurrencySettings,
     pub ordering: Ordering,
@@ -88,6 +90,7 @@ impl InstanceSettings {
             connector: "".into(),
             source,
             trial: false,
+            inactive: false,
             concurrency: ConcurrencySettings::default(),
             ordering: Ordering::default(),
             batch: BatchSettings::default(),

@@ -22,8 +22,8 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
-    #[error("the dead letters hold events that are sealed with {}", bulkhead_seal::missing(missing))]
-    KeyMissing { missing: Vec<KeyId> },
+    #[error("{what} are sealed with {}", bulkhead_seal::missing(missing))]
+    KeyMissing { what: &'static str, missing: Vec<KeyId> },
     #[error(
         "the dead letter store is full: {used} of {limit} bytes in use, {wanted} more wanted; raise `dead_letters.max_bytes`, replay or purge dead letters, or set `dead_letters.on_full: drop_oldest`"
     )]

@@ -9,7 +9,9 @@
 mod connector_state;
 mod cursors;
 mod dead_letters;
+mod entries;
 mod error;
+mod inactive;
 mod lane_replays;
 mod store;
 
@@ -18,6 +20,8 @@ pub use cursors::PullCursors;
 pub use dead_letters::{
     Added, Attempt, By, Cause, DeadLetter, DeadLetterFilter, DeadLetterSettings, DeadLetters, Edited, Expired, NewDeadLetter, OnFull, Replaying, State, Totals,
 };
+pub use entries::{Entries, Entry, KEPT_VERSIONS, Version};
 pub use error::StoreError;
+pub use inactive::Inactive;
 pub use lane_replays::{Busy, LaneReplay, LaneReplays, MOST_RUNNING, NewLaneReplay, ReplayState};
 pub use store::Store;

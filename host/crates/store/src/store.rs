@@ -3,19 +3,26 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bulkhead_seal::AtRest;
+use bulkhead_seal::{AtRest, Keyring};
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row, SqlitePool};
 
 use crate::connector_state::ConnectorState;
 use crate::cursors::PullCursors;
 use crate::dead_letters::{DeadLetterSettings, DeadLetters, Vault};
+use crate::entries::Entries;
 use crate::error::StoreError;
+use crate::inactive::Inactive;
 use crate::lane_replays::LaneReplays;
 
 /// Steps from an empty file to today's tables; step `n` leads to version `n + 1`. Released steps never change.
-const MIGRATIONS: [&str; 4] =
-    [include_str!("migrations/1.sql"), include_str!("migrations/2.sql"), include_str!("migrations/3.sql"), include_str!("migrations/4.sql")];
+const MIGRATIONS: [&str; 5] = [
+    include_str!("migrations/1.sql"),
+    include_str!("migrations/2.sql"),
+    include_str!("migrations/3.sql"),
+    include_str!("migrations/4.sql"),
+    include_str!("migrations/5.sql"),
+];
 const FILE: &str = "bulkhead.db";
 /// Room for a start on a full disk.
 const RESERVE: &str = "bulkhead.reserve";
@@ -104,13 +111,24 @@ impl Store {
         LaneReplays::new(self.clone())
     }
 
-    /// What connectors keep between restarts.
+    /// How far pull connectors have come.
     pub fn pull_cursors(&self) -> PullCursors {
         PullCursors::new(self.clone())
     }
 
+    /// What connectors keep between restarts.
     pub fn connector_state(&self) -> ConnectorState {
         ConnectorState::new(self.clone())
+    }
+
+    /// Parts of the configuration that were made through the API, sealed with the newest key. Not cancel safe.
+    pub async fn entries(&self, keyring: Option<Keyring>) -> Result<Entries, StoreError> {
+        Entries::open(self.clone(), keyring).await
+    }
+
+    /// Instances that are switched off.
+    pub fn inactive(&self) -> Inactive {
+        Inactive::new(self.clone())
     }
 
     /// Waits for running statements and writes the log back into the file.

@@ -72,7 +72,7 @@ async fn a_guest_that_breaks_on_everything_is_quarantined_and_nothing_is_buried(
     for _ in 0..30 {
         pass(seconds(10)).await;
     }
-    until("all is delivered", || backlog(&rig) == 0).await;
+    until_within("all is delivered", seconds(30), || backlog(&rig) == 0).await;
     assert_eq!((set_of(receiver.accepted()).len(), rig.letters.totals().letters), (100, 0));
     let held: Vec<_> = rig.notices().into_iter().filter(|notice| matches!(notice, Notice::Held { .. } | Notice::Released { .. })).collect();
     assert_eq!(held.len(), 2, "told once each: {held:?}");
@@ -224,7 +224,7 @@ async fn where_people_must_act_the_events_wait() {
     for _ in 0..40 {
         pass(seconds(10)).await;
     }
-    until("all is accepted", || receiver.accepted().len() == 10).await;
+    until_within("all is accepted", seconds(30), || receiver.accepted().len() == 10).await;
     assert_eq!((rig.letters.totals().letters, delivery.status()[0].held), (0, None));
 }
 
@@ -238,7 +238,7 @@ async fn the_retry_budget_ends_in_the_dead_letters() {
     for _ in 0..4 {
         pass(seconds(2)).await;
     }
-    until("they are buried", || backlog(&rig) == 0).await;
+    until_within("they are buried", seconds(30), || backlog(&rig) == 0).await;
     let letters = rig.letters().await;
     assert_eq!(buried_ids(&letters), [("e1".into(), Cause::RetriesExhausted), ("e2".into(), Cause::RetriesExhausted)]);
     assert_eq!((letters[0].attempts, letters[0].attempt_log.len()), (3, 3));

@@ -33,7 +33,7 @@ async fn strict_order_survives_failures() {
         assert!(delivery.status()[0].in_flight <= 10, "one batch at a time");
         pass(seconds(1)).await;
     }
-    until("all is settled", || backlog(&rig) == 0).await;
+    until_within("all is settled", seconds(30), || backlog(&rig) == 0).await;
     assert_eq!(receiver.accepted(), ids(0..100).collect::<Vec<_>>());
 }
 
@@ -80,7 +80,7 @@ async fn by_key_each_key_is_in_order_and_others_go_on() {
     for _ in 0..400 {
         pass(seconds(1)).await;
     }
-    until("all is settled", || backlog(&rig) == 0).await;
+    until_within("all is settled", seconds(30), || backlog(&rig) == 0).await;
     let mut seen: HashMap<String, Vec<u32>> = HashMap::new();
     for id in receiver.accepted() {
         let (key, number) = id.split_once('-').unwrap();

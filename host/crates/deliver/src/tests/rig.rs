@@ -21,6 +21,8 @@ use crate::*;
 
 /// Long enough for any disk; a test that waits for it has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Real time for each second that passes in tests which let some pass until something holds.
+const REAL_SECOND: Duration = Duration::from_millis(200);
 const START_NANOS: u64 = 1_800_000_000_000_000_000;
 
 /// Follows tokio's time, which tests move.
@@ -196,6 +198,27 @@ pub fn until(what: &'static str, mut holds: impl FnMut() -> bool) -> impl Future
             std::thread::yield_now();
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// The same with time passing, this much at most: what is waited for may take looks of a lane, and writes to disk that
+/// take real time between them.
+#[track_caller]
+pub fn until_within(what: &'static str, most: Duration, mut holds: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    let at = std::panic::Location::caller();
+    async move {
+        for _ in 0..most.as_secs() {
+            let end = std::time::Instant::now() + REAL_SECOND;
+            while std::time::Instant::now() < end {
+                if holds() {
+                    return;
+                }
+                std::thread::yield_now();
+                tokio::task::yield_now().await;
+            }
+            pass(Duration::from_secs(1)).await;
+        }
+        panic!("waited in vain for {most:?} until {what} ({at})");
     }
 }
 

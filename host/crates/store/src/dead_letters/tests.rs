@@ -162,7 +162,7 @@ async fn sealed_letters_need_their_key_and_hide_their_events() {
         let error = open_sealed(dir.path(), keys, false).await.unwrap_err();
         let mut ids: Vec<_> = lacking.into_iter().map(|seed| key(seed).id()).collect();
         ids.sort_unstable();
-        let StoreError::KeyMissing { mut missing } = error else { panic!("{error}") };
+        let StoreError::KeyMissing { mut missing, .. } = error else { panic!("{error}") };
         missing.sort_unstable();
         assert_eq!(missing, ids);
     }

@@ -59,7 +59,7 @@ impl Vault {
         let rows = sqlx::query("SELECT DISTINCT key FROM dead_letters WHERE key IS NOT NULL").fetch_all(&store.read).await.map_err(fail())?;
         let ids = rows.iter().map(|row| row.try_get::<Vec<u8>, _>(0)).collect::<Result<Vec<_>, _>>().map_err(fail())?;
         let missing = self.0.missing(ids.into_iter().filter_map(|id| id.try_into().ok()).map(KeyId));
-        if missing.is_empty() { Ok(()) } else { Err(StoreError::KeyMissing { missing }) }
+        if missing.is_empty() { Ok(()) } else { Err(StoreError::KeyMissing { what: "the events of dead letters", missing }) }
     }
 
     pub(super) fn seal<'a>(&self, parts: &Parts<'a>) -> Sealed<'a> {

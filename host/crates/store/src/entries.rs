@@ -1,0 +1,199 @@
+//! Parts of the configuration that were made through the API: each the definition of one name in one
+//! section, with the versions before it. What a definition means is not known here.
+//!
+//! Promises: a change of several entries is on disk as a whole or not at all; every version that is kept
+//! opens only as itself, for a sealed definition carries its id and version along. Where there is a key,
+//! all definitions are sealed with the newest; a start without a key that one needs is refused.
+
+mod vault;
+
+use bulkhead_seal::{KeyId, Keyring};
+use serde_json::Value;
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use crate::error::{StoreError, failed};
+use crate::store::Store;
+use vault::EntryVault;
+
+/// Versions of an entry that are kept beside the one in force.
+pub const KEPT_VERSIONS: i64 = 20;
+/// Rows that are sealed anew in one transaction.
+const BATCH: i64 = 100;
+
+/// An entry in force.
+#[derive(Clone, PartialEq)]
+pub struct Entry {
+    /// A UUID: the same for all versions, another after it was deleted and made again.
+    pub id: String,
+    pub section: String,
+    pub name: String,
+    /// Counts from 1.
+    pub version: i64,
+    pub definition: Value,
+    pub created_ms: i64,
+    pub created_by: String,
+    pub updated_ms: i64,
+    pub updated_by: String,
+}
+
+impl std::fmt::Debug for Entry {
+    // Never the definition: it may hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}@{}", self.section, self.name, self.version)
+    }
+}
+
+/// One that was in force.
+#[derive(Clone, PartialEq)]
+pub struct Version {
+    pub version: i64,
+    pub definition: Value,
+    pub updated_ms: i64,
+    pub updated_by: String,
+}
+
+/// The entries. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Entries {
+    store: Store,
+    vault: EntryVault,
+}
+
+const COLUMNS: &str = "SELECT id, section, name, version, definition, key, created_ms, created_by, updated_ms, updated_by FROM entries";
+
+impl Entries {
+    /// Refused where a key is missing that some definition needs; the others are sealed with the newest.
+    pub(crate) async fn open(store: Store, keyring: Option<Keyring>) -> Result<Self, StoreError> {
+        let entries = Self { store, vault: EntryVault::new(keyring) };
+        entries.check().await?;
+        for table in ["entries", "entry_versions"] {
+            while entries.seal_anew(table).await? {}
+        }
+        Ok(entries)
+    }
+
+    /// Whether what is written is sealed.
+    pub fn sealed(&self) -> bool {
+        self.vault.seals()
+    }
+
+    /// By section and name.
+    pub async fn all(&self) -> Result<Vec<Entry>, StoreError> {
+        let fail = || failed("reading stored entries");
+        let sql = format!("{COLUMNS} ORDER BY section, name");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&self.store.read).await.map_err(fail())?;
+        rows.iter().map(|row| self.read(row)).collect::<Result<_, _>>().map_err(fail())
+    }
+
+    /// Those before the one in force, newest first.
+    pub async fn versions(&self, id: &str) -> Result<Vec<Version>, StoreError> {
+        let fail = || failed("reading versions of an entry");
+        let sql = "SELECT version, definition, key, updated_ms, updated_by FROM entry_versions WHERE id = ? ORDER BY version DESC";
+        let rows = sqlx::query(sql).bind(id).fetch_all(&self.store.read).await.map_err(fail())?;
+        let read = |row: &SqliteRow| {
+            let version = row.try_get("version")?;
+            Ok(Version {
+                version,
+                definition: self.vault.open(key(row)?, id, version, row.try_get("definition")?)?,
+                updated_ms: row.try_get("updated_ms")?,
+                updated_by: row.try_get("updated_by")?,
+            })
+        };
+        rows.iter().map(read).collect::<Result<_, sqlx::Error>>().map_err(fail())
+    }
+
+    /// Puts these in force, the former versions among those kept, and deletes the others by id. Durable as a
+    /// whole when it returns. Not cancel safe.
+    pub async fn change(&self, put: &[Entry], delete: &[String]) -> Result<(), StoreError> {
+        let fail = || failed("changing stored entries");
+        let mut tx = self.store.write.begin_with("BEGIN IMMEDIATE").await.map_err(fail())?;
+        for id in delete {
+            sqlx::query("DELETE FROM entries WHERE id = ?").bind(id).execute(&mut *tx).await.map_err(fail())?;
+        }
+        for entry in put {
+            self.put(&mut tx, entry).await.map_err(fail())?;
+        }
+        tx.commit().await.map_err(fail())
+    }
+
+    async fn put(&self, tx: &mut SqliteConnection, entry: &Entry) -> Result<(), sqlx::Error> {
+        let keep = "INSERT OR REPLACE INTO entry_versions SELECT id, version, definition, key, updated_ms, updated_by FROM entries WHERE id = ? AND version <> ?";
+        sqlx::query(keep).bind(&entry.id).bind(entry.version).execute(&mut *tx).await?;
+        let (definition, key) = self.vault.seal(&entry.id, entry.version, &entry.definition);
+        let sql = "INSERT INTO entries (id, section, name, version, definition, key, created_ms, created_by, updated_ms, updated_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+                   ON CONFLICT (id) DO UPDATE SET version = excluded.version, definition = excluded.definition, key = excluded.key, \
+                   updated_ms = excluded.updated_ms, updated_by = excluded.updated_by";
+        sqlx::query(sql)
+            .bind(&entry.id)
+            .bind(&entry.section)
+            .bind(&entry.name)
+            .bind(entry.version)
+            .bind(definition)
+            .bind(key.map(|key| key.0.to_vec()))
+            .bind(entry.created_ms)
+            .bind(&entry.created_by)
+            .bind(entry.updated_ms)
+            .bind(&entry.updated_by)
+            .execute(&mut *tx)
+            .await?;
+        // A change that was taken back leaves no later version.
+        let forget = "DELETE FROM entry_versions WHERE id = ?1 AND (version >= ?2 OR version NOT IN \
+                      (SELECT version FROM entry_versions WHERE id = ?1 ORDER BY version DESC LIMIT ?3))";
+        sqlx::query(forget).bind(&entry.id).bind(entry.version).bind(KEPT_VERSIONS).execute(&mut *tx).await?;
+        Ok(())
+    }
+
+    fn read(&self, row: &SqliteRow) -> Result<Entry, sqlx::Error> {
+        let (id, version): (String, i64) = (row.try_get("id")?, row.try_get("version")?);
+        Ok(Entry {
+            definition: self.vault.open(key(row)?, &id, version, row.try_get("definition")?)?,
+            id,
+            section: row.try_get("section")?,
+            name: row.try_get("name")?,
+            version,
+            created_ms: row.try_get("created_ms")?,
+            created_by: row.try_get("created_by")?,
+            updated_ms: row.try_get("updated_ms")?,
+            updated_by: row.try_get("updated_by")?,
+        })
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let fail = || failed("reading the keys of stored entries");
+        let sql = "SELECT key FROM entries WHERE key IS NOT NULL UNION SELECT key FROM entry_versions WHERE key IS NOT NULL";
+        let rows = sqlx::query(sql).fetch_all(&self.store.read).await.map_err(fail())?;
+        let ids = rows.iter().map(key).collect::<Result<Vec<_>, _>>().map_err(fail())?;
+        let missing = self.vault.missing(ids.into_iter().flatten());
+        if missing.is_empty() { Ok(()) } else { Err(StoreError::KeyMissing { what: "the stored entries of the configuration", missing }) }
+    }
+
+    /// True where there may be more.
+    async fn seal_anew(&self, table: &'static str) -> Result<bool, StoreError> {
+        let Some(current) = self.vault.current() else { return Ok(false) };
+        let fail = || failed("sealing stored entries with another key");
+        let mut tx = self.store.write.begin_with("BEGIN IMMEDIATE").await.map_err(fail())?;
+        let sql = format!("SELECT id, version, definition, key FROM {table} WHERE key IS NOT ? LIMIT {BATCH}");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(current.0.to_vec()).fetch_all(&mut *tx).await.map_err(fail())?;
+        for row in &rows {
+            let read = || Ok::<_, sqlx::Error>((row.try_get::<String, _>("id")?, row.try_get::<i64, _>("version")?, key(row)?, row.try_get("definition")?));
+            let (id, version, key, stored) = read().map_err(fail())?;
+            let definition = self.vault.open(key, &id, version, stored).map_err(fail())?;
+            let (definition, key) = self.vault.seal(&id, version, &definition);
+            let sql = format!("UPDATE {table} SET definition = ?, key = ? WHERE id = ? AND version = ?");
+            let update = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(definition).bind(key.map(|key| key.0.to_vec())).bind(id).bind(version);
+            update.execute(&mut *tx).await.map_err(fail())?;
+        }
+        tx.commit().await.map_err(fail())?;
+        Ok(rows.len() as i64 == BATCH)
+    }
+}
+
+fn key(row: &SqliteRow) -> Result<Option<KeyId>, sqlx::Error> {
+    let bytes: Option<Vec<u8>> = row.try_get("key")?;
+    let id = |bytes: Vec<u8>| bytes.try_into().map(KeyId).map_err(|_| sqlx::Error::Decode("a key id of another length".into()));
+    bytes.map(id).transpose()
+}
+
+#[cfg(test)]
+mod tests;

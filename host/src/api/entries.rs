@@ -1,0 +1,399 @@
+//! Parts of the configuration: what the file declares is shown, what is stored can be changed. `definition` is
+//! what would stand below the name in the file; secrets in it are hidden, and a hidden one that is sent back
+//! stays as it is. A change is made as a whole or not at all; `?dry_run=true` says what it would do.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use bulkhead_store::Entry;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::auth::Actor;
+use super::page::Page;
+use super::problem::Problem;
+use super::lanes::Running;
+use super::{Api, rfc3339};
+use crate::config::{self, Config, Fault, Section};
+use crate::pipeline::stored::{Changed, Done, Edit, EntryError, To};
+use crate::pipeline::{ReloadError, Reloaded};
+
+/// Largest body of a change of many entries in bytes.
+pub const MAX_IMPORT: usize = 32 << 20;
+/// Most entries of one change.
+const MOST_AT_ONCE: usize = 5_000;
+
+/// Where a section's entries are found.
+pub fn path(section: Section) -> &'static str {
+    match section {
+        Section::Credentials => "/api/integration/auth-configs",
+        Section::Formatters => "/api/integration/formatters",
+        Section::Instances => "/api/integration/instances",
+        Section::Routes => "/api/integration/routes",
+    }
+}
+
+/// Everything about the entries of a section that can be shown, by name.
+pub struct Shown {
+    config: Arc<Config>,
+    stored: HashMap<String, Entry>,
+    section: Section,
+}
+
+impl Shown {
+    pub async fn of(api: &Api, section: Section) -> Result<Self, Problem> {
+        let stored = api.control.stored.entries.all().await.map_err(|error| refused(None, &error.into()))?;
+        let stored = stored.into_iter().filter(|entry| entry.section == section.name()).map(|entry| (entry.name.clone(), entry)).collect();
+        Ok(Self { config: api.control.config(), stored, section })
+    }
+
+    /// In force or not, in the order of their names.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = match &self.config.effective()[self.section.name()] {
+            Value::Object(entries) => entries.keys().cloned().collect(),
+            Value::Array(routes) => routes.iter().filter_map(|route| route["id"].as_str().map(str::to_owned)).collect(),
+            _ => Vec::new(),
+        };
+        names.extend(self.stored.keys().cloned());
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    pub fn entry(&self, name: &str) -> Option<Value> {
+        let in_file = self.effective(name).filter(|_| !self.config.merged.in_force.contains(&(self.section, name.to_owned())));
+        let mut shown = match (self.stored.get(name), in_file) {
+            // The file goes before.
+            (_, Some(definition)) => json!({"name": name, "origin": "file", "definition": definition}),
+            (Some(entry), None) => stored(self.section, entry),
+            (None, None) => return None,
+        };
+        if self.config.stored && self.stored.contains_key(name) && shown["origin"] == "file" {
+            shown["shadows"] = "a stored entry of the same name, which has no effect".into();
+        }
+        Some(shown)
+    }
+
+    fn effective(&self, name: &str) -> Option<&Value> {
+        match &self.config.effective()[self.section.name()] {
+            Value::Object(entries) => entries.get(name),
+            Value::Array(routes) => routes.iter().find(|route| route["id"] == name),
+            _ => None,
+        }
+    }
+}
+
+fn stored(section: Section, entry: &Entry) -> Value {
+    json!({
+        "id": entry.id, "name": entry.name, "origin": "stored", "version": entry.version,
+        "created_at": rfc3339(entry.created_ms), "created_by": entry.created_by,
+        "updated_at": rfc3339(entry.updated_ms), "updated_by": entry.updated_by,
+        "definition": config::hide(section, &entry.definition),
+    })
+}
+
+pub async fn list(section: Section, State(api): State<Api>, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
+    let bounds = page.bounds()?;
+    let shown = Shown::of(&api, section).await?;
+    let running = Running::of(&api, section);
+    Ok(bounds.answer(path(section), &shown.names(), |name| running.with(name, shown.entry(name).unwrap_or_default())))
+}
+
+pub async fn show(section: Section, State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Problem> {
+    let shown = Shown::of(&api, section).await?;
+    let data = shown.entry(&name).ok_or_else(|| unknown(section, &name))?;
+    Ok(single(section, &name, StatusCode::OK, Running::of(&api, section).with(&name, data), json!({})))
+}
+
+/// What a client may say about a change.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct How {
+    #[serde(default)]
+    dry_run: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct New {
+    name: String,
+    definition: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Definition {
+    definition: Value,
+}
+
+pub async fn make(
+    section: Section,
+    State(api): State<Api>,
+    Query(how): Query<How>,
+    Extension(actor): Extension<Actor>,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let New { name, definition } = read(&body)?;
+    edit(&api, Edit { section, name, to: To::Make(definition), of_version: None }, &actor, &how).await
+}
+
+pub async fn put(
+    section: Section,
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    Query(how): Query<How>,
+    Extension(actor): Extension<Actor>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let Definition { definition } = read(&body)?;
+    let of_version = if_match(&headers)?;
+    // A change of a version is no making.
+    let to = if of_version.is_some() { To::Change(definition) } else { To::Put(definition) };
+    edit(&api, Edit { section, name, to, of_version }, &actor, &how).await
+}
+
+pub async fn delete(
+    section: Section,
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    Query(how): Query<How>,
+    Extension(actor): Extension<Actor>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    edit(&api, Edit { section, name, to: To::Gone, of_version: if_match(&headers)? }, &actor, &how).await
+}
+
+pub async fn versions(section: Section, State(api): State<Api>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+    let shown = Shown::of(&api, section).await?;
+    let entry = shown.stored.get(&name).ok_or_else(|| unknown(section, &name))?;
+    let former = api.control.stored.entries.versions(&entry.id).await.map_err(|error| refused(None, &error.into()))?;
+    let version = |version: i64, at: i64, by: &str, definition: &Value| {
+        json!({"version": version, "updated_at": rfc3339(at), "updated_by": by, "definition": config::hide(section, definition)})
+    };
+    let mut data = vec![version(entry.version, entry.updated_ms, &entry.updated_by, &entry.definition)];
+    data.extend(former.iter().map(|former| version(former.version, former.updated_ms, &former.updated_by, &former.definition)));
+    Ok(Json(json!({
+        "meta": {"total": data.len(), "count": data.len()}, "data": data,
+        "links": {"self": format!("{}/{}/versions", path(section), name)},
+    })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    version: i64,
+}
+
+/// A former version in force again, as a new one.
+pub async fn roll_back(
+    section: Section,
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    Query(how): Query<How>,
+    Extension(actor): Extension<Actor>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let Which { version } = read(&body)?;
+    edit(&api, Edit { section, name, to: To::Version(version), of_version: if_match(&headers)? }, &actor, &how).await
+}
+
+/// All stored entries, in an order that stays.
+pub async fn export(State(api): State<Api>) -> Result<Json<Value>, Problem> {
+    let mut all = api.control.stored.entries.all().await.map_err(|error| refused(None, &error.into()))?;
+    all.sort_by_key(|entry| (Section::named(&entry.section), entry.name.clone()));
+    let shown = all.iter().filter_map(|entry| {
+        let section = Section::named(&entry.section)?;
+        Some(json!({"section": section.name(), "name": entry.name, "definition": config::hide(section, &entry.definition)}))
+    });
+    let data: Vec<Value> = shown.collect();
+    Ok(Json(json!({"meta": {"total": data.len(), "count": data.len()}, "data": data})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Import {
+    entries: Vec<Imported>,
+    /// Whether stored entries go that are not named.
+    #[serde(default)]
+    prune: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Imported {
+    section: String,
+    name: String,
+    definition: Value,
+}
+
+/// Many entries in one change.
+pub async fn import(State(api): State<Api>, Query(how): Query<How>, Extension(actor): Extension<Actor>, body: Bytes) -> Result<Json<Value>, Problem> {
+    let Import { entries, prune } = read(&body)?;
+    if entries.len() > MOST_AT_ONCE {
+        let detail = format!("{} entries; at most {MOST_AT_ONCE} are possible in one change", entries.len());
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too_many", detail));
+    }
+    let mut edits = Vec::new();
+    for Imported { section, name, definition } in entries {
+        let Some(section) = Section::named(&section) else {
+            let known = Section::ALL.map(Section::name).join(", ");
+            return Err(Problem::bad_request("unknown_section", format!("there is no section `{}`; known are {known}", section.escape_default())));
+        };
+        edits.push(Edit { section, name, to: To::Put(definition), of_version: None });
+    }
+    if prune {
+        let there = api.control.stored.entries.all().await.map_err(|error| refused(None, &error.into()))?;
+        let gone = there.into_iter().filter_map(|entry| Some((Section::named(&entry.section)?, entry)));
+        let gone: Vec<Edit> = gone
+            .filter(|(section, entry)| !edits.iter().any(|edit| edit.section == *section && edit.name == entry.name))
+            // What was looked at goes, and nothing that was changed meanwhile.
+            .map(|(section, entry)| Edit { section, name: entry.name, to: To::Gone, of_version: Some(entry.version) })
+            .collect();
+        edits.extend(gone);
+    }
+    let done = api.control.edit(&edits, &actor.0, how.dry_run).await.map_err(|error| refused(None, &error))?;
+    let entries: Vec<Value> = done.entries.iter().map(difference).collect();
+    Ok(Json(json!({"data": {"dry_run": how.dry_run, "entries": entries, "instances": instances(&done.instances)}})))
+}
+
+async fn edit(api: &Api, edit: Edit, actor: &Actor, how: &How) -> Result<Response, Problem> {
+    let (section, name, goes) = (edit.section, edit.name.clone(), matches!(edit.to, To::Gone));
+    let Done { entries, instances: changed } =
+        api.control.edit(std::slice::from_ref(&edit), &actor.0, how.dry_run).await.map_err(|error| refused(Some((section, &name)), &error))?;
+    let mut more = json!({"dry_run": how.dry_run, "instances": instances(&changed)});
+    let made = entries.first().is_some_and(|entry| entry.before.is_none());
+    let data = match entries.first() {
+        Some(entry) => {
+            tracing::info!(section = section.name(), name, by = actor.0, dry_run = how.dry_run, goes, "stored entry changed");
+            more["change"] = difference(entry);
+            entry.after.as_ref().map_or(Value::Null, |after| stored(section, after))
+        }
+        // It says already what it is to say.
+        None => Shown::of(api, section).await?.entry(&name).unwrap_or_default(),
+    };
+    let status = if made && !how.dry_run { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(single(section, &name, status, data, more))
+}
+
+fn single(section: Section, name: &str, status: StatusCode, data: Value, more: Value) -> Response {
+    let link = format!("{}/{name}", path(section));
+    let tag = data["version"].as_i64().map(|version| format!("\"{version}\""));
+    let mut body = more;
+    body["links"] = json!({"self": link});
+    body["data"] = data;
+    let mut response = (status, Json(body)).into_response();
+    if let Some(tag) = tag.and_then(|tag| tag.parse().ok()) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    if status == StatusCode::CREATED
+        && let Ok(link) = link.parse()
+    {
+        response.headers_mut().insert(header::LOCATION, link);
+    }
+    response
+}
+
+/// What is different, without what it was: secrets may be among it.
+fn difference(changed: &Changed) -> Value {
+    let (what, mut pointers) = match (&changed.before, &changed.after) {
+        (None, _) => ("made", Vec::new()),
+        (_, None) => ("deleted", Vec::new()),
+        (Some(before), Some(after)) => ("changed", differing(&before.definition, &after.definition, String::new())),
+    };
+    pointers.truncate(100);
+    json!({
+        "section": changed.section.name(), "name": changed.name, "change": what, "pointers": pointers,
+        "version": changed.after.as_ref().map(|after| after.version),
+    })
+}
+
+/// Pointers of the values that differ, as deep as both are maps.
+fn differing(before: &Value, after: &Value, pointer: String) -> Vec<String> {
+    match (before, after) {
+        _ if before == after => Vec::new(),
+        (Value::Object(one), Value::Object(other)) => {
+            let mut keys: Vec<&String> = one.keys().chain(other.keys()).collect();
+            keys.sort();
+            keys.dedup();
+            let step = |key: &String| format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
+            let null = Value::Null;
+            keys.into_iter().flat_map(|key| differing(one.get(key).unwrap_or(&null), other.get(key).unwrap_or(&null), step(key))).collect()
+        }
+        _ => vec![pointer],
+    }
+}
+
+fn instances(changed: &Reloaded) -> Value {
+    let names = |names: &[Arc<str>]| names.iter().map(|name| Value::from(&**name)).collect::<Value>();
+    json!({"added": names(&changed.added), "changed": names(&changed.changed), "removed": names(&changed.removed), "unchanged": changed.unchanged})
+}
+
+/// `If-Match: "3"` (RFC 9110 §13.1.1); `*` asks for nothing but that it is there.
+fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let version = value.to_str().ok().map(str::trim).and_then(|tag| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok());
+    version.map(Some).ok_or_else(|| Problem::bad_request("bad_if_match", "`If-Match` is no entity tag that this host gave out, such as \"3\""))
+}
+
+pub fn read<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| {
+        // Where, but nothing of what it says: a secret may stand there.
+        let what = match error.classify() {
+            serde_json::error::Category::Data => "has a field that is missing, unknown or of another type",
+            _ => "is no JSON",
+        };
+        Problem::bad_request("bad_body", format!("the body {what} (line {}, column {})", error.line(), error.column()))
+    })
+}
+
+fn unknown(section: Section, name: &str) -> Problem {
+    Problem::not_found(format!("there is no entry `{}.{}`", section.name(), name.escape_default()))
+}
+
+/// `about` is the entry that a request's body is the definition of.
+pub fn refused(about: Option<(Section, &str)>, error: &EntryError) -> Problem {
+    let text = error.to_string();
+    let conflict = |code| Problem::new(StatusCode::CONFLICT, code, text.clone());
+    match error {
+        EntryError::Disabled => Problem::new(StatusCode::FORBIDDEN, "stored_disabled", text),
+        EntryError::InFile { .. } => conflict("in_file"),
+        EntryError::Unknown { .. } | EntryError::NoVersion { .. } | EntryError::NoInstance(_) => Problem::not_found(text),
+        EntryError::Exists { .. } => conflict("exists"),
+        EntryError::Stale { .. } => Problem::new(StatusCode::PRECONDITION_FAILED, "stale", text),
+        EntryError::Twice { .. } => Problem::bad_request("twice", text),
+        EntryError::Many(_) => conflict("too_many"),
+        EntryError::Large { .. } => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", text),
+        EntryError::NoKey => conflict("no_key"),
+        EntryError::Hidden { pointer, .. } => {
+            let fault = json!({"pointer": format!("/definition{pointer}"), "detail": text});
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "hidden", text.clone()).errors(vec![fault])
+        }
+        EntryError::InUse(found) => conflict("in_use").errors(faults(about, found)),
+        EntryError::Faults(found) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", text).errors(faults(about, found)),
+        EntryError::Refused(error @ ReloadError::LaneWithBacklog { .. }) => Problem::new(StatusCode::CONFLICT, "lane_with_backlog", error.to_string()),
+        EntryError::Refused(error) => Problem::internal(error),
+        EntryError::Store(error) if error.is_full() => Problem::new(StatusCode::INSUFFICIENT_STORAGE, "store_full", text),
+        EntryError::Store(error) => Problem::unavailable(error),
+    }
+}
+
+/// Each with its pointer into the body of the request, where it is about the entry of the request.
+pub fn faults(about: Option<(Section, &str)>, faults: &[Fault]) -> Vec<Value> {
+    let within = about.map(|(section, name)| format!("{}.{name}", section.name()));
+    let one = |fault: &Fault| {
+        let keys = within.as_ref().and_then(|within| fault.key.strip_prefix(within.as_str()));
+        let pointer = keys.map(|keys| {
+            let keys = keys.replace('~', "~0").replace('/', "~1").replace('.', "/").replace('[', "/").replace(']', "");
+            format!("/definition{keys}")
+        });
+        json!({"pointer": pointer, "key": fault.key, "code": fault.kind.code(), "detail": fault.message, "hint": fault.hint})
+    };
+    faults.iter().take(100).map(one).collect()
+}

@@ -1,0 +1,98 @@
+//! What a formatter makes of events, before it is used: the same guest under the same limits as in delivery, on
+//! events that come with the request and go nowhere.
+
+use std::sync::Arc;
+
+use bulkhead_core::{EventRef, OpenError};
+use bulkhead_format::{BatchBuilder, FormatFault, FormatterSlot};
+use bulkhead_ingest::{Form, Normaliser};
+use bulkhead_store::{Entry, StoreError};
+use serde_json::Value;
+
+use super::stored::merged;
+use super::{Control, guests};
+use crate::config::{Fault, Section};
+
+/// In metrics, in place of an instance; no instance can have that name.
+const INSTANCE: &str = "@preview";
+
+/// Why there is no preview.
+#[derive(Debug, thiserror::Error)]
+pub enum PreviewError {
+    #[error("the formatter has {} faults", .0.len())]
+    Faults(Vec<Fault>),
+    #[error("there is no formatter `{0}`; send a `definition`")]
+    Unknown(String),
+    #[error("event {at} is none: {reason}")]
+    Event { at: usize, pointer: String, reason: String },
+    #[error("the formatter cannot be opened: {0}")]
+    Open(OpenError),
+    #[error("the formatter failed: {0}")]
+    Guest(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What becomes of one event.
+#[derive(Debug)]
+pub enum Preview {
+    Record(Vec<u8>),
+    /// By the formatter's own rules; in delivery it is a dead letter.
+    Refused(String),
+}
+
+/// The records and their content type.
+pub struct Previewed {
+    pub content_type: String,
+    pub events: Vec<Preview>,
+}
+
+impl Control {
+    /// The formatter `name`, or what `definition` would make of it. Cancel safe: nothing is kept.
+    pub async fn preview(&self, name: &str, definition: Option<Value>, events: &[&str]) -> Result<Previewed, PreviewError> {
+        let current = self.current();
+        let mut config = Arc::clone(&current.config);
+        if let Some(definition) = definition {
+            let mut entries = self.stored.entries.all().await?;
+            entries.retain(|entry| !(entry.section == Section::Formatters.name() && entry.name == name));
+            let (section, by) = (Section::Formatters.name().to_owned(), String::new());
+            let (id, created_by) = (String::new(), by.clone());
+            entries.push(Entry { id, section, name: name.into(), version: 0, definition, created_ms: 0, created_by, updated_ms: 0, updated_by: by });
+            config = Arc::new(merged(&current.config, &entries).map_err(PreviewError::Faults)?);
+        } else if !config.has(Section::Formatters, name) {
+            return Err(PreviewError::Unknown(name.to_owned()));
+        }
+        let components = self.components(self.registry.index());
+        let source = guests::formatter(&config, &components, &self.sandbox, Arc::clone(&self.state), name, INSTANCE).await.map_err(PreviewError::Faults)?;
+
+        let stored = stored(&config.http.rules, events, self.clock.unix_nanos())?;
+        let refs: Vec<EventRef<'_>> = stored.iter().map(|bytes| EventRef::new(bytes).expect("just written")).collect();
+        let mut slot = FormatterSlot::new(source, 1);
+        let (mut builder, opened) = (BatchBuilder::default(), slot.ready().await.map_err(PreviewError::Open)?);
+        let content_type = opened.record_format().content_type.to_string();
+        let projection = Arc::clone(opened.projection());
+        let batch = builder.fill(&projection, refs.into_iter());
+        let formatted = slot.format(batch).await.map_err(|fault| match fault {
+            FormatFault::Open(error) => PreviewError::Open(error),
+            FormatFault::Guest { fault, .. } => PreviewError::Guest(fault.to_string()),
+        })?;
+        let one = |at: usize| match formatted.refused.iter().find(|refused| refused.event as usize == at) {
+            Some(refused) => Preview::Refused(refused.reason.to_string()),
+            None => Preview::Record(formatted.records.get(at).to_vec()),
+        };
+        Ok(Previewed { content_type, events: (0..events.len()).map(one).collect() })
+    }
+}
+
+/// The events as the intake would take them.
+fn stored(rules: &bulkhead_ingest::Rules, events: &[&str], received: u64) -> Result<Vec<Vec<u8>>, PreviewError> {
+    let mut normaliser = Normaliser::new(rules.clone());
+    let one = |(at, text): (usize, &&str)| {
+        let mut stored = Vec::new();
+        match normaliser.event(text.as_bytes(), 0, Form::Json, received, &mut stored) {
+            Ok(_) => Ok(stored),
+            Err(refused) => Err(PreviewError::Event { at, pointer: refused.fault.pointer, reason: refused.fault.reason }),
+        }
+    };
+    events.iter().enumerate().map(one).collect()
+}

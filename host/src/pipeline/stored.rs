@@ -1,0 +1,349 @@
+//! Parts of the configuration that are made through the API: read at starts and reloads as if they stood in
+//! the file, changed as a reload changes things. A change is checked and built first, as a whole; then it is on
+//! disk; then it acts. What it takes away goes from the disk last, so that a crash on the way leaves lanes whose
+//! events somebody still owns.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::{Arc, PoisonError};
+
+use bulkhead_deliver::{InstanceSettings, StartError};
+use bulkhead_store::{Entries, Entry, Inactive, StoreError, Version};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::reload::{ReloadError, Reloaded};
+use super::{Control, Current};
+use crate::config::{self, Config, Fault, FaultKind, Section};
+
+/// Most stored entries.
+pub const MOST_ENTRIES: usize = 5_000;
+/// Largest definition in bytes.
+pub const MOST_BYTES: usize = 256 << 10;
+
+/// Why a change was not made. Nothing is different then.
+#[derive(Debug, thiserror::Error)]
+pub enum EntryError {
+    #[error("the configuration file is the whole configuration (`stored.enabled: false`)")]
+    Disabled,
+    #[error("`{section}.{name}` stands in the configuration file and is changed there")]
+    InFile { section: &'static str, name: String },
+    #[error("there is no stored entry `{section}.{name}`")]
+    Unknown { section: &'static str, name: String },
+    #[error("there is a stored entry `{section}.{name}` already")]
+    Exists { section: &'static str, name: String },
+    #[error("`{section}.{name}` is at version {version} by now")]
+    Stale { section: &'static str, name: String, version: i64 },
+    #[error("`{section}.{name}` has no version {version}; the last {} are kept", bulkhead_store::KEPT_VERSIONS)]
+    NoVersion { section: &'static str, name: String, version: i64 },
+    #[error("`{section}.{name}` is named twice in one change")]
+    Twice { section: &'static str, name: String },
+    #[error("{0} stored entries; at most {MOST_ENTRIES} are possible")]
+    Many(usize),
+    #[error("the definition of `{section}.{name}` has {bytes} bytes; at most {MOST_BYTES} are possible")]
+    Large { section: &'static str, name: String, bytes: usize },
+    #[error("credentials are not written to disk in the clear: set `encryption.key` in the configuration file, and restart")]
+    NoKey,
+    #[error("the secret at {pointer} of `{section}.{name}` is hidden and none is stored; send it")]
+    Hidden { section: &'static str, name: String, pointer: String },
+    #[error("others need what would go")]
+    InUse(Vec<Fault>),
+    #[error("the configuration would have {} faults", .0.len())]
+    Faults(Vec<Fault>),
+    #[error(transparent)]
+    Refused(ReloadError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("there is no instance `{0}`")]
+    NoInstance(String),
+}
+
+/// One step of a change.
+#[derive(Debug, Clone)]
+pub struct Edit {
+    pub section: Section,
+    pub name: String,
+    pub to: To,
+    /// The version that the change was made for, where it says so.
+    pub of_version: Option<i64>,
+}
+
+#[derive(Clone)]
+pub enum To {
+    /// New only.
+    Make(Value),
+    /// In place of what is there.
+    Change(Value),
+    /// New, or in place of what is there.
+    Put(Value),
+    /// The definition of a former version.
+    Version(i64),
+    Gone,
+}
+
+impl std::fmt::Debug for To {
+    // Never the definition: it may hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Make(_) => "Make",
+            Self::Change(_) => "Change",
+            Self::Put(_) => "Put",
+            Self::Version(_) => "Version",
+            Self::Gone => "Gone",
+        })
+    }
+}
+
+/// What became of one entry.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    pub section: Section,
+    pub name: String,
+    pub before: Option<Entry>,
+    pub after: Option<Entry>,
+}
+
+/// What a change did, or would do.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// Entries that are different, in the order of the change.
+    pub entries: Vec<Changed>,
+    pub instances: Reloaded,
+}
+
+/// The store's tables, and what of them is in memory.
+pub struct Stored {
+    pub entries: Entries,
+    inactive: Inactive,
+    /// As on disk.
+    off: std::sync::RwLock<BTreeSet<String>>,
+}
+
+impl Stored {
+    pub async fn open(entries: Entries, inactive: Inactive) -> Result<Self, StoreError> {
+        let off = std::sync::RwLock::new(inactive.all().await?);
+        Ok(Self { entries, inactive, off })
+    }
+
+    /// The file's configuration with what is stored, but for the entries in `discard`.
+    pub async fn merge(&self, file: Config, discard: &[String]) -> Result<Config, MergeError> {
+        let mut entries = self.entries.all().await?;
+        if !file.stored {
+            if !entries.is_empty() {
+                tracing::warn!(entries = entries.len(), "stored entries have no effect (stored.enabled)");
+            }
+            return Ok(file);
+        }
+        let (gone, kept): (Vec<_>, Vec<_>) = entries.drain(..).partition(|entry| discard.contains(&format!("{}/{}", entry.section, entry.name)));
+        if !gone.is_empty() {
+            self.entries.change(&[], &gone.iter().map(|entry| entry.id.clone()).collect::<Vec<_>>()).await?;
+            gone.iter().for_each(|entry| tracing::warn!(?entry, "stored entry discarded"));
+        }
+        let config = merged(&file, &kept).map_err(MergeError::Faults)?;
+        for (section, name) in &config.merged.shadowed {
+            tracing::warn!(section = section.name(), name, "a stored entry has no effect: the configuration file has one of the same name");
+        }
+        Ok(config)
+    }
+
+    pub fn is_inactive(&self, instance: &str) -> bool {
+        self.off.read().unwrap_or_else(PoisonError::into_inner).contains(instance)
+    }
+
+    /// The settings to start an instance with.
+    pub fn settings(&self, settings: &InstanceSettings) -> InstanceSettings {
+        InstanceSettings { inactive: self.is_inactive(&settings.name), ..settings.clone() }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum MergeError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the configuration has {} faults, stored entries included", .0.len())]
+    Faults(Vec<Fault>),
+}
+
+pub(super) fn merged(file: &Config, entries: &[Entry]) -> Result<Config, Vec<Fault>> {
+    let known = |entry: &Entry| {
+        let section = Section::named(&entry.section)?;
+        Some(config::Entry { section, name: entry.name.clone(), definition: entry.definition.clone() })
+    };
+    // Sections of a newer release cannot be here: the store refuses its file.
+    let entries: Vec<_> = entries.iter().filter_map(known).collect();
+    file.with_entries(&entries, &config::environment)
+}
+
+impl Control {
+    /// Makes all edits, or none; with `dry_run` says what they would do. Not cancel safe: let it end.
+    pub async fn edit(&self, edits: &[Edit], by: &str, dry_run: bool) -> Result<Done, EntryError> {
+        let _one_at_a_time = self.change.lock().await;
+        let current = self.current();
+        let before = self.stored.entries.all().await?;
+        let entries = self.planned(&current, &before, edits, by).await?;
+        if entries.is_empty() {
+            return Ok(Done::default());
+        }
+        let after = applied(before, &entries);
+        if after.len() > MOST_ENTRIES {
+            return Err(EntryError::Many(after.len()));
+        }
+        let config = merged(&current.config, &after).map_err(|faults| refused(faults, &entries))?;
+        let plan = self.plan(&current, config).await.map_err(|error| match error {
+            ReloadError::Faults(faults) => refused(faults, &entries),
+            other => EntryError::Refused(other),
+        })?;
+        if dry_run {
+            return Ok(Done { entries, instances: plan.difference(&current) });
+        }
+        let put: Vec<Entry> = entries.iter().filter_map(|entry| entry.after.clone()).collect();
+        self.stored.entries.change(&put, &[]).await?;
+        let instances = match self.act(&current, plan).await {
+            Ok(instances) => instances,
+            Err(error) => {
+                self.unwrite(&entries).await;
+                return Err(EntryError::Refused(error));
+            }
+        };
+        let gone: Vec<String> = entries.iter().filter(|entry| entry.after.is_none()).filter_map(|entry| entry.before.as_ref().map(|entry| entry.id.clone())).collect();
+        if !gone.is_empty()
+            && let Err(error) = self.stored.entries.change(&[], &gone).await
+        {
+            // They have no effect any more; at the next start they would have.
+            tracing::error!(error = &error as &dyn std::error::Error, ?gone, "entries are still in the store: delete them again");
+            return Err(error.into());
+        }
+        for entry in entries.iter().filter(|entry| entry.after.is_none() && entry.section == Section::Instances) {
+            // Another of that name is not switched off because this one was.
+            self.switch(&entry.name, true, by).await?;
+        }
+        Ok(Done { entries, instances })
+    }
+
+    /// What was written before it could not act.
+    async fn unwrite(&self, entries: &[Changed]) {
+        let former: Vec<Entry> = entries.iter().filter(|entry| entry.after.is_some()).filter_map(|entry| entry.before.clone()).collect();
+        let made: Vec<String> =
+            entries.iter().filter(|entry| entry.before.is_none()).filter_map(|entry| entry.after.as_ref().map(|entry| entry.id.clone())).collect();
+        if let Err(error) = self.stored.entries.change(&former, &made).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "a change that was refused is still in the store: the next start will try it");
+        }
+    }
+
+    /// The entries that would be different, each as it is and as it would be.
+    async fn planned(&self, current: &Current, before: &[Entry], edits: &[Edit], by: &str) -> Result<Vec<Changed>, EntryError> {
+        if !current.config.stored {
+            return Err(EntryError::Disabled);
+        }
+        let there: BTreeMap<(&str, &str), &Entry> = before.iter().map(|entry| ((entry.section.as_str(), entry.name.as_str()), entry)).collect();
+        let (mut seen, mut planned) = (HashSet::new(), Vec::new());
+        let now_ms = self.now_ms();
+        for edit in edits {
+            let (section, name) = (edit.section.name(), edit.name.clone());
+            let old = there.get(&(section, edit.name.as_str())).copied();
+            if !seen.insert((section, edit.name.as_str())) {
+                return Err(EntryError::Twice { section, name });
+            }
+            if old.is_none() && self.in_file(current, edit.section, &name) {
+                return Err(EntryError::InFile { section, name });
+            }
+            if let (Some(of), Some(old)) = (edit.of_version, old)
+                && of != old.version
+            {
+                return Err(EntryError::Stale { section, name, version: old.version });
+            }
+            let definition = match (&edit.to, old) {
+                (To::Make(_), Some(_)) => return Err(EntryError::Exists { section, name }),
+                (To::Change(_) | To::Version(_) | To::Gone, None) => return Err(EntryError::Unknown { section, name }),
+                (To::Gone, Some(_)) => None,
+                (To::Make(definition) | To::Change(definition) | To::Put(definition), _) => Some(definition.clone()),
+                (To::Version(version), Some(old)) => Some(self.former(old, *version).await?.ok_or(EntryError::NoVersion { section, name, version: *version })?),
+            };
+            let Some(mut definition) = definition else {
+                planned.push(Changed { section: edit.section, name: edit.name.clone(), before: old.cloned(), after: None });
+                continue;
+            };
+            if let Some(pointer) = config::unhide(edit.section, &mut definition, old.map(|old| &old.definition)).into_iter().next() {
+                return Err(EntryError::Hidden { section, name: edit.name.clone(), pointer });
+            }
+            let bytes = definition.to_string().len();
+            if bytes > MOST_BYTES {
+                return Err(EntryError::Large { section, name: edit.name.clone(), bytes });
+            }
+            if edit.section == Section::Credentials && !self.stored.entries.sealed() {
+                return Err(EntryError::NoKey);
+            }
+            if old.is_some_and(|old| old.definition == definition) {
+                continue;
+            }
+            let after = Entry {
+                id: old.map_or_else(|| Uuid::now_v7().to_string(), |old| old.id.clone()),
+                section: section.into(),
+                name: edit.name.clone(),
+                version: old.map_or(1, |old| old.version + 1),
+                definition,
+                created_ms: old.map_or(now_ms, |old| old.created_ms),
+                created_by: old.map_or_else(|| by.to_owned(), |old| old.created_by.clone()),
+                updated_ms: now_ms,
+                updated_by: by.to_owned(),
+            };
+            planned.push(Changed { section: edit.section, name: edit.name.clone(), before: old.cloned(), after: Some(after) });
+        }
+        Ok(planned)
+    }
+
+    async fn former(&self, entry: &Entry, version: i64) -> Result<Option<Value>, StoreError> {
+        let versions: Vec<Version> = self.stored.entries.versions(&entry.id).await?;
+        Ok(versions.into_iter().find(|former| former.version == version).map(|former| former.definition))
+    }
+
+    /// Whether the file has an entry of this name.
+    fn in_file(&self, current: &Current, section: Section, name: &str) -> bool {
+        current.config.has(section, name) && !current.config.merged.in_force.contains(&(section, name.to_owned()))
+    }
+
+    /// Switches an instance off, or on again; on disk when it returns. What is for it waits, as its backlog allows.
+    pub async fn set_active(&self, instance: &str, active: bool, by: &str) -> Result<(), EntryError> {
+        let _one_at_a_time = self.change.lock().await;
+        if !self.current().config.has(Section::Instances, instance) {
+            return Err(EntryError::NoInstance(instance.to_owned()));
+        }
+        self.switch(instance, active, by).await?;
+        if active { self.delivery.resume(instance) } else { self.delivery.pause(instance) };
+        Ok(())
+    }
+
+    async fn switch(&self, instance: &str, active: bool, by: &str) -> Result<(), StoreError> {
+        self.stored.inactive.set(instance, !active, self.now_ms(), by).await?;
+        let mut off = self.stored.off.write().unwrap_or_else(PoisonError::into_inner);
+        if active { off.remove(instance) } else { off.insert(instance.to_owned()) };
+        Ok(())
+    }
+
+    fn now_ms(&self) -> i64 {
+        i64::try_from(self.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX)
+    }
+
+    /// Starts an instance as its settings and its switch say.
+    pub(super) fn start_instance(&self, settings: &InstanceSettings) -> Result<(), StartError> {
+        self.delivery.add(self.stored.settings(settings))
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.current().config)
+    }
+}
+
+fn applied(before: Vec<Entry>, changed: &[Changed]) -> Vec<Entry> {
+    let touched: HashSet<(&str, &str)> = changed.iter().map(|entry| (entry.section.name(), entry.name.as_str())).collect();
+    let mut after: Vec<Entry> = before.into_iter().filter(|entry| !touched.contains(&(entry.section.as_str(), entry.name.as_str()))).collect();
+    after.extend(changed.iter().filter_map(|entry| entry.after.clone()));
+    after.sort_by(|one, other| (&one.section, &one.name).cmp(&(&other.section, &other.name)));
+    after
+}
+
+/// Faults of a change that only takes away are about those that need it.
+fn refused(faults: Vec<Fault>, entries: &[Changed]) -> EntryError {
+    let only_goes = entries.iter().all(|entry| entry.after.is_none());
+    if only_goes && faults.iter().all(|fault| fault.kind == FaultKind::UnknownReference) { EntryError::InUse(faults) } else { EntryError::Faults(faults) }
+}
