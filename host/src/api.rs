@@ -37,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 use problem::Problem;
 
+use crate::answers::Answers;
 use crate::config::Section;
 use crate::pipeline::Control;
 use crate::pipeline::stored::MOST_BYTES;
@@ -72,6 +73,8 @@ pub struct Api {
     /// Entries of `listen.files`.
     pub files: Arc<[FilesHandle]>,
     pub pulls: Arc<Pulls>,
+    /// Answers to questions.
+    pub answers: Arc<Answers>,
 }
 
 /// Serves until cancelled. Not cancel safe beyond the token: requests under way are answered.

@@ -47,7 +47,7 @@ pub use integrity::IntegrityRule;
 pub use schema::schema;
 pub use secret_fields::secret_fields;
 pub use stored::{Entry, Merged, Section, hide, unhide};
-pub use settings::{ApiListener, EncryptionSettings, FormatterConfig, Instance, Lane, UploadSettings};
+pub use settings::{ApiListener, EncryptionSettings, FormatterConfig, Instance, Lane, QueryCacheSettings, UploadSettings};
 
 use fault::Faults;
 
@@ -157,7 +157,7 @@ impl Config {
         // Behind the variables: none is filled into what came over the API.
         let merged = stored::merge(&mut tree, entries, &mut faults);
         let root = reader::Reader::new(&mut faults).section(&tree, &keys::ROOT);
-        let config = root.as_ref().map(|root| assemble::assemble(root, &mut faults));
+        let config = root.as_ref().filter(|_| !merged.refused).map(|root| assemble::assemble(root, &mut faults));
         // What has to be masked is known only now.
         let source = Source::masked(path, text, &faults.veil);
         match config {

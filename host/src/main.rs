@@ -1,6 +1,7 @@
 //! `bulkhead`: takes in audit and security events, keeps them, routes them, formats them and delivers
 //! them through sandboxed components.
 
+mod answers;
 mod api;
 mod cli;
 mod components;

@@ -355,6 +355,7 @@ impl Host {
             unverified: unverified.clone(),
             files: files.into(),
             pulls: Arc::clone(&pulls),
+            answers: Arc::default(),
         };
         let serving_api = tokio::spawn(api::serve(api_listener, api, stop_api.clone()));
 

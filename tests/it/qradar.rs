@@ -105,7 +105,7 @@ fn offenses(head: &Head, console: &Console) -> Result<Step, Broken> {
 fn start(console: &Vendor<Console>) -> Story {
     let url = console.receiver.url();
     Story::start(&format!(
-        "own_events: {{enabled: true}}\ninstances:\n  siem:\n    connector: qradar\n    config: {{filter: \"status=OPEN\"}}\n    pull: {{interval: 1s}}\n    destinations: {{primary: {{url: \"{url}\", methods: [GET, POST], credential: qradar}}}}\n{}{}credentials:\n  qradar: {{type: header, name: SEC, value: \"{TOKEN}\"}}\nroutes:\n  - {{id: news, when: {{source: bulkhead}}, to: [{{instance: news, format: cloudevents}}], exclusive: true}}\ndefault_route: [{{instance: all, format: json}}]\n",
+        "own_events: {{enabled: true}}\ninstances:\n  siem:\n    connector: qradar\n    config: {{filter: \"status=OPEN\"}}\n    pull: {{interval: 1s}}\n    query_cache: {{operations: [search], ttl: 3s}}\n    destinations: {{primary: {{url: \"{url}\", methods: [GET, POST], credential: qradar}}}}\n{}{}credentials:\n  qradar: {{type: header, name: SEC, value: \"{TOKEN}\"}}\nroutes:\n  - {{id: news, when: {{source: bulkhead}}, to: [{{instance: news, format: cloudevents}}], exclusive: true}}\ndefault_route: [{{instance: all, format: json}}]\n",
         file("all"),
         file("news"),
     ))
@@ -221,6 +221,38 @@ fn questions_are_put_to_the_console() {
         assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
     }
     console.kept_the_rules();
+}
+
+/// What was answered is given again while it is young; when it is not, as long as the console is down, and marked so.
+#[test]
+fn a_kept_answer_stands_in_for_a_console_that_is_down() {
+    let down = Arc::new(AtomicBool::new(false));
+    let console = console(Arc::clone(&down));
+    let story = start(&console);
+    let ask = |query: &str| {
+        let body = json!({"operation": "search", "parameters": {"aql": query}}).to_string();
+        let headers = [("Content-Type", "application/json")];
+        let response = bulkhead_tests::http::Client::new(story.host.api).send("POST", "/api/integration/instances/siem/query", &headers, body.as_bytes());
+        let response = response.expect("answers");
+        (response.status, response.json().expect("JSON"))
+    };
+    let searches = || console.state(|state| state.searches);
+    let query = "SELECT sourceip FROM events LAST 10 MINUTES";
+    let (_, first) = ask(query);
+    assert_eq!((&first["from_cache"], &first["stale"], searches()), (&json!(false), &json!(false), 1), "{first}");
+    let kept = wait::until("a kept answer", PATIENCE, || Ok(Some(ask(query).1).filter(|answer| answer["from_cache"] == true))).expect("is given");
+    assert_eq!((&kept["data"], &kept["stale"]), (&first["data"], &json!(false)), "{kept}");
+    assert!(ask("SELECT username FROM events LAST 10 MINUTES").1["from_cache"] == false, "another question is another answer");
+
+    down.store(true, Ordering::Relaxed);
+    let stale = wait::until("a stale answer", PATIENCE, || Ok(Some(ask(query).1).filter(|answer| answer["stale"] == true))).expect("is given");
+    assert_eq!(stale["data"], first["data"]);
+    assert!(stale["age_ms"].as_u64().is_some_and(|age| age >= 3_000), "{stale}");
+    assert_eq!(ask("SELECT magnitude FROM events LAST 10 MINUTES").0, 503, "what was never answered is not made up");
+    down.store(false, Ordering::Relaxed);
+    let before = searches();
+    let fresh = wait::until("a fresh answer", PATIENCE, || Ok(Some(ask(query).1).filter(|answer| answer["from_cache"] == false))).expect("is given");
+    assert_eq!((&fresh["data"], searches() > before), (&first["data"], true));
 }
 
 #[test]

@@ -144,9 +144,13 @@ fn what_is_wrong_is_said_with_its_place_and_changes_nothing() {
     let wrong = json!({"name": "x", "definition": {"connector": "splunk-hec", "config": {"indx": 1}, "batch": {"max_events": 0}}});
     let problem = refused("POST", "instances", wrong, 422, "invalid");
     assert_eq!((&problem["errors"][0]["pointer"], &problem["errors"][0]["code"]), (&json!("/definition/batch/max_events"), &json!("config.out_of_range")), "{problem}");
-    let problem = refused("POST", "instances", json!({"name": "x", "definition": {"connector": "splunk-hec", "config": {"indx": 1}}}), 422, "invalid");
+    let wrong = json!({"name": "x", "definition": {"connector": "splunk-hec", "config": {"indx": 1}, "destinations": {"primary": target.url()}}});
+    let problem = refused("POST", "instances", wrong, 422, "invalid");
     assert!(problem["errors"][0]["pointer"].as_str().is_some_and(|pointer| pointer.starts_with("/definition/config")), "{problem}");
     refused("POST", "instances", json!({"name": "x", "definition": {"connector": "no-such"}}), 422, "invalid");
+    // Also of a formatter that nothing uses yet.
+    let problem = refused("POST", "formatters", json!({"name": "x", "definition": {"formatter": "cef", "config": {"device_vendr": "x"}}}), 422, "invalid");
+    assert!(problem["errors"][0]["pointer"].as_str().is_some_and(|pointer| pointer.starts_with("/definition/config")), "{problem}");
     refused("POST", "instances", json!({"name": "../x", "definition": {"connector": "splunk-hec"}}), 422, "invalid");
     refused("POST", "instances", json!({"name": "siem", "definition": siem(&target.url())}), 409, "exists");
     refused("PUT", "instances/filed", json!({"definition": siem(&target.url())}), 409, "in_file");
@@ -247,14 +251,21 @@ fn the_file_and_what_is_stored_live_together() {
     story.accept("application/x-ndjson", &copybook("e", 2));
     story.settled();
     assert_eq!(taken(&target), 2);
-    // One that what is stored cannot live with is refused.
-    reload("stored: {enabled: false}", "reload refused");
+    // The file alone, and together again.
+    reload("stored: {enabled: false}", "configuration reloaded");
+    let shown = ask(&story, "GET", "instances", &Value::Null, 200);
+    assert_eq!((&shown["meta"]["total"], &shown["data"][0]["in_force"]), (&json!(1), &json!(false)), "shown, without effect: {shown}");
+    assert_eq!(ask(&story, "DELETE", "routes/all", &Value::Null, 403)["code"], "stored_disabled");
+    reload("", "configuration reloaded");
+    story.accept("application/x-ndjson", &copybook("again", 1));
+    story.settled();
+    assert_eq!(taken(&target), 3);
     // The file goes before an entry of the same name.
     reload(&format!("instances:\n{}", crate::story::file("siem")), "configuration reloaded");
     assert_eq!(ask(&story, "GET", "instances/siem", &Value::Null, 200)["data"]["origin"], "file");
     story.accept("application/x-ndjson", &copybook("filed", 3));
     story.settled();
-    assert_eq!((taken(&target), story.lines("siem.ndjson").len()), (2, 3));
+    assert_eq!((taken(&target), story.lines("siem.ndjson").len()), (3, 3));
 }
 
 #[test]
@@ -264,9 +275,11 @@ fn a_start_that_an_entry_prevents_names_it_and_can_do_without() {
     let mut definition = siem(&target.url());
     definition["destinations"]["primary"]["credential"] = json!("shared");
     ask(&story, "POST", "instances", &json!({"name": "siem", "definition": definition}), 201);
-    story.host.kill().expect("killed");
     let text = fs::read_to_string(&story.host.spec.config).expect("a configuration");
     fs::write(&story.host.spec.config, text.replace("credentials: [shared]", "credentials: []")).expect("written");
+    story.host.signal(Signal::HUP).expect("signalled");
+    wait::until("the reload is refused", PATIENCE, || Ok(story.host.log().contains("reload refused").then_some(()))).expect("is said");
+    story.host.kill().expect("killed");
     let error = format!("{:#}", bulkhead_tests::host::Host::start(story.host.spec.clone()).expect_err("refused"));
     assert!(error.contains("instances.siem.destinations.primary.credential"), "{error}");
     let mut spec = story.host.spec.clone();
@@ -339,7 +352,7 @@ fn a_formatter_is_tried_on_events_before_it_is_used() {
     let wrong = json!({"definition": {"formatter": "mapping", "config": {"fields": [{"to": "x", "expr": "1 +"}]}}, "events": events});
     let problem = ask(&story, "POST", "formatters/mine/test", &wrong, 422);
     assert_eq!((&problem["code"], problem["errors"][0]["pointer"].as_str().map(|pointer| pointer.starts_with("/definition/config"))), (&json!("invalid"), Some(true)), "{problem}");
-    let problem = ask(&story, "POST", "formatters/mine/test", &json!({"definition": definition, "events": [{"id": "1", "type": 7}]}), 422);
+    let problem = ask(&story, "POST", "formatters/mine/test", &json!({"definition": definition, "events": [events[0], ["no event"]]}), 422);
     assert_eq!(problem["code"], "bad_event", "{problem}");
     ask(&story, "POST", "formatters/mine/test", &json!({"definition": definition, "events": []}), 400);
 

@@ -70,7 +70,11 @@ impl Shown {
         let mut shown = match (self.stored.get(name), in_file) {
             // The file goes before.
             (_, Some(definition)) => json!({"name": name, "origin": "file", "definition": definition}),
-            (Some(entry), None) => stored(self.section, entry),
+            (Some(entry), None) => {
+                let mut shown = stored(self.section, entry);
+                shown["in_force"] = self.config.merged.in_force.contains(&(self.section, name.to_owned())).into();
+                shown
+            }
             (None, None) => return None,
         };
         if self.config.stored && self.stored.contains_key(name) && shown["origin"] == "file" {

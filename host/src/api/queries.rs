@@ -1,5 +1,7 @@
 //! Questions to the system behind an instance, answered by its connector; and whether it answers at all.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -12,6 +14,8 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::problem::Problem;
+use crate::answers::QuestionId;
+use crate::config::QueryCacheSettings;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,16 +33,69 @@ pub async fn ask(State(api): State<Api>, Path(instance): Path<String>, body: Byt
     if !parameters.starts_with('{') {
         return Err(Problem::bad_request("bad_query", "`parameters` is an object"));
     }
-    let answer = api.delivery.query(&instance, &question.operation, parameters).await.map_err(|error| refused(&instance, &error))?;
-    // Checked to be JSON where it came from the guest.
-    Ok(([(header::CONTENT_TYPE, "application/json")], format!("{{\"data\":{answer}}}")).into_response())
+    let began = api.clock.monotonic();
+    let kept = cached(&api, &instance, &question.operation, parameters);
+    if let Some((settings, id)) = &kept {
+        if let Some((answer, age)) = api.answers.get(id, began, settings.ttl) {
+            return Ok(answered(&answer, Some(age), false, Duration::ZERO));
+        }
+        // Left alone while the breaker is open, as long as there is something to say.
+        if open(&api, &instance)
+            && let Some((answer, age)) = api.answers.get(id, began, settings.stale)
+        {
+            return Ok(answered(&answer, Some(age), true, Duration::ZERO));
+        }
+    }
+    let asked = api.delivery.query(&instance, &question.operation, parameters).await;
+    let now = api.clock.monotonic();
+    match (asked, kept) {
+        (Ok(answer), kept) => {
+            if let Some((_, id)) = kept {
+                api.answers.put(id, &answer, now);
+            }
+            Ok(answered(&answer, None, false, now.saturating_sub(began)))
+        }
+        (Err(error), Some((settings, id))) if silent(&error) => match api.answers.get(&id, now, settings.stale) {
+            Some((answer, age)) => Ok(answered(&answer, Some(age), true, now.saturating_sub(began))),
+            None => Err(refused(&instance, &error)),
+        },
+        (Err(error), _) => Err(refused(&instance, &error)),
+    }
+}
+
+/// What is kept of answers to this question; nothing where none are.
+fn cached(api: &Api, instance: &str, operation: &str, parameters: &str) -> Option<(QueryCacheSettings, QuestionId)> {
+    let config = api.control.config();
+    let settings = config.instances.iter().find(|known| known.name == instance)?.query_cache.clone()?;
+    settings.operations.iter().any(|known| known == operation).then_some(())?;
+    let id = QuestionId::new(instance, &config.fingerprint(instance)?, operation, parameters);
+    Some((settings, id))
+}
+
+fn open(api: &Api, instance: &str) -> bool {
+    api.delivery.status().iter().any(|lane| &*lane.lane.instance == instance && lane.breaker.name() == "open")
+}
+
+/// Nothing was said by the system: not that the question is wrong, or that we may not ask.
+fn silent(error: &AskError) -> bool {
+    matches!(error, AskError::Failed(Failure::Unavailable { .. }) | AskError::Held(_) | AskError::Busy | AskError::Deadline(_))
+}
+
+/// The answer was checked to be JSON where it came from the guest.
+fn answered(answer: &str, age: Option<Duration>, stale: bool, took: Duration) -> Response {
+    let about = json!({"from_cache": age.is_some(), "stale": stale, "age_ms": age.map(millis), "took_ms": millis(took)}).to_string();
+    ([(header::CONTENT_TYPE, "application/json")], format!("{{\"data\":{answer},{}", &about[1..])).into_response()
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The connection test: what was reached, or what failed. That it failed is an answer, not an error.
 pub async fn test(State(api): State<Api>, Path(instance): Path<String>) -> Result<Json<Value>, Problem> {
     let began = api.clock.monotonic();
     let result = api.delivery.check(&instance).await;
-    let latency_ms = u64::try_from(api.clock.monotonic().saturating_sub(began).as_millis()).unwrap_or(u64::MAX);
+    let latency_ms = millis(api.clock.monotonic().saturating_sub(began));
     let (connection, authentication, cause, message) = match result {
         Ok(detail) => ("passed", "passed", None, detail),
         Err(AskError::Failed(Failure::Unsupported)) => {

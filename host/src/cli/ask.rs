@@ -89,8 +89,11 @@ pub fn query(args: &QueryArgs, output: Output) -> Result<Exit, Failure> {
         .map_err(|error| Failure::new(Exit::Usage, "query.parameters", format!("the parameters are no JSON: {error}")))?;
     let body = format!("{{\"operation\":{},\"parameters\":{parameters}}}", json!(args.operation));
     let answer = block_on(args.to.send(reqwest::Method::POST, &format!("instances/{}/query", args.instance), Some(body)))?;
-    let Answer { data } = serde_json::from_slice(&answer).map_err(|error| Failure::from_error(Exit::Failed, "host.answer", &error))?;
-    print(if output == Output::Json { format!("{{\"schema_version\":1,\"data\":{data}}}") } else { data.to_string() })?;
+    let Answer { data, stale, age_ms } = serde_json::from_slice(&answer).map_err(|error| Failure::from_error(Exit::Failed, "host.answer", &error))?;
+    if stale {
+        eprintln!("note: {} does not answer; this was answered {} s ago", args.instance, age_ms.unwrap_or_default() / 1_000);
+    }
+    print(if output == Output::Json { format!("{{\"schema_version\":1,\"stale\":{stale},\"data\":{data}}}") } else { data.to_string() })?;
     Ok(Exit::Ok)
 }
 
@@ -98,6 +101,8 @@ pub fn query(args: &QueryArgs, output: Output) -> Result<Exit, Failure> {
 struct Answer<'a> {
     #[serde(borrow)]
     data: &'a RawValue,
+    stale: bool,
+    age_ms: Option<u64>,
 }
 
 /// An answer that is not handed on as it is.

@@ -37,7 +37,7 @@ use super::intake;
 use super::integrity;
 use super::nearest;
 use super::routing::{self, Lanes, number};
-use super::settings::{ApiListener, FormatterConfig, Instance, UploadSettings};
+use super::settings::{ApiListener, FormatterConfig, Instance, QueryCacheSettings, UploadSettings};
 
 /// The configuration but for its source and what is said about it, which come once all faults are known.
 pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Config {
@@ -207,6 +207,7 @@ fn instance(
         batch: batch(fields.map("batch")),
         backlog: backlog(fields.map("backlog")),
         pull: fields.opt_map("pull").and_then(|pull| pull.duration("interval")),
+        query_cache: fields.opt_map("query_cache").map(query_cache),
         retry,
         breaker: breaker(fields.map("circuit_breaker")),
         rate_limit: fields.opt_map("rate_limit").and_then(rate_limit),
@@ -308,6 +309,14 @@ fn batch(fields: &Fields) -> BatchSettings {
 fn backlog(fields: &Fields) -> BacklogSettings {
     let on_full = if fields.text("on_full").as_deref() == Some("block") { OnBacklogFull::Block } else { OnBacklogFull::DeadLetter };
     BacklogSettings { max_bytes: fields.size("max_bytes"), max_age: fields.duration("max_age"), on_full }
+}
+
+fn query_cache(fields: &Fields) -> QueryCacheSettings {
+    QueryCacheSettings {
+        operations: fields.texts("operations"),
+        ttl: fields.duration("ttl").unwrap_or_default(),
+        stale: fields.duration("stale").unwrap_or_default(),
+    }
 }
 
 fn concurrency(fields: &Fields, key: &str, faults: &mut Faults) -> ConcurrencySettings {

@@ -16,8 +16,9 @@ pub(super) fn fingerprints(root: &Fields, lanes: &[Lane]) -> Vec<(String, Finger
 }
 
 /// Keys of an instance that say how it works, not what it may reach. A key that is not here counts as policy.
-const NO_POLICY: [&str; 13] =
-    ["connector", "config", "concurrency", "ordering", "from", "pull", "batch", "backlog", "retry", "health_check", "circuit_breaker", "rate_limit", "filters"];
+const NO_POLICY: [&str; 14] = [
+    "connector", "config", "concurrency", "ordering", "from", "pull", "query_cache", "batch", "backlog", "retry", "health_check", "circuit_breaker", "rate_limit", "filters",
+];
 
 /// The part of each that grants and limits, with the credentials that it names.
 pub(super) fn policies(root: &Fields) -> Vec<(String, Fingerprint)> {

@@ -204,6 +204,7 @@ static INSTANCE: Section = Section {
         key("from", Text, Default("now"), "Where lanes begin that the journal does not know yet: now, beginning, or a time such as 2026-11-02T08:00:00Z."),
         key("batch", Map(&BATCH), Default("{}"), "Events per delivery."),
         key("pull", Map(&PULL), Optional, "Bring records from the system behind the connector into the journal."),
+        key("query_cache", Map(&QUERY_CACHE), Optional, "Answers to questions that are kept, for operations that only read."),
         key("backlog", Map(&BACKLOG), Default("{}"), "What may wait for a receiver that is down."),
         key("retry", Map(&RETRY), Default("{}"), "When events are tried again; the first bound reached wins."),
         key("circuit_breaker", Map(&CIRCUIT_BREAKER), Default("{}"), "Leaving a receiver alone that fails."),
@@ -221,6 +222,15 @@ static INSTANCE: Section = Section {
 static PULL: Section = Section {
     name: "pull",
     keys: &[key("interval", Duration { min: SECOND, max: 7 * DAY }, Default("60s"), "Between two looks, once everything that is there was brought.")],
+};
+
+static QUERY_CACHE: Section = Section {
+    name: "query_cache",
+    keys: &[
+        key("operations", List { of: &Text, min: 1, max: 64 }, Required, "Operations of the connector whose answers are kept: none that changes something there."),
+        key("ttl", Duration { min: SECOND, max: DAY }, Default("60s"), "Age up to which an answer is given again without asking."),
+        key("stale", Duration { min: 0, max: 30 * DAY }, Default("1h"), "Age up to which it is given, marked so, while the breaker is open or the system does not answer."),
+    ],
 };
 
 static DESTINATION: Section = Section {

@@ -72,6 +72,7 @@ pub struct Instance {
     pub batch: BatchSettings,
     /// Between two looks at what the connector brings; nothing where it brings nothing.
     pub pull: Option<Duration>,
+    pub query_cache: Option<QueryCacheSettings>,
     pub backlog: BacklogSettings,
     pub retry: RetryPolicy,
     pub breaker: BreakerSettings,
@@ -80,6 +81,16 @@ pub struct Instance {
     pub filters: Vec<FilterSettings>,
     /// In place of the rules of `encryption`.
     pub rules: Option<FieldRules>,
+}
+
+/// Which answers to questions are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryCacheSettings {
+    pub operations: Vec<String>,
+    /// Age up to which an answer is given without asking.
+    pub ttl: Duration,
+    /// Age up to which it is given where none can be had.
+    pub stale: Duration,
 }
 
 /// An entry of `formatters`.

@@ -76,6 +76,9 @@ pub struct Merged {
     pub in_force: HashSet<(Section, String)>,
     /// The file has an entry of the same name.
     pub shadowed: Vec<(Section, String)>,
+    /// Something was named that is not for entries: nothing of them is to be looked at, for even whether a file is
+    /// there is not for those who may not name it.
+    pub(super) refused: bool,
     /// Routes of the file, and the stored ones behind them in the list.
     routes_of_file: usize,
     routes: Vec<String>,
@@ -114,6 +117,7 @@ pub(super) fn merge(tree: &mut Node, entries: &[Entry], faults: &mut Faults) -> 
         }
         for (pointer, message, hint) in granted.refused(entry) {
             faults.push(FaultKind::Conflict, Span::default(), key(entry, &pointer), message, Some(hint));
+            merged.refused = true;
         }
         match &mut into.value {
             Value::Map(pairs) => pairs.push(Pair { key: entry.name.clone(), key_span: Span::default(), value: node(&entry.definition) }),

@@ -14,7 +14,7 @@ use super::{Control, guests};
 use crate::config::{Fault, Section};
 
 /// In metrics, in place of an instance; no instance can have that name.
-const INSTANCE: &str = "@preview";
+pub(super) const INSTANCE: &str = "@preview";
 
 /// Why there is no preview.
 #[derive(Debug, thiserror::Error)]

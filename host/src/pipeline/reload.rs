@@ -2,6 +2,7 @@
 //! what differs is exchanged. An instance that means the same is not touched; a failure on the way puts
 //! back what was there.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,16 +94,21 @@ impl Control {
         let _one_at_a_time = self.change.lock().await;
         let current = self.current();
         let config = self.stored.merge(file, &[]).await?;
-        let plan = self.plan(&current, config).await?;
+        let plan = self.plan(&current, config, None).await?;
         self.act(&current, plan).await
     }
 
-    /// Checks and builds everything; nothing is different afterwards.
-    pub(super) async fn plan(&self, current: &Current, config: Config) -> Result<Plan, ReloadError> {
+    /// Checks and builds all instances, or those in `only` and takes the others as they run; nothing is different
+    /// afterwards.
+    pub(super) async fn plan(&self, current: &Current, config: Config, only: Option<&HashSet<Arc<str>>>) -> Result<Plan, ReloadError> {
         let config = Arc::new(config);
         let components = self.components(self.registry.index());
         let state = Arc::clone(&self.state);
-        let built = guests::build(&config, &components, &self.sandbox, state, Purpose::Serve, self.parts(), None).await.map_err(ReloadError::Faults)?;
+        let mut built = guests::build(&config, &components, &self.sandbox, state, Purpose::Serve, self.parts(), only).await.map_err(ReloadError::Faults)?;
+        if let Some(only) = only {
+            let stay = config.instances.iter().filter(|instance| !only.contains(instance.name.as_str()));
+            built.extend(stay.filter_map(|instance| current.instances.get(instance.name.as_str()).cloned()));
+        }
         let next = Current::new(&config, &built);
         let router = next.rules.router()?;
         self.check_lanes(current, &next).await?;

@@ -12,7 +12,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::reload::{ReloadError, Reloaded};
-use super::{Control, Current};
+use super::preview::INSTANCE as PREVIEW;
+use super::{Control, Current, guests};
 use crate::config::{self, Config, Fault, FaultKind, Section};
 
 /// Most stored entries.
@@ -47,7 +48,7 @@ pub enum EntryError {
     Hidden { section: &'static str, name: String, pointer: String },
     #[error("others need what would go")]
     InUse(Vec<Fault>),
-    #[error("the configuration would have {} faults", .0.len())]
+    #[error("the configuration would not be valid with it")]
     Faults(Vec<Fault>),
     #[error(transparent)]
     Refused(ReloadError),
@@ -188,7 +189,11 @@ impl Control {
             return Err(EntryError::Many(after.len()));
         }
         let config = merged(&current.config, &after).map_err(|faults| refused(faults, &entries))?;
-        let plan = self.plan(&current, config).await.map_err(|error| match error {
+        self.try_formatters(&config, &entries).await?;
+        // What means the same runs on as it is: among a thousand instances one is changed in the time of one.
+        let differs = |name: &str| !current.instances.contains_key(name) || config.fingerprint(name) != current.config.fingerprint(name);
+        let only: HashSet<Arc<str>> = config.instances.iter().map(|instance| instance.name.as_str()).filter(|name| differs(name)).map(Arc::from).collect();
+        let plan = self.plan(&current, config, Some(&only)).await.map_err(|error| match error {
             ReloadError::Faults(faults) => refused(faults, &entries),
             other => EntryError::Refused(other),
         })?;
@@ -217,6 +222,16 @@ impl Control {
             self.switch(&entry.name, true, by).await?;
         }
         Ok(Done { entries, instances })
+    }
+
+    /// Formatters that no lane uses yet would be looked at by nobody.
+    async fn try_formatters(&self, config: &Config, entries: &[Changed]) -> Result<(), EntryError> {
+        let components = self.components(self.registry.index());
+        for entry in entries.iter().filter(|entry| entry.section == Section::Formatters && entry.after.is_some()) {
+            let state = Arc::clone(&self.state);
+            guests::formatter(config, &components, &self.sandbox, state, &entry.name, PREVIEW).await.map_err(EntryError::Faults)?;
+        }
+        Ok(())
     }
 
     /// What was written before it could not act.
