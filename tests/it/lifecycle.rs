@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bulkhead_tests::host::Host;
+use bulkhead_tests::prom::Scrape;
 use bulkhead_tests::receiver::Script;
 use bulkhead_tests::wait;
 
@@ -107,10 +108,12 @@ fn a_full_backlog_goes_to_the_dead_letters() {
     for i in 0..40 {
         story.accept("application/x-ndjson", &copybook(&format!("b{i}"), 100));
     }
-    let scrape = story.when("dead letters appear", |scrape| scrape.sum("bulkhead_dead_letters", &[]) > 0.0);
-    assert!(scrape.sum("bulkhead_lane_rejected_total", &[("instance", "siem")]) > 0.0);
+    // A letter is on disk before it is counted, so the count is what to wait for.
+    let rejected = |scrape: &Scrape| scrape.sum("bulkhead_lane_rejected_total", &[("instance", "siem"), ("cause", "backlog-size")]);
+    story.when("the backlog goes to the dead letters", |scrape| rejected(scrape) > 0.0);
     down.play(Script::default());
     let scrape = story.settled();
+    assert_eq!(rejected(&scrape), scrape.sum("bulkhead_dead_letters", &[]), "each letter is counted once, with its cause");
     let taken: usize = down.kept().iter().filter(|kept| kept.status == 200).map(|kept| crate::story::envelopes(kept).len()).sum();
     assert_eq!(taken as f64 + scrape.sum("bulkhead_dead_letters", &[]), 4000.0, "delivered or dead, nothing else");
 }
