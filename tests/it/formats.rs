@@ -48,7 +48,7 @@ fn every_format_is_as_reviewed() {
     for format in formats {
         config.push_str(&file(format));
         // One slot and strict order, so that files are alike in every run.
-        config.push_str("    concurrency: 1\n    ordering: strict\n");
+        config.push_str("    ordering: strict\n");
     }
     let lanes: Vec<String> = formats.iter().map(|format| format!("{{instance: {format}, format: {format}}}")).collect();
     let story = Story::start(&format!("{config}default_route: [{}]\n", lanes.join(", ")));
@@ -91,7 +91,7 @@ fn configured_formats_are_as_reviewed() {
     }
     config.push_str("instances:\n");
     for (name, _) in CONFIGURED {
-        config.push_str(&format!("{}    concurrency: 1\n    ordering: strict\n", file(name)));
+        config.push_str(&format!("{}    ordering: strict\n", file(name)));
     }
     for ((name, _), receiver) in binary.iter().zip(&receivers) {
         config.push_str(&webhook(name, receiver, "    concurrency: 1\n    ordering: strict\n"));
