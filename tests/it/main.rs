@@ -52,6 +52,7 @@ mod scale;
 mod sentinel;
 mod served;
 mod service;
+mod soar;
 mod stdin;
 mod story;
 mod streams;
