@@ -43,7 +43,7 @@ fn without_receipt(text: &str) -> String {
 
 #[test]
 fn every_format_is_as_reviewed() {
-    let formats = ["json", "jsonl", "cef", "ecs", "cloudevents", "leef", "syslog", "splunk", "xml", "otlp"];
+    let formats = ["json", "jsonl", "cef", "ecs", "cloudevents", "leef", "syslog", "splunk", "xml", "otlp", "prometheus"];
     let mut config = "instances:\n".to_owned();
     for format in formats {
         config.push_str(&file(format));
