@@ -103,7 +103,8 @@ fn guides_are_accepted() {
     for guide in ["qradar.md", "soar.md"] {
         let path = root().join("docs/operators").join(guide);
         let page = fs::read_to_string(&path).expect("readable");
-        let blocks: Vec<&str> = page.split("```yaml\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0)).filter(|block| block.starts_with("data_dir:")).collect();
+        let blocks: Vec<&str> =
+            page.split("```yaml\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0)).filter(|block| block.starts_with("data_dir:")).collect();
         assert!(!blocks.is_empty(), "{} has no configuration", path.display());
         for block in blocks {
             let output = validate(block);

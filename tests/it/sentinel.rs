@@ -175,7 +175,11 @@ fn collector_rules(head: &Head, body: &[u8], rows: &mut Vec<Value>, next: &mut d
     rule(head.method == "POST" && path == "/api/logs", "rows are posted to /api/logs", refused(404, ""))?;
     rule(query == "api-version=2016-04-01", "the version of the API", refused(400, "InvalidApiVersion"))?;
     let date = get("x-ms-date");
-    rule(date.len() == "Mon, 04 Apr 2016 08:00:00 GMT".len() && date.ends_with(" GMT"), "x-ms-date is a date of RFC 1123", refused(403, "InvalidAuthorization"))?;
+    rule(
+        date.len() == "Mon, 04 Apr 2016 08:00:00 GMT".len() && date.ends_with(" GMT"),
+        "x-ms-date is a date of RFC 1123",
+        refused(403, "InvalidAuthorization"),
+    )?;
     rule(get("authorization").starts_with("SharedKey 01234567-aaaa:"), "the workspace's key", refused(403, "InvalidAuthorization"))?;
     rule(get("content-type") == "application/json", "the content type is application/json", refused(400, "UnsupportedContentType"))?;
     let table = get("log-type");
@@ -187,7 +191,11 @@ fn collector_rules(head: &Head, body: &[u8], rows: &mut Vec<Value>, next: &mut d
     for row in &posted {
         let columns = row.as_object();
         let reserved = |name: &String| ["tenant", "TimeGenerated", "RawData"].contains(&name.as_str());
-        rule(columns.is_some_and(|columns| !columns.keys().any(reserved)), "rows are objects without names of the API's own", refused(400, "InvalidDataFormat"))?;
+        rule(
+            columns.is_some_and(|columns| !columns.keys().any(reserved)),
+            "rows are objects without names of the API's own",
+            refused(400, "InvalidDataFormat"),
+        )?;
         let long = |value: &Value| value.as_str().map_or_else(|| value.to_string().len(), str::len) > COLLECTED_FIELD;
         rule(!columns.is_some_and(|columns| columns.values().any(long)), "32 KB a field; longer ones are cut", refused(400, "InvalidDataFormat"))?;
         let time = row[get("time-generated-field")].as_str().is_some_and(|time| time.len() == "2026-01-02T03:04:05Z".len() && time.ends_with('Z'));

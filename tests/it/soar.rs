@@ -31,9 +31,7 @@ fn preset(instance: &str, url: &str) -> String {
 fn sent(instance: &str, base: &str) -> (String, Vec<(String, String)>, Value) {
     let receiver = receiver("");
     let story = Story::start(&preset(instance, &format!("{}{base}", receiver.url())));
-    let event = |id: &str, severity: &str| {
-        json!({"specversion": "1.0", "id": id, "source": "/app", "type": "login.failed", "time": "2026-01-02T03:04:05Z", "severity": severity, "user": "ada", "data": {"n": 12}})
-    };
+    let event = |id: &str, severity: &str| json!({"specversion": "1.0", "id": id, "source": "/app", "type": "login.failed", "time": "2026-01-02T03:04:05Z", "severity": severity, "user": "ada", "data": {"n": 12}});
     story.accept("application/cloudevents-batch+json", &json!([event("s-1", "high"), event("s-2", "low")]).to_string());
     let scrape = story.settled();
     assert_eq!(scrape.sum("bulkhead_lane_rejected_total", &[]), 0.0, "{}", story.host.log());

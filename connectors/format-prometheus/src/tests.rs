@@ -14,8 +14,11 @@ const EVENT: &str = r#"{"id":"e-1","source":"copybook","type":"login","time":"20
 fn a_sample_with_its_labels_and_its_time() {
     check("{}", EVENT, "audit_event{id=\"e-1\",source=\"copybook\",event_type=\"login\",severity=\"high\"} 1 1767323045123\n");
     check(r#"{"version":"openmetrics"}"#, EVENT, "audit_event{id=\"e-1\",source=\"copybook\",event_type=\"login\",severity=\"high\"} 1 1767323045.123456789\n");
-    check(r#"{"metric":"m:x","labels":{"who":"/user","list":"/compliance","o":"/data/o","port":"/dstport","none":"/host","empty":"/subject"},"timestamp":false}"#, EVENT,
-        "m:x{list=\"sox,a\\\"b\",o=\"{\\\"a\\\":1}\",port=\"443\",who=\"C:\\\\x \\\"q\\\"\\n\"} 1\n");
+    check(
+        r#"{"metric":"m:x","labels":{"who":"/user","list":"/compliance","o":"/data/o","port":"/dstport","none":"/host","empty":"/subject"},"timestamp":false}"#,
+        EVENT,
+        "m:x{list=\"sox,a\\\"b\",o=\"{\\\"a\\\":1}\",port=\"443\",who=\"C:\\\\x \\\"q\\\"\\n\"} 1\n",
+    );
     check(r#"{"labels":{"who":"/user"},"max_label":4}"#, EVENT, "audit_event{who=\"C:\\\\x\"} 1 1767323045123\n");
     check(r#"{"labels":{}}"#, EVENT, "audit_event 1 1767323045123\n");
     check("{}", r#"{"received":"2026-01-02T03:04:05Z","subject":""}"#, "audit_event 1 1767323045000\n");

@@ -35,7 +35,8 @@ fn body(request: &http::Request) -> Value {
 
 #[test]
 fn rows_with_their_time_and_its_name() {
-    let (result, requests) = run(r#","resource_id":"/subscriptions/1""#, &json_format(), &answer(200, ""), &[(EVENT, "{\"a\":{\"b\":1}}"), (EVENT, r#"{"EventTime":"own"}"#)]);
+    let (result, requests) =
+        run(r#","resource_id":"/subscriptions/1""#, &json_format(), &answer(200, ""), &[(EVENT, "{\"a\":{\"b\":1}}"), (EVENT, r#"{"EventTime":"own"}"#)]);
     assert_eq!(result, Ok(Delivery::accepted()));
     assert_eq!(body(&requests[0]), json!([{"EventTime": "2026-01-02T02:04:05Z", "a": {"b": 1}}, {"EventTime": "own"}]));
     assert_eq!((requests[0].method.as_str(), requests[0].path.as_str(), requests[0].gzip), ("POST", "/api/logs?api-version=2016-04-01", false));

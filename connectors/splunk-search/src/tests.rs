@@ -146,7 +146,10 @@ fn results_stream_and_previews_are_left_out() {
         own.query("export", r#"{"spl":"search index=a","earliest":"-15m","latest":"now","rows":2}"#).expect("answers"),
         format!(r#"{{"results":[{{"n":"1","_raw":"a\nb"}},{{"n":["2","3"]}}],"more":false,{warned}}}"#)
     );
-    assert_eq!(own.query("export", r#"{"spl":"search index=a","rows":1}"#).expect("answers"), format!(r#"{{"results":[{{"n":"1","_raw":"a\nb"}}],"more":true,{warned}}}"#));
+    assert_eq!(
+        own.query("export", r#"{"spl":"search index=a","rows":1}"#).expect("answers"),
+        format!(r#"{{"results":[{{"n":"1","_raw":"a\nb"}}],"more":true,{warned}}}"#)
+    );
     for _ in 0..2 {
         assert_eq!(own.query("export", r#"{"spl":"search index=a"}"#).expect("answers"), r#"{"results":[],"more":false,"messages":[]}"#);
     }
