@@ -26,9 +26,21 @@ impl<'w> Object<'w> {
 
     /// A member object; `key` is `"name":{`. Without members it is not written.
     #[inline]
-    pub fn object(&mut self, key: &[u8], fill: impl FnOnce(&mut Object<'_>)) {
+    pub fn object<const N: usize>(&mut self, key: &[u8; N], fill: impl FnOnce(&mut Object<'_>)) {
+        let start = self.out.len();
+        self.out.literal(key);
+        self.filled(start, fill);
+    }
+
+    /// The same under a key that the configuration gives.
+    pub fn object_under(&mut self, key: &[u8], fill: impl FnOnce(&mut Object<'_>)) {
         let start = self.out.len();
         self.out.bytes(key);
+        self.filled(start, fill);
+    }
+
+    #[inline]
+    fn filled(&mut self, start: usize, fill: impl FnOnce(&mut Object<'_>)) {
         let inside = self.out.len();
         fill(&mut Object { out: self.out });
         if self.out.len() == inside {
@@ -40,9 +52,9 @@ impl<'w> Object<'w> {
 
     /// A member list of texts; `key` is `"name":[`. Without elements it is not written, doubles are
     /// written once.
-    pub fn list(&mut self, key: &[u8], values: &[Value<'_>]) {
+    pub fn list<const N: usize>(&mut self, key: &[u8; N], values: &[Value<'_>]) {
         let start = self.out.len();
-        self.out.bytes(key);
+        self.out.literal(key);
         let inside = self.out.len();
         for (place, value) in values.iter().enumerate() {
             if value.raw().is_empty() || values[..place].iter().any(|earlier| earlier.raw() == value.raw()) {
@@ -91,6 +103,11 @@ impl<'w> Object<'w> {
         self.out.literal(b":");
         self.out.json_text(value);
         self.out.literal(b",");
+    }
+
+    /// A word of our own, without anything that JSON escapes.
+    pub fn word<const N: usize>(&mut self, key: &[u8; N], word: &str) {
+        self.keyword(key, Value::plain_text(word));
     }
 
     /// Text of our own.
