@@ -64,7 +64,7 @@ fn every_format_is_as_reviewed() {
 }
 
 /// Formats that are what their configuration says: a realistic one each.
-const CONFIGURED: [(&str, &str); 2] = [
+const CONFIGURED: [(&str, &str); 3] = [
     (
         "template",
         r#"{formatter: template, config: {escape: json, content_type: application/json, template: '{"text": "{{ severity | default("unknown") | upper }} {{ type }} on {{ host | default("?") }} at {{ time | date("%Y-%m-%d %H:%M:%S") }}", "user": {{ user }}, "roles": {{ roles | default([]) | join(", ") | truncate(40) }}, "labels": { {%- for name, value in metadata | default({}) | items %}{{ name | json }}: {{ value | json }}{% if not loop.last %}, {% endif %}{% endfor -%} }, "rate": {{ data.payload.throughput_mbps }}}'}}"#,
@@ -72,6 +72,10 @@ const CONFIGURED: [(&str, &str); 2] = [
     (
         "mapping",
         r#"{formatter: mapping, config: {validate: [{that: "id != ''", reason: no id}], fields: [{to: alert.id, from: /id, required: true}, {to: alert.title, expr: "type + ' by ' + user"}, {to: alert.title, from: /type}, {to: alert.priority, from: /severity, transform: [{map: {critical: 1, high: 2, medium: 3, "*": 4}}], default: 5}, {to: alert.opened, from: /time, type: timestamp}, {to: alert.day, from: /time, transform: [{date: "%G-W%V"}]}, {to: alert.tags, from: /compliance, transform: [upper]}, {to: alert.where.host, from: /host}, {to: alert.where.port, from: /dstport, type: string}, {to: alert.actor, from: /user, transform: [trim, lower, hash_sha256, {truncate: 12}]}, {to: metrics.throughput, from: /data/payload/throughput_mbps}, {to: metrics.fast, expr: "data.payload.throughput_mbps > 100.0"}, {to: labels, from: /metadata, when: "size(metadata) > 0"}]}}"#,
+    ),
+    (
+        "mapping-jq",
+        r#"{formatter: mapping-jq, config: {jq: '.data |= (if type == "object" then with_entries(select(.value != null and (.key | test("_hash$") | not))) else . end) | .metadata = {tags: ([.compliance[]?, .classification // empty] | unique), scalars: ([.data | .. | scalars] | length)}', fields: [{to: id, from: /id, required: true}, {to: at, from: /time}, {to: kind, expr: "type.replace('copybook.', '')"}, {to: tags, from: /metadata/tags, when: "size(metadata.tags) > 0"}, {to: scalars, from: /metadata/scalars}, {to: payload, from: /data}]}}"#,
     ),
 ];
 
