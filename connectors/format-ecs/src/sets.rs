@@ -110,6 +110,10 @@ fn labels(metadata: Value<'_>, set: &mut Object<'_>) {
 
 pub fn network(event: &Event<'_>, document: &mut Object<'_>) {
     let guard = event.get(field::GUARD_TYPE).is_string();
+    // Most events know of no network: nothing of what follows would be there.
+    if !guard && [field::SRC_IP, field::DST_IP, field::DST_PORT].into_iter().all(|field| !event.get(field).is_some()) {
+        return;
+    }
     let only_guard = |field| if guard { text(event.get(field)) } else { Value::MISSING };
     document.object(b"\"source\":{", |set| {
         endpoint(event.get(field::SRC_IP), only_guard(field::SOURCE_HOST), set);

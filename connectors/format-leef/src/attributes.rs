@@ -107,7 +107,7 @@ impl<'w, C: Escape> Attributes<'w, C> {
 
     /// The end of an attribute; one without a value is taken back.
     fn close(&mut self, start: usize, inside: usize) {
-        if self.out.as_bytes()[inside..].trim_ascii().is_empty() {
+        if self.out.as_bytes()[inside..].iter().all(u8::is_ascii_whitespace) {
             return self.out.truncate(start);
         }
         self.out.byte(self.delimiter);

@@ -60,8 +60,7 @@ impl<'w> Object<'w> {
             if value.raw().is_empty() || values[..place].iter().any(|earlier| earlier.raw() == value.raw()) {
                 continue;
             }
-            self.out.json_text(*value);
-            self.out.literal(b",");
+            self.text_comma(*value);
         }
         if self.out.len() == inside {
             return self.out.truncate(start);
@@ -83,8 +82,35 @@ impl<'w> Object<'w> {
     pub fn exact<const N: usize>(&mut self, key: &[u8; N], value: Value<'_>) {
         if value.kind() != Kind::Missing {
             self.out.literal(key);
+            self.json_comma(value);
+        }
+    }
+
+    #[inline]
+    fn json_comma(&mut self, value: Value<'_>) {
+        if value.is_string() {
+            self.quoted(value);
+        } else {
             self.out.json(value);
             self.out.literal(b",");
+        }
+    }
+
+    /// A text, number or boolean as a text, with its comma.
+    #[inline]
+    fn quoted(&mut self, value: Value<'_>) {
+        self.out.literal(b"\"");
+        self.out.raw(value);
+        self.out.literal(b"\",");
+    }
+
+    #[inline]
+    fn text_comma(&mut self, value: Value<'_>) {
+        if matches!(value.kind(), Kind::Array | Kind::Object) {
+            self.out.json_text(value);
+            self.out.literal(b",");
+        } else {
+            self.quoted(value);
         }
     }
 
@@ -92,8 +118,7 @@ impl<'w> Object<'w> {
     pub fn keyword<const N: usize>(&mut self, key: &[u8; N], value: Value<'_>) {
         if value.is_some() && !value.raw().is_empty() {
             self.out.literal(key);
-            self.out.json_text(value);
-            self.out.literal(b",");
+            self.text_comma(value);
         }
     }
 
@@ -101,8 +126,7 @@ impl<'w> Object<'w> {
     pub fn named(&mut self, name: Value<'_>, value: Value<'_>) {
         self.out.json(name);
         self.out.literal(b":");
-        self.out.json_text(value);
-        self.out.literal(b",");
+        self.text_comma(value);
     }
 
     /// A word of our own, without anything that JSON escapes.
