@@ -129,3 +129,29 @@ fn splunk_is_sent_what_was_reviewed() {
     compare("splunk-hec.txt", &lines);
     assert!(receiver.kept().iter().all(|kept| kept.head.path == "/services/collector/event"));
 }
+
+/// What bounds a program of the operator's is the guest's own fuel: a batch that runs out goes in halves, and the event at
+/// fault is a dead letter, alone.
+#[test]
+fn a_program_that_does_not_end_costs_its_event() {
+    let program = r#"if .id == "endless" then (def f: f; f) else . end"#;
+    let config = format!(
+        "formatters:\n  own: {{formatter: mapping-jq, limits: {{fuel: 50M}}, config: {{jq: {}, fields: [{{to: id, from: /id}}]}}}}\ninstances:\n{}default_route: [{{instance: out, format: own}}]\n",
+        serde_json::Value::from(program),
+        file("out")
+    );
+    let story = Story::start(&config);
+    let ids: Vec<String> = (0..20).map(|n| if n == 7 { "endless".to_owned() } else { n.to_string() }).collect();
+    let events: String = ids.iter().map(|id| format!("{{\"id\":\"{id}\",\"time\":\"2026-01-02T03:04:05Z\"}}\n")).collect();
+    story.accept("application/x-ndjson", &events);
+    story.settled();
+    let mut written: Vec<String> = story.records("out.ndjson").iter().map(|record| record["id"].as_str().expect("an id").to_owned()).collect();
+    written.push("endless".to_owned());
+    written.sort();
+    let mut want = ids.clone();
+    want.sort();
+    assert_eq!(written, want);
+    let letters = crate::vendor::dead_letters(&story);
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    assert_eq!((letters[0]["event_id"].as_str(), letters[0]["cause"].as_str()), (Some("endless"), Some("guest-fault")));
+}

@@ -169,7 +169,7 @@ const COLLECTED_FIELD: usize = 32 * 1024;
 
 /// The HTTP Data Collector API as it was.
 fn collector_rules(head: &Head, body: &[u8], rows: &mut Vec<Value>, next: &mut dyn FnMut() -> Step) -> Result<Step, Broken> {
-    let refused = |status: u16, code: &'static str| move || Step::answer(status, &json!({"Error": code, "Message": "no"}).to_string());
+    let refused = |status: u16, code: &'static str| move || Step::answer(status, json!({"Error": code, "Message": "no"}).to_string());
     let get = |name: &str| head.headers.get(name).unwrap_or_default();
     let (path, query) = head.path.split_once('?').unwrap_or((&head.path, ""));
     rule(head.method == "POST" && path == "/api/logs", "rows are posted to /api/logs", refused(404, ""))?;
