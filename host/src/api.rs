@@ -11,6 +11,7 @@ mod pulls;
 mod queries;
 mod receipts;
 mod replays;
+mod sync;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use bulkhead_deliver::Delivery;
 use bulkhead_ingest::{FilesHandle, Pulls};
 use bulkhead_journal::Journal;
 use bulkhead_observe::Metrics;
-use bulkhead_store::DeadLetters;
+use bulkhead_store::{DeadLetters, SyncExecutions};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -67,6 +68,7 @@ pub struct Api {
     /// Entries of `listen.files`.
     pub files: Arc<[FilesHandle]>,
     pub pulls: Arc<Pulls>,
+    pub sync_executions: SyncExecutions,
 }
 
 /// Serves until cancelled. Not cancel safe beyond the token: requests under way are answered.
@@ -84,7 +86,11 @@ fn routes(api: Api) -> Router {
         .route("/api/integration/instances", get(lanes::instances))
         .route("/api/integration/instances/{instance}/pause", post(lanes::pause))
         .route("/api/integration/instances/{instance}/resume", post(lanes::resume))
-        .route("/api/integration/instances/{instance}/pull", post(pulls::now).delete(pulls::anew))
+        .route("/api/integration/instances/{instance}/pull", post(sync::now).delete(sync::anew))
+        .route("/api/integration/instances/{instance}/sync", post(sync::now))
+        .route("/api/integration/schedules", get(sync::schedules))
+        .route("/api/integration/sync-executions", get(sync::list))
+        .route("/api/integration/sync-executions/{id}", get(sync::show))
         .route("/api/integration/instances/{instance}/query", post(queries::ask))
         .route("/api/integration/instances/{instance}/test", post(queries::test))
         .route("/api/integration/inbound", get(inbound::list))

@@ -12,6 +12,7 @@ mod inspect;
 mod journal;
 mod notify;
 mod policy;
+mod pull;
 mod replay;
 mod schema;
 mod send;
@@ -92,7 +93,7 @@ enum Verb {
     /// Put a question to the system behind an instance of a running host.
     Query(ask::QueryArgs),
     /// Have an instance of a running host bring what is new now.
-    Pull(ask::PullArgs),
+    Pull(pull::PullArgs),
     /// Upload a component to a running host.
     Push(connector::PushArgs),
     /// Components of a running host and their versions.
@@ -147,7 +148,7 @@ pub fn main() -> ExitCode {
         Verb::Replay(args) => replay::run(&args, output),
         Verb::Instance(args) => ask::instance(&args, output),
         Verb::Query(args) => ask::query(&args, output),
-        Verb::Pull(args) => ask::pull(&args, output),
+        Verb::Pull(args) => pull::run(&args, output),
         Verb::Push(args) => connector::push(&args, output),
         Verb::Connector(args) => connector::run(&args, output),
         Verb::Journal(args) => journal::run(&args, output),

@@ -18,6 +18,7 @@ mod nearest;
 mod raw;
 mod reader;
 mod routing;
+mod schedule;
 mod schema;
 mod secret_fields;
 mod settings;
@@ -32,7 +33,7 @@ use std::time::Duration;
 
 use bulkhead_audit::AuditSettings;
 use bulkhead_deliver::DeliverySettings;
-use bulkhead_ingest::{FilesSettings, HttpIntakeSettings, InboundSettings, PullSettings, RepeatSettings, SyslogSettings};
+use bulkhead_ingest::{FilesSettings, HttpIntakeSettings, InboundSettings, PullSchedule, PullSettings, RepeatSettings, SyslogSettings};
 use bulkhead_journal::JournalSettings;
 use bulkhead_observe::LogSettings;
 use bulkhead_route::{Filter, LaneIndex, Route};
@@ -178,12 +179,12 @@ impl Config {
 
     /// What is pulled from whom.
     pub fn pulls(&self) -> Vec<PullSettings> {
-        let pulled = self.instances.iter().filter_map(|instance| Some((instance, instance.pull?)));
-        let settings = |(instance, interval): (&Instance, Duration)| PullSettings {
+        let pulled = self.instances.iter().filter_map(|instance| Some((instance, instance.pull.clone()?)));
+        let settings = |(instance, schedule): (&Instance, PullSchedule)| PullSettings {
             instance: instance.name.as_str().into(),
             // Whatever its version.
             connector: instance.connector.split('@').next().unwrap_or_default().into(),
-            interval,
+            schedule,
             tenant: self.http.rules.tenant.clone(),
         };
         pulled.map(settings).collect()

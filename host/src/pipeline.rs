@@ -39,7 +39,7 @@ use crate::keys::{self, KeysError};
 use crate::own_events::{Lifecycle, OwnEvents};
 use crate::receipts::{HostReceipts, ReceiptsError, Trail};
 use crate::replay::{self, Replayer};
-use crate::state::{StoredCursors, StoredState};
+use crate::state::{self, StoredCursors, StoredRuns, StoredState};
 use crate::unverified::Unverified;
 
 /// How far files were read, below `data_dir`.
@@ -235,9 +235,11 @@ impl Host {
         };
         let delivery = Arc::new(Delivery::start(parts, instances, CancellationToken::new())?);
         inbound.answered_by(Arc::clone(&delivery) as _);
+        let sync_executions = state::sync_executions(&store, &*clock).await?;
         let pulls = Pulls::new(PullParts {
             puller: Arc::clone(&delivery) as _,
             cursors: Arc::new(StoredCursors(store.pull_cursors())),
+            runs: Arc::new(StoredRuns(sync_executions.clone())),
             gate: gate.clone(),
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),
@@ -335,6 +337,7 @@ impl Host {
             unverified: unverified.clone(),
             files: files.into(),
             pulls: Arc::clone(&pulls),
+            sync_executions,
         };
         let serving_api = tokio::spawn(api::serve(api_listener, api, stop_api.clone()));
 

@@ -49,6 +49,7 @@ mod rest;
 mod rest_pull;
 mod route;
 mod scale;
+mod schedules;
 mod sentinel;
 mod served;
 mod service;

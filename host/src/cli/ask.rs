@@ -1,4 +1,4 @@
-//! `bulkhead query`, `pull` and `instance`: what instances of a running host are asked beside their lanes.
+//! `bulkhead query` and `instance`: what instances of a running host are asked beside their lanes.
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use super::http_client::{block_on, client, refusal, unreachable};
 use super::{Exit, Failure, Output};
 
 #[derive(Debug, Args)]
-struct To {
+pub(super) struct To {
     /// API address of the host.
     #[arg(long, default_value = "http://127.0.0.1:8780", env = "BULKHEAD_API_URL")]
     api: String,
@@ -29,16 +29,6 @@ pub struct QueryArgs {
     /// A JSON object.
     #[arg(default_value = "{}")]
     parameters: String,
-}
-
-#[derive(Debug, Args)]
-pub struct PullArgs {
-    #[command(flatten)]
-    to: To,
-    instance: String,
-    /// Forget how far the pulling is: everything that the system still gives is brought again.
-    #[arg(long)]
-    anew: bool,
 }
 
 #[derive(Debug, Args)]
@@ -111,35 +101,35 @@ struct Answer<'a> {
 }
 
 /// An answer that is not handed on as it is.
-fn value(answer: &[u8]) -> Result<Value, Failure> {
+pub(super) fn value(answer: &[u8]) -> Result<Value, Failure> {
     serde_json::from_slice(answer).map_err(|error| Failure::from_error(Exit::Failed, "host.answer", &error))
 }
 
-pub fn pull(args: &PullArgs, output: Output) -> Result<Exit, Failure> {
-    let method = if args.anew { reqwest::Method::DELETE } else { reqwest::Method::POST };
-    let mut answer = value(&block_on(send(&args.to, method, &format!("{}/pull", args.instance), None))?)?;
-    match output {
-        Output::Json => {
-            answer["schema_version"] = 1.into();
-            print(answer)?;
-        }
-        Output::Text => print(format!("{} is asked now{}", args.instance, if args.anew { ", from the beginning" } else { "" }))?,
-    }
-    Ok(Exit::Ok)
-}
-
 async fn send(to: &To, method: reqwest::Method, path: &str, body: Option<String>) -> Result<Vec<u8>, Failure> {
-    let url = format!("{}/api/integration/instances/{path}", to.api.trim_end_matches('/'));
-    let mut request = client()?.request(method, &url);
+    let url = to.url(&format!("instances/{path}"));
+    let mut request = to.request(method, &url)?;
     if let Some(body) = body {
         request = request.header("content-type", "application/json").body(body);
     }
-    if let Some(token) = &to.token {
-        request = request.bearer_auth(token);
+    answered(&url, request).await
+}
+
+impl To {
+    /// A place of the integration API.
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("{}/api/integration/{path}", self.api.trim_end_matches('/'))
     }
-    let response = request.send().await.map_err(|error| unreachable(&url, &error))?;
+
+    pub(super) fn request(&self, method: reqwest::Method, url: &str) -> Result<reqwest::RequestBuilder, Failure> {
+        let request = client()?.request(method, url);
+        Ok(if let Some(token) = &self.token { request.bearer_auth(token) } else { request })
+    }
+}
+
+pub(super) async fn answered(url: &str, request: reqwest::RequestBuilder) -> Result<Vec<u8>, Failure> {
+    let response = request.send().await.map_err(|error| unreachable(url, &error))?;
     if !response.status().is_success() {
-        return Err(refusal(&url, response).await);
+        return Err(refusal(url, response).await);
     }
-    Ok(response.bytes().await.map_err(|error| unreachable(&url, &error))?.to_vec())
+    Ok(response.bytes().await.map_err(|error| unreachable(url, &error))?.to_vec())
 }

@@ -37,6 +37,7 @@ use super::intake;
 use super::integrity;
 use super::nearest;
 use super::routing::{self, Lanes, number};
+use super::schedule;
 use super::settings::{ApiListener, FormatterConfig, Instance, UploadSettings};
 
 /// The configuration but for its source and what is said about it, which come once all faults are known.
@@ -203,7 +204,7 @@ fn instance(
         from: from(fields, &key, faults),
         batch: batch(fields.map("batch")),
         backlog: backlog(fields.map("backlog")),
-        pull: fields.opt_map("pull").and_then(|pull| pull.duration("interval")),
+        pull: fields.opt_map("pull").and_then(|pull| schedule::schedule(pull, &format!("{key}.pull"), faults)),
         retry,
         breaker: breaker(fields.map("circuit_breaker")),
         rate_limit: fields.opt_map("rate_limit").and_then(rate_limit),

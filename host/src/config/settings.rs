@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bulkhead_core::LaneId;
 use bulkhead_deliver::{BacklogSettings, BatchSettings, BreakerSettings, ConcurrencySettings, Ordering, RateSettings, RetryPolicy};
+use bulkhead_ingest::PullSchedule;
 use bulkhead_journal::LaneStart;
 use bulkhead_route::FilterSettings;
 use bulkhead_sandbox::{CompileLimits, Destination, FilesGrant, Limits, MachineGrants, Value};
@@ -70,8 +71,8 @@ pub struct Instance {
     /// Where its lanes begin that the journal does not know yet.
     pub from: LaneStart,
     pub batch: BatchSettings,
-    /// Between two looks at what the connector brings; nothing where it brings nothing.
-    pub pull: Option<Duration>,
+    /// When the connector is asked for what it brings; nothing where it brings nothing.
+    pub pull: Option<PullSchedule>,
     pub backlog: BacklogSettings,
     pub retry: RetryPolicy,
     pub breaker: BreakerSettings,

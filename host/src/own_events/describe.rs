@@ -164,6 +164,11 @@ impl Described {
         match notice {
             PullNotice::Failed { instance, reason } => Self::new("sync.failed", Level::High, instance, json!({"reason": reason})),
             PullNotice::Recovered { instance } => Self::new("sync.recovered", Level::Info, instance, json!({})),
+            PullNotice::Completed(run) => {
+                let data =
+                    json!({"id": run.id.to_string(), "trigger": run.trigger.name(), "pages": run.pages, "records": run.records, "left_out": run.left_out});
+                Self::new("sync.completed", Level::Info, &run.instance, data)
+            }
             PullNotice::LeftOut { instance, records, reason } => {
                 Self::new("sync.left_out", Level::High, instance, json!({"records": records, "reason": reason}))
             }

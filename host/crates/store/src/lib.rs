@@ -12,6 +12,7 @@ mod dead_letters;
 mod error;
 mod lane_replays;
 mod store;
+mod sync_executions;
 
 pub use connector_state::{ConnectorState, StateError, StateLimits};
 pub use cursors::PullCursors;
@@ -21,3 +22,4 @@ pub use dead_letters::{
 pub use error::StoreError;
 pub use lane_replays::{Busy, LaneReplay, LaneReplays, MOST_RUNNING, NewLaneReplay, ReplayState};
 pub use store::Store;
+pub use sync_executions::{SyncExecutions, SyncFilter};

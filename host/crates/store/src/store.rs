@@ -12,10 +12,16 @@ use crate::cursors::PullCursors;
 use crate::dead_letters::{DeadLetterSettings, DeadLetters, Vault};
 use crate::error::StoreError;
 use crate::lane_replays::LaneReplays;
+use crate::sync_executions::SyncExecutions;
 
 /// Steps from an empty file to today's tables; step `n` leads to version `n + 1`. Released steps never change.
-const MIGRATIONS: [&str; 4] =
-    [include_str!("migrations/1.sql"), include_str!("migrations/2.sql"), include_str!("migrations/3.sql"), include_str!("migrations/4.sql")];
+const MIGRATIONS: [&str; 5] = [
+    include_str!("migrations/1.sql"),
+    include_str!("migrations/2.sql"),
+    include_str!("migrations/3.sql"),
+    include_str!("migrations/4.sql"),
+    include_str!("migrations/5.sql"),
+];
 const FILE: &str = "bulkhead.db";
 /// Room for a start on a full disk.
 const RESERVE: &str = "bulkhead.reserve";
@@ -107,6 +113,11 @@ impl Store {
     /// What connectors keep between restarts.
     pub fn pull_cursors(&self) -> PullCursors {
         PullCursors::new(self.clone())
+    }
+
+    /// Runs of pull connectors.
+    pub fn sync_executions(&self) -> SyncExecutions {
+        SyncExecutions::new(self.clone())
     }
 
     pub fn connector_state(&self) -> ConnectorState {

@@ -369,3 +369,18 @@ fn the_schema_follows_the_table() {
     let known: Vec<_> = schema["$defs"]["bulkhead"]["properties"].as_object().expect("properties").keys().cloned().collect();
     assert_eq!(bad("zzzzzzzzz: 1")[0].hint, Some(format!("possible are {}", known.join(", "))));
 }
+
+#[test]
+fn schedules_of_pulls() {
+    use bulkhead_ingest::{Cron, MissedRuns, PullSchedule};
+    let cron = |zone, missed| PullSchedule::Cron(Cron::new("0 6 * * MON-FRI", zone).expect("an expression"), missed);
+    for (pull, want) in [
+        ("{}", PullSchedule::Interval(Duration::from_secs(60))),
+        ("{interval: 5m}", PullSchedule::Interval(Duration::from_secs(300))),
+        ("{interval: null, cron: \"0 6 * * MON-FRI\"}", cron("UTC", MissedRuns::Run)),
+        ("{cron: \"0 6 * * MON-FRI\", timezone: europe/berlin, missed: skip}", cron("Europe/Berlin", MissedRuns::Skip)),
+    ] {
+        assert_eq!(good(&instance(&format!("pull: {pull}"))).instances[0].pull, Some(want), "{pull}");
+    }
+    assert_eq!(good(&instance("batch: {}")).instances[0].pull, None);
+}
