@@ -188,7 +188,7 @@ fn by_hand_whoever_asks_hears_of_the_end() {
     desk.change(|desk| (desk.down, desk.stuck) = (false, Some(3)));
     let begun = post(&story, "instances/api/sync");
     let id = begun.json().expect("JSON")["data"]["id"].as_str().expect("an id").to_owned();
-    assert_eq!((begun.status, begun.head.headers.get("location")), (202, Some(&*format!("/api/integration/sync-executions/{id}"))));
+    assert_eq!((begun.status, begun.headers.get("location")), (202, Some(&*format!("/api/integration/sync-executions/{id}"))));
     let second = post(&story, "instances/api/sync");
     let problem = second.json().expect("JSON");
     assert_eq!((second.status, &problem["code"], &problem["errors"][0]["id"]), (409, &json!("sync_running"), &json!(id)), "{problem}");
