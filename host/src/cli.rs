@@ -17,6 +17,7 @@ mod replay;
 mod schema;
 mod send;
 mod serve;
+mod sync;
 mod unseal;
 mod validate;
 
@@ -94,6 +95,8 @@ enum Verb {
     Query(ask::QueryArgs),
     /// Have an instance of a running host bring what is new now.
     Pull(pull::PullArgs),
+    /// Runs of pull connectors of a running host, and when the next ones are.
+    Sync(sync::SyncArgs),
     /// Upload a component to a running host.
     Push(connector::PushArgs),
     /// Components of a running host and their versions.
@@ -149,6 +152,7 @@ pub fn main() -> ExitCode {
         Verb::Instance(args) => ask::instance(&args, output),
         Verb::Query(args) => ask::query(&args, output),
         Verb::Pull(args) => pull::run(&args, output),
+        Verb::Sync(args) => sync::run(&args, output),
         Verb::Push(args) => connector::push(&args, output),
         Verb::Connector(args) => connector::run(&args, output),
         Verb::Journal(args) => journal::run(&args, output),

@@ -181,6 +181,14 @@ fn by_hand_whoever_asks_hears_of_the_end() {
     assert_eq!((output.status.code(), &failed["status"], &failed["schema_version"]), (Some(1), &json!("failed"), &json!(1)), "{failed}");
     assert!(failed["error"].as_str().is_some_and(|error| error.contains("503")), "{failed}");
     assert_eq!(runs(&story, "status=failed").len(), 1);
+    let listed = stdout(&bulkhead(&story, &["sync", "list", "--instance", "api", "--status", "failed"]));
+    assert!(listed.lines().count() == 1 && listed.contains("\tapi\tmanual\tfailed\t") && listed.contains("503"), "{listed}");
+    let shown = stdout(&bulkhead(&story, &["sync", "show", &id]));
+    assert!(shown.contains(&format!("id: {id}\n")) && shown.contains("records: 3\n"), "{shown}");
+    let schedules = stdout(&bulkhead(&story, &["sync", "schedules"]));
+    assert!(schedules.lines().any(|line| line.starts_with("other\tcron\tAt 00:00")), "{schedules}");
+    let unknown = bulkhead(&story, &["sync", "show", "00000000-0000-7000-8000-000000000000"]);
+    assert_eq!(unknown.status.code(), Some(5), "{unknown:?}");
     // By hand it is not tried again: the next one is next year's.
     assert!(schedule(&story, "api")["next_execution"].as_str().is_some_and(|next| next.ends_with("-01-01T00:00:00Z")), "{}", schedule(&story, "api"));
 

@@ -92,7 +92,7 @@ impl Cron {
     pub fn next(&self, after_ms: i64) -> Option<i64> {
         let after = Timestamp::from_second(after_ms.div_euclid(1000)).ok()?;
         let next = if self.0.fixed { self.next_fixed(after)? } else { self.next_of_many(after)? };
-        Some(next.as_second().checked_mul(1000)?)
+        next.as_second().checked_mul(1000)
     }
 
     fn next_of_many(&self, after: Timestamp) -> Option<Timestamp> {

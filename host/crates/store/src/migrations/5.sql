@@ -16,7 +16,7 @@ CREATE TABLE sync_executions (
 ) STRICT;
 CREATE INDEX sync_executions_instance ON sync_executions (instance, seq);
 CREATE INDEX sync_executions_started ON sync_executions (started_ms);
-CREATE INDEX sync_executions_running ON sync_executions (seq) WHERE status = 'running';
+CREATE INDEX sync_executions_status ON sync_executions (status, seq);
 
 -- Until when a cron schedule needs no run.
 CREATE TABLE pull_schedules (
