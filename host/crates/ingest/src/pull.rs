@@ -77,7 +77,7 @@ pub struct PullStatus {
     pub blocked: bool,
     /// Why the instance is not asked (it is held, or does not run), and how often in a row.
     pub idle: Option<(&'static str, u32)>,
-    /// When a run last began, and when the next does, in milliseconds since 1970.
+    /// When a run last began, and when the next does (not known while one is under way), in milliseconds since 1970.
     pub began_ms: Option<i64>,
     pub next_ms: Option<i64>,
     /// The recorded run under way.
@@ -315,6 +315,17 @@ impl Shared {
         wanted.run = Some(run);
         self.now.notify_one();
         Ok(())
+    }
+
+    /// The run under way has everything, unless all was asked for anew: under the lock of who asks, so that none
+    /// is answered with a run that looks no more.
+    fn ends(&self) -> bool {
+        let _wanted = self.wanted();
+        let ends = !self.is_anew();
+        if ends {
+            self.status().run = None;
+        }
+        ends
     }
 
     /// False where it has begun.

@@ -157,7 +157,10 @@ impl Pull {
 
     /// From its begin to its end.
     async fn course(&mut self, mut course: Course, when: &mut When, cancel: &CancellationToken) {
-        self.shared.status().began_ms = Some(course.run.started_ms);
+        {
+            let mut status = self.shared.status();
+            (status.began_ms, status.next_ms) = (Some(course.run.started_ms), None);
+        }
         let end = self.pages(&mut course, cancel).await;
         let (now, monotonic) = (self.parts.now_ms(), self.parts.clock.monotonic());
         let trigger = course.run.trigger;
@@ -204,9 +207,9 @@ impl Pull {
                     self.note(course).await;
                     match more {
                         Some(wait) => wait,
+                        None if self.shared.ends() => return Ok(()),
                         // What was asked for meanwhile is part of this run.
-                        None if self.shared.is_anew() => Duration::ZERO,
-                        None => return Ok(()),
+                        None => Duration::ZERO,
                     }
                 }
                 // A few times only; then they are left out.

@@ -62,28 +62,26 @@ impl Cursors for World {
 }
 
 impl World {
-    fn write(&self, run: &SyncRun, known: impl FnOnce(&mut SyncRun)) {
+    fn write(&self, run: &SyncRun, known: impl FnOnce(&mut SyncRun)) -> Result<(), String> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err("the disk is full".to_owned());
+        }
         *self.writes.lock().expect("whole") += 1;
         let mut runs = self.runs.lock().expect("whole");
         match runs.iter_mut().find(|other| other.id == run.id) {
             Some(other) => known(other),
             None => runs.push(run.clone()),
         }
+        Ok(())
     }
 }
 
 impl Runs for World {
     fn begin<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async {
-            self.write(run, |_| {});
-            Ok(())
-        })
+        Box::pin(async { self.write(run, |_| {}) })
     }
     fn keep<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async {
-            self.write(run, |known| *known = run.clone());
-            Ok(())
-        })
+        Box::pin(async { self.write(run, |known| *known = run.clone()) })
     }
     fn forget<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async {

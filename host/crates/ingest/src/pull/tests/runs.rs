@@ -117,6 +117,18 @@ async fn a_run_by_hand_is_recorded_whatever_it_brings_and_stands_for_itself() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_by_hand_that_cannot_be_recorded_does_not_begin() {
+    let rig = rig_of(at_six(MissedRuns::Run), Some(BEGIN_MS), Vec::new());
+    rig.world.broken.store(true, Ordering::SeqCst);
+    assert_eq!(rig.pulls.sync("desk", "ada").await, Err(SyncRefused::Store("the disk is full".to_owned())));
+    rig.after(5).await;
+    assert_eq!((rig.asked(), rig.runs()), (Vec::new(), Vec::new()));
+    // One that is due does its work all the same.
+    rig.after(10).await;
+    assert_eq!((rig.asked().len(), rig.runs()), (1, Vec::<String>::new()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_run_at_a_time() {
     let rig = rig_of(at_six(MissedRuns::Run), None, endless());
     let first = rig.pulls.sync("desk", "ada").await.expect("begins");
