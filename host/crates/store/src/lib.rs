@@ -6,6 +6,7 @@
 //! command or an operator's explicit setting. Refuses: unbounded growth (every table has a limit) and
 //! knowledge of events beyond the columns it is given.
 
+mod api_keys;
 mod connector_state;
 mod cursors;
 mod dead_letters;
@@ -13,6 +14,7 @@ mod error;
 mod lane_replays;
 mod store;
 
+pub use api_keys::ApiKeys;
 pub use connector_state::{ConnectorState, StateError, StateLimits};
 pub use cursors::PullCursors;
 pub use dead_letters::{

@@ -7,6 +7,7 @@ use bulkhead_seal::AtRest;
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row, SqlitePool};
 
+use crate::api_keys::ApiKeys;
 use crate::connector_state::ConnectorState;
 use crate::cursors::PullCursors;
 use crate::dead_letters::{DeadLetterSettings, DeadLetters, Vault};
@@ -14,8 +15,13 @@ use crate::error::StoreError;
 use crate::lane_replays::LaneReplays;
 
 /// Steps from an empty file to today's tables; step `n` leads to version `n + 1`. Released steps never change.
-const MIGRATIONS: [&str; 4] =
-    [include_str!("migrations/1.sql"), include_str!("migrations/2.sql"), include_str!("migrations/3.sql"), include_str!("migrations/4.sql")];
+const MIGRATIONS: [&str; 5] = [
+    include_str!("migrations/1.sql"),
+    include_str!("migrations/2.sql"),
+    include_str!("migrations/3.sql"),
+    include_str!("migrations/4.sql"),
+    include_str!("migrations/5.sql"),
+];
 const FILE: &str = "bulkhead.db";
 /// Room for a start on a full disk.
 const RESERVE: &str = "bulkhead.reserve";
@@ -102,6 +108,11 @@ impl Store {
     /// Lanes that are read again.
     pub fn lane_replays(&self) -> LaneReplays {
         LaneReplays::new(self.clone())
+    }
+
+    /// Keys of the API.
+    pub fn api_keys(&self) -> ApiKeys {
+        ApiKeys::new(self.clone())
     }
 
     /// What connectors keep between restarts.
