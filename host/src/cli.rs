@@ -10,6 +10,7 @@ mod failure;
 mod http_client;
 mod inspect;
 mod journal;
+mod key;
 mod notify;
 mod policy;
 mod replay;
@@ -26,6 +27,8 @@ use bulkhead_ingest::LineFormat;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use failure::{Exit, Failure};
+
+use crate::pipeline::GivenUp;
 
 /// The configuration file that is taken where none is named.
 const DEFAULT_CONFIG: &str = "bulkhead.yaml";
@@ -61,6 +64,9 @@ enum Verb {
         /// Give up what a lane has not delivered, `instance/format`, where no route names it any more.
         #[arg(long, value_name = "LANE")]
         discard_lane: Vec<String>,
+        /// Delete all API keys, where the pepper is lost that they need.
+        #[arg(long)]
+        discard_api_keys: bool,
         /// Take the lines of standard input as events, deliver everything, and exit; lines are `auto`
         /// (JSON, syslog or text by how they begin), `json`, `text` or `syslog`.
         #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "auto", value_parser = serve::line_format)]
@@ -97,6 +103,8 @@ enum Verb {
     Push(connector::PushArgs),
     /// Components of a running host and their versions.
     Connector(connector::ConnectorArgs),
+    /// API keys of a running host: make, list, show, rotate, revoke.
+    Key(key::KeyArgs),
     /// Offline tools for the journal of a host that is not running.
     Journal(journal::JournalArgs),
     /// Open sealed fields in text, with the keys of a configuration.
@@ -106,7 +114,7 @@ enum Verb {
     CompileComponent(compile::CompileArgs),
     /// What connectors may send, and which rule decides.
     Policy(policy::PolicyArgs),
-    /// Receipts of deliveries: check the chain, list, show.
+    /// Receipts of deliveries and the trail of what people did: check the chain, list, show.
     Audit(audit::AuditArgs),
     /// A completion script for a shell.
     Completions { shell: clap_complete::Shell },
@@ -137,7 +145,9 @@ pub fn main() -> ExitCode {
     };
     let output = if cli.json { Output::Json } else { cli.output };
     let result = match cli.verb {
-        Verb::Serve { config, check, discard_lane, stdin } => serve::run(&config, check, &discard_lane, stdin, output),
+        Verb::Serve { config, check, discard_lane, discard_api_keys, stdin } => {
+            serve::run(&config, check, GivenUp { lanes: &discard_lane, api_keys: discard_api_keys }, stdin, output)
+        }
         Verb::Validate { config } => validate::run(&config, output),
         Verb::Config { verb: ConfigVerb::Schema } => schema::print_schema(),
         Verb::Config { verb: ConfigVerb::Show { config, effective: _ } } => schema::print_effective(&config, output),
@@ -150,6 +160,7 @@ pub fn main() -> ExitCode {
         Verb::Pull(args) => ask::pull(&args, output),
         Verb::Push(args) => connector::push(&args, output),
         Verb::Connector(args) => connector::run(&args, output),
+        Verb::Key(args) => key::run(&args, output),
         Verb::Journal(args) => journal::run(&args, output),
         Verb::Unseal(args) => unseal::run(&args, output),
         Verb::CompileComponent(args) => compile::run(&args),

@@ -1,6 +1,7 @@
 //! `bulkhead`: takes in audit and security events, keeps them, routes them, formats them and delivers
 //! them through sandboxed components.
 
+mod access;
 mod api;
 mod cli;
 mod components;
@@ -13,6 +14,7 @@ mod pipeline;
 mod receipts;
 mod replay;
 mod state;
+mod trail;
 mod unverified;
 
 fn main() -> std::process::ExitCode {

@@ -1,13 +1,14 @@
 //! Instances and their lanes: health, status, resuming what is held.
 
-use axum::Json;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use bulkhead_deliver::LaneStatus;
 use bulkhead_ingest::FilesStatus;
 use serde_json::{Value, json};
 
 use super::Api;
 use super::problem::Problem;
+use crate::trail::Note;
 
 pub async fn health(State(api): State<Api>) -> Json<Value> {
     let lanes = api.delivery.status();
@@ -63,13 +64,15 @@ pub async fn instances(State(api): State<Api>) -> Json<Value> {
     Json(json!({"meta": {"total": data.len(), "count": data.len()}, "data": data}))
 }
 
-pub async fn pause(State(api): State<Api>, Path(instance): Path<String>) -> Result<Json<Value>, Problem> {
+pub async fn pause(State(api): State<Api>, Extension(note): Extension<Note>, Path(instance): Path<String>) -> Result<Json<Value>, Problem> {
+    note.object(format!("instances/{instance}")).after(json!({"paused": true}));
     known(api.delivery.pause(&instance), &instance)?;
     tracing::warn!(instance, "instance paused by hand");
     Ok(Json(json!({"instance": instance, "paused": true})))
 }
 
-pub async fn resume(State(api): State<Api>, Path(instance): Path<String>) -> Result<Json<Value>, Problem> {
+pub async fn resume(State(api): State<Api>, Extension(note): Extension<Note>, Path(instance): Path<String>) -> Result<Json<Value>, Problem> {
+    note.object(format!("instances/{instance}")).after(json!({"paused": false}));
     known(api.delivery.resume(&instance), &instance)?;
     tracing::info!(instance, "instance resumed by hand");
     Ok(Json(json!({"instance": instance, "paused": false})))

@@ -1,25 +1,28 @@
 //! Pull connectors: how far they are, looking now, beginning again.
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use bulkhead_ingest::PullStatus;
 use serde_json::{Value, json};
 
 use super::Api;
 use super::problem::Problem;
+use crate::trail::Note;
 
 /// Looks now, not at the next interval.
-pub async fn now(State(api): State<Api>, Path(instance): Path<String>) -> Result<(StatusCode, Json<Value>), Problem> {
+pub async fn now(State(api): State<Api>, Extension(note): Extension<Note>, Path(instance): Path<String>) -> Result<(StatusCode, Json<Value>), Problem> {
+    note.object(format!("instances/{instance}"));
     answer(&instance, false, api.pulls.now(&instance))
 }
 
 /// Forgets the cursor: everything that the system still gives is brought again.
-pub async fn anew(State(api): State<Api>, Path(instance): Path<String>) -> Result<(StatusCode, Json<Value>), Problem> {
+pub async fn anew(State(api): State<Api>, Extension(note): Extension<Note>, Path(instance): Path<String>) -> Result<(StatusCode, Json<Value>), Problem> {
+    note.object(format!("instances/{instance}"));
     let found = api.pulls.anew(&instance).await.map_err(|reason| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", reason))?;
     let answer = answer(&instance, true, found)?;
     tracing::warn!(instance, "what was pulled is pulled again from the beginning, by hand");
-    api.replayer.trail.act("pull.anew", json!({"by": "manual", "instance": instance})).await;
+    api.trail.act("pull.anew", json!({"by": "manual", "instance": instance})).await;
     Ok(answer)
 }
 

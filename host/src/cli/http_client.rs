@@ -9,7 +9,15 @@ use super::{Exit, Failure};
 pub fn client() -> Result<reqwest::Client, Failure> {
     // A second verb in one process finds the provider installed; that is no error.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
+    let mut builder = reqwest::Client::builder();
+    // In place of the machine's authorities, as `ca` of a destination.
+    if let Some(path) = std::env::var_os("BULKHEAD_API_CA") {
+        let read = std::fs::read(&path).map_err(|error| error.to_string());
+        let certificates = read.and_then(|pem| reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string()));
+        let unusable = |why: String| Failure::new(Exit::Usage, "http.ca", format!("BULKHEAD_API_CA names {}, which cannot be used: {why}", path.display()));
+        builder = builder.tls_certs_only(certificates.map_err(unusable)?);
+    }
+    builder
         .no_proxy()
         .connect_timeout(Duration::from_secs(5))
         .timeout(Duration::from_secs(60))

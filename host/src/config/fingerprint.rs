@@ -58,7 +58,12 @@ pub(super) fn fixed(root: &Fields) -> Vec<(&'static str, Fingerprint)> {
 }
 
 fn add_listeners(digest: &mut Sha256, listen: &Fields) {
-    add_without(digest, listen, &["syslog"]);
+    add_without(digest, listen, &["syslog", "api"]);
+    if let Some(api) = listen.opt_map("api") {
+        add_without(digest, api, &["tls"]);
+        // Whether there is TLS takes a restart; what it is made of does not.
+        digest.update([u8::from(api.opt_map("tls").is_some())]);
+    }
     for listener in listen.list("syslog") {
         listener.as_map().into_iter().for_each(|fields| add_without(digest, fields, &RENEWABLE));
     }

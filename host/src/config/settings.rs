@@ -9,6 +9,7 @@ use bulkhead_journal::LaneStart;
 use bulkhead_route::FilterSettings;
 use bulkhead_sandbox::{CompileLimits, Destination, FilesGrant, Limits, MachineGrants, Value};
 use bulkhead_seal::FieldRules;
+use bulkhead_tls::ServerTls;
 use secrecy::SecretString;
 
 use crate::components::Signing;
@@ -20,8 +21,13 @@ use super::fault::Span;
 #[derive(Debug, Clone)]
 pub struct ApiListener {
     pub addr: SocketAddr,
-    /// One of these must come with a request. Empty only for a loopback address: none is needed.
+    /// Static tokens that let in to everything.
     pub tokens: Vec<SecretString>,
+    /// Whether API keys let in. Without them and without tokens nothing is needed, on a loopback address only.
+    pub keys: bool,
+    /// What keys are hashed with, in place of the file in `data_dir`.
+    pub pepper: Option<SecretString>,
+    pub tls: Option<ServerTls>,
 }
 
 /// Keys, and what is sealed with them. Commands that print keys were not run yet.

@@ -227,7 +227,15 @@ fn places_and_tls_of_destinations_are_faults_at_their_keys() {
 #[test]
 fn listeners_beyond_this_machine_need_tokens() {
     check_words("listen: {http: 0.0.0.0:1}", "needs `tokens`", "http: {addr");
-    check_words("listen: {api: {addr: \"[::]:1\", tokens: []}}", "needs `tokens`", "api: {addr");
+    check_words("listen: {api: {addr: \"[::]:1\", tokens: [], without_tls: true}}", "needs `auth: keys` or `tokens`", "auth: keys");
+    check_words("listen: {api: {addr: \"[::]:1\", auth: keys}}", "needs `tls`", "without_tls: true");
+    check_words("listen: {api: {addr: \"[::]:1\", tokens: [\"${TOKEN}\"]}}", "needs `tls`", "without_tls: true");
+    good("listen: {api: {addr: \"[::]:1\", auth: keys, without_tls: true}}");
+    good("listen: {api: {addr: 127.0.0.1:1, auth: keys}}");
+    check_words("listen: {api: {auth: everybody}}", "`everybody` is not possible", "open");
+    check_words("listen: {api: {auth: keys, pepper: too-short}}", "shorter than 32 bytes", "openssl rand");
+    check_words("listen: {api: {tls: {cert: server.pem}}}", "`key` is missing", "");
+    check_words("listen: {api: {tls: {cert: /missing.pem, key: /missing.key}}}", "/missing.pem, which cannot be read", "");
     check_words("listen: {api: 127.0.0.1:5, http: 127.0.0.1:5}", "the same address", "port");
     check_words("listen: {syslog: [{addr: 0.0.0.0:514}]}", "needs `allow`", "10.1.0.0/16");
     check_words("listen: {syslog: [{addr: 0.0.0.0:514, allow: [10.0.0.0/8, 10.0.0.0/40]}]}", "not a network", "10.1.0.0/16");
