@@ -1,5 +1,7 @@
 //! Stories: the real binary, real sockets, real files. One test binary, so that one link serves all.
 
+mod access;
+mod api_tls;
 mod appdynamics;
 mod audit;
 mod bad_input;
@@ -59,6 +61,7 @@ mod syslog;
 mod syslog_send;
 mod syslog_tls;
 mod tcp_send;
+mod trail;
 mod upkeep;
 mod upload;
 mod vendor;

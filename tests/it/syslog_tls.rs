@@ -59,7 +59,7 @@ impl Setup {
 
 /// A connection on which one byte was read or the peer said that it is in: in TLS 1.3 a client believes
 /// to be in before the server has looked at its certificate.
-fn connect(addr: SocketAddr, trusts: &Authority, shows: Option<&Pair>, versions: &[&'static SupportedProtocolVersion]) -> std::io::Result<Tls> {
+pub fn connect(addr: SocketAddr, trusts: &Authority, shows: Option<&Pair>, versions: &[&'static SupportedProtocolVersion]) -> std::io::Result<Tls> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(trusts.pem().as_bytes()).expect("PEM")).expect("an authority");
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
