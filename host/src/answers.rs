@@ -106,7 +106,12 @@ mod tests {
         answers.put(asked, "[1]", seconds(10));
         assert_eq!(answers.get(&asked, seconds(70), seconds(60)).map(|(answer, age)| (answer.to_string(), age)), Some(("[1]".into(), seconds(60))));
         assert_eq!(answers.get(&asked, seconds(71), seconds(60)), None);
-        for other in [question("siem2", 1, "search", "{}"), question("siem", 2, "search", "{}"), question("siem", 1, "searc", "h{}"), question("siem", 1, "search", "{ }")] {
+        for other in [
+            question("siem2", 1, "search", "{}"),
+            question("siem", 2, "search", "{}"),
+            question("siem", 1, "searc", "h{}"),
+            question("siem", 1, "search", "{ }"),
+        ] {
             assert_eq!(answers.get(&other, seconds(10), seconds(60)), None);
         }
         answers.put(asked, "[2]", seconds(80));

@@ -1,4 +1,4 @@
-//! The management listener: health, metrics, lanes, dead letters.
+//! The management listener. What there is, and who may use it, is in [`routes`].
 
 mod auth;
 mod connectors;
@@ -6,7 +6,10 @@ mod dead_letters;
 mod entries;
 mod extract;
 mod inbound;
+mod keys;
 mod lanes;
+mod listener;
+mod openapi;
 mod page;
 mod preview;
 pub mod problem;
@@ -14,38 +17,41 @@ mod pulls;
 mod queries;
 mod receipts;
 mod replays;
+mod routes;
+mod sync;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
+use axum::extract::connect_info::Connected;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use bulkhead_core::{Clock, LaneId, MAX_EVENT_BYTES};
+use axum::serve::{IncomingStream, Listener};
+use bulkhead_core::{Clock, LaneId};
 use bulkhead_deliver::Delivery;
 use bulkhead_ingest::{FilesHandle, Pulls};
 use bulkhead_journal::Journal;
 use bulkhead_observe::Metrics;
-use bulkhead_store::DeadLetters;
-use secrecy::SecretString;
+use bulkhead_store::{DeadLetters, SyncExecutions};
+use bulkhead_tls::ServerTls;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use auth::Peer;
+use listener::TlsListener;
 use problem::Problem;
 
+use crate::access::Access;
 use crate::answers::Answers;
-use crate::config::Section;
 use crate::pipeline::Control;
-use crate::pipeline::stored::MOST_BYTES;
 use crate::replay::{self, Replayer};
+use crate::trail::Trail;
 use crate::unverified::Unverified;
 
-/// Largest body of a management request in bytes.
-const MAX_BODY: usize = 64 << 10;
 /// Most uploads at the same time.
 pub const UPLOADS: usize = 4;
 
@@ -63,7 +69,10 @@ pub struct Api {
     /// The folder of receipts, where they are kept.
     pub receipts: Option<PathBuf>,
     pub clock: Arc<dyn Clock>,
-    pub tokens: Arc<[SecretString]>,
+    pub access: Arc<Access>,
+    pub trail: Trail,
+    /// Changes under way, those whose clients have gone among them.
+    pub changes: TaskTracker,
     pub control: Arc<Control>,
     /// Places for uploads.
     pub uploads: Arc<Semaphore>,
@@ -75,77 +84,27 @@ pub struct Api {
     pub pulls: Arc<Pulls>,
     /// Answers to questions.
     pub answers: Arc<Answers>,
+    pub sync_executions: SyncExecutions,
 }
 
 /// Serves until cancelled. Not cancel safe beyond the token: requests under way are answered.
-pub async fn serve(listener: TcpListener, api: Api, cancel: CancellationToken) {
-    let served = axum::serve(listener, routes(api)).with_graceful_shutdown(cancel.cancelled_owned()).await;
-    if let Err(error) = served {
-        tracing::error!(%error, "the API listener ended");
+pub async fn serve(listener: TcpListener, tls: Option<ServerTls>, api: Api, cancel: CancellationToken) {
+    match tls {
+        Some(tls) => run(TlsListener::new(listener, tls), api, cancel).await,
+        None => run(listener, api, cancel).await,
     }
 }
 
-fn routes(api: Api) -> Router {
-    let guarded = Section::ALL
-        .into_iter()
-        .fold(Router::new(), section)
-        .route("/api/integration/formatters/{name}/test", post(preview::test).layer(DefaultBodyLimit::max(preview::MAX_BODY)))
-        .route("/api/integration/export", get(entries::export))
-        .route("/api/integration/import", post(entries::import).layer(DefaultBodyLimit::max(entries::MAX_IMPORT)))
-        .route("/metrics", get(metrics))
-        .route("/api/integration/health", get(lanes::health))
-        .route("/api/integration/instances/{name}/pause", post(lanes::pause))
-        .route("/api/integration/instances/{name}/deactivate", post(lanes::pause))
-        .route("/api/integration/instances/{name}/resume", post(lanes::resume))
-        .route("/api/integration/instances/{name}/activate", post(lanes::resume))
-        .route("/api/integration/instances/{name}/pull", post(pulls::now).delete(pulls::anew))
-        .route("/api/integration/instances/{name}/query", post(queries::ask))
-        .route("/api/integration/instances/{name}/test", post(queries::test))
-        .route("/api/integration/inbound", get(inbound::list))
-        .route("/api/integration/inbound/{name}", get(inbound::show))
-        .route("/api/integration/audit/receipts", get(receipts::list))
-        .route("/api/integration/dead-letters", get(dead_letters::list))
-        .route("/api/integration/dead-letters/{id}", get(dead_letters::show))
-        .route(
-            "/api/integration/dead-letters/{id}/event",
-            axum::routing::put(dead_letters::replace).patch(dead_letters::patch).layer(DefaultBodyLimit::max(MAX_EVENT_BYTES)),
-        )
-        .route("/api/integration/replays", get(replays::list).post(replays::begin))
-        .route("/api/integration/replays/{id}", get(replays::show).delete(replays::cancel))
-        .route("/api/integration/dead-letters/replay", post(dead_letters::replay))
-        .route("/api/integration/dead-letters/purge", post(dead_letters::purge))
-        // Bounded by the ceiling of `limits.component_size`, on its way to disk.
-        .route("/api/integration/connectors", get(connectors::list).post(connectors::upload).layer(DefaultBodyLimit::disable()))
-        .route("/api/integration/connectors/{id}", get(connectors::show))
-        .route("/api/integration/connectors/{id}/schema", get(connectors::schema))
-        .route("/api/integration/connectors/{id}/capabilities", get(connectors::capabilities))
-        .route("/api/integration/connectors/{id}/rollback", post(connectors::roll_back))
-        .route("/api/integration/connectors/{id}/versions/{digest}", get(connectors::show_version).delete(connectors::remove))
-        .route("/api/integration/connectors/{id}/versions/{digest}/approve", post(connectors::approve))
-        .route("/api/integration/connectors/{id}/versions/{digest}/activate", post(connectors::activate))
-        .route("/api/integration/connectors/{id}/versions/{digest}/revoke", post(connectors::revoke))
-        .fallback(async || Problem::not_found("there is nothing at this path"))
-        .method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method"))
-        .layer(axum::middleware::from_fn_with_state(api.clone(), auth::require));
-    Router::new().route("/livez", get(async || "ok\n")).route("/readyz", get(readyz)).merge(guarded).layer(DefaultBodyLimit::max(MAX_BODY)).with_state(api)
-}
-
-/// The entries of a part of the configuration.
-fn section(router: Router<Api>, section: Section) -> Router<Api> {
-    let path = entries::path(section);
-    let several = get(move |api, page| entries::list(section, api, page)).post(move |api, how, actor, body| entries::make(section, api, how, actor, body));
-    let one = get(move |api, name| entries::show(section, api, name))
-        .put(move |api, name, how, actor, headers, body| entries::put(section, api, name, how, actor, headers, body))
-        .delete(move |api, name, how, actor, headers| entries::delete(section, api, name, how, actor, headers));
-    let large = DefaultBodyLimit::max(MOST_BYTES + MAX_BODY);
-    router
-        .route(path, several.layer(large.clone()))
-        .route(&format!("{path}/{{name}}"), one.layer(large))
-        .route(&format!("{path}/{{name}}/versions"), get(move |api, name| entries::versions(section, api, name)))
-        .route(
-            &format!("{path}/{{name}}/rollback"),
-            post(move |api, name, how, actor, headers, body| entries::roll_back(section, api, name, how, actor, headers, body)),
-        )
+async fn run<L>(listener: L, api: Api, cancel: CancellationToken)
+where
+    L: Listener,
+    L::Addr: std::fmt::Debug,
+    Peer: for<'a> Connected<IncomingStream<'a, L>>,
+{
+    let service = routes::router(api).into_make_service_with_connect_info::<Peer>();
+    if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(cancel.cancelled_owned()).await {
+        tracing::error!(%error, "the API listener ended");
+    }
 }
 
 /// Ready means: the journal takes events. A degraded target never makes the host unready.
@@ -173,7 +132,7 @@ fn lane_id(name: &str) -> Result<LaneId, Problem> {
 }
 
 /// A moment for people and programs.
-fn rfc3339(ms: i64) -> Option<String> {
+pub fn rfc3339(ms: i64) -> Option<String> {
     let time = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()?;
     time.format(&time::format_description::well_known::Rfc3339).ok()
 }

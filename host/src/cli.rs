@@ -5,18 +5,21 @@ mod audit;
 mod compile;
 mod completions;
 mod connector;
-mod entries;
 mod dlq;
+mod entries;
 mod failure;
 mod http_client;
 mod inspect;
 mod journal;
+mod key;
 mod notify;
 mod policy;
+mod pull;
 mod replay;
 mod schema;
 mod send;
 mod serve;
+mod sync;
 mod unseal;
 mod validate;
 
@@ -28,7 +31,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub use failure::{Exit, Failure};
 
-use crate::pipeline::Discard;
+use crate::pipeline::GivenUp;
 
 /// The configuration file that is taken where none is named.
 const DEFAULT_CONFIG: &str = "bulkhead.yaml";
@@ -67,6 +70,9 @@ enum Verb {
         /// Give up a part of the configuration that is stored, `section/name`, where it keeps the host from starting.
         #[arg(long, value_name = "ENTRY")]
         discard_entry: Vec<String>,
+        /// Delete all API keys, where the pepper is lost that they need.
+        #[arg(long)]
+        discard_api_keys: bool,
         /// Take the lines of standard input as events, deliver everything, and exit; lines are `auto`
         /// (JSON, syslog or text by how they begin), `json`, `text` or `syslog`.
         #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "auto", value_parser = serve::line_format)]
@@ -98,7 +104,9 @@ enum Verb {
     /// Put a question to the system behind an instance of a running host.
     Query(ask::QueryArgs),
     /// Have an instance of a running host bring what is new now.
-    Pull(ask::PullArgs),
+    Pull(pull::PullArgs),
+    /// Runs of pull connectors of a running host, and when the next ones are.
+    Sync(sync::SyncArgs),
     /// Write the stored entries of a running host's configuration into a folder, one file each, without secrets.
     Export(entries::ExportArgs),
     /// Store the entries of a folder or of one file in a running host, all in one change.
@@ -109,6 +117,8 @@ enum Verb {
     Push(connector::PushArgs),
     /// Components of a running host and their versions.
     Connector(connector::ConnectorArgs),
+    /// API keys of a running host: make, list, show, rotate, revoke.
+    Key(key::KeyArgs),
     /// Offline tools for the journal of a host that is not running.
     Journal(journal::JournalArgs),
     /// Open sealed fields in text, with the keys of a configuration.
@@ -118,7 +128,7 @@ enum Verb {
     CompileComponent(compile::CompileArgs),
     /// What connectors may send, and which rule decides.
     Policy(policy::PolicyArgs),
-    /// Receipts of deliveries: check the chain, list, show.
+    /// Receipts of deliveries and the trail of what people did: check the chain, list, show.
     Audit(audit::AuditArgs),
     /// A completion script for a shell.
     Completions { shell: clap_complete::Shell },
@@ -149,8 +159,9 @@ pub fn main() -> ExitCode {
     };
     let output = if cli.json { Output::Json } else { cli.output };
     let result = match cli.verb {
-        Verb::Serve { config, check, discard_lane, discard_entry, stdin } => {
-            serve::run(&config, check, &Discard { lanes: discard_lane, entries: discard_entry }, stdin, output)
+        Verb::Serve { config, check, discard_lane, discard_entry, discard_api_keys, stdin } => {
+            let given_up = GivenUp { lanes: &discard_lane, entries: &discard_entry, api_keys: discard_api_keys };
+            serve::run(&config, check, given_up, stdin, output)
         }
         Verb::Validate { config } => validate::run(&config, output),
         Verb::Config { verb: ConfigVerb::Schema } => schema::print_schema(),
@@ -161,12 +172,14 @@ pub fn main() -> ExitCode {
         Verb::Replay(args) => replay::run(&args, output),
         Verb::Instance(args) => ask::instance(&args, output),
         Verb::Query(args) => ask::query(&args, output),
-        Verb::Pull(args) => ask::pull(&args, output),
+        Verb::Pull(args) => pull::run(&args, output),
+        Verb::Sync(args) => sync::run(&args, output),
         Verb::Export(args) => entries::export(&args, output),
         Verb::Import(args) => entries::import(&args, output),
         Verb::Diff(args) => entries::diff(&args, output),
         Verb::Push(args) => connector::push(&args, output),
         Verb::Connector(args) => connector::run(&args, output),
+        Verb::Key(args) => key::run(&args, output),
         Verb::Journal(args) => journal::run(&args, output),
         Verb::Unseal(args) => unseal::run(&args, output),
         Verb::CompileComponent(args) => compile::run(&args),

@@ -18,6 +18,7 @@ mod nearest;
 mod raw;
 mod reader;
 mod routing;
+mod schedule;
 mod schema;
 mod secret_fields;
 mod settings;
@@ -33,7 +34,7 @@ use std::time::Duration;
 
 use bulkhead_audit::AuditSettings;
 use bulkhead_deliver::DeliverySettings;
-use bulkhead_ingest::{FilesSettings, HttpIntakeSettings, InboundSettings, PullSettings, RepeatSettings, SyslogSettings};
+use bulkhead_ingest::{FilesSettings, HttpIntakeSettings, InboundSettings, PullSchedule, PullSettings, RepeatSettings, SyslogSettings};
 use bulkhead_journal::JournalSettings;
 use bulkhead_observe::LogSettings;
 use bulkhead_route::{Filter, LaneIndex, Route};
@@ -46,8 +47,8 @@ pub use fingerprint::Fingerprint;
 pub use integrity::IntegrityRule;
 pub use schema::schema;
 pub use secret_fields::secret_fields;
-pub use stored::{Entry, Merged, Section, hide, unhide};
 pub use settings::{ApiListener, EncryptionSettings, FormatterConfig, Instance, Lane, QueryCacheSettings, UploadSettings};
+pub use stored::{Entry, Merged, Section, hide, unhide};
 
 use fault::Faults;
 
@@ -234,12 +235,12 @@ impl Config {
 
     /// What is pulled from whom.
     pub fn pulls(&self) -> Vec<PullSettings> {
-        let pulled = self.instances.iter().filter_map(|instance| Some((instance, instance.pull?)));
-        let settings = |(instance, interval): (&Instance, Duration)| PullSettings {
+        let pulled = self.instances.iter().filter_map(|instance| Some((instance, instance.pull.clone()?)));
+        let settings = |(instance, schedule): (&Instance, PullSchedule)| PullSettings {
             instance: instance.name.as_str().into(),
             // Whatever its version.
             connector: instance.connector.split('@').next().unwrap_or_default().into(),
-            interval,
+            schedule,
             tenant: self.http.rules.tenant.clone(),
         };
         pulled.map(settings).collect()

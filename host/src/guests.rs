@@ -310,12 +310,7 @@ impl<'a> Builder<'a> {
     }
 
     /// A formatter's source for one instance, what it makes unless it was revoked, and which it is.
-    async fn formatter(
-        &mut self,
-        formatter: &FormatterConfig,
-        instance: &str,
-        key: &str,
-    ) -> Option<(Arc<dyn FormatterSource>, Option<RecordFormat>, Used)> {
+    async fn formatter(&mut self, formatter: &FormatterConfig, instance: &str, key: &str) -> Option<(Arc<dyn FormatterSource>, Option<RecordFormat>, Used)> {
         let loaded = self.load(&Wanted::formatter(&formatter.formatter), &formatter.limits, formatter.span, key).await?;
         let component = match &loaded {
             Loaded::Ready(component) => component.clone(),

@@ -1,6 +1,7 @@
 //! `bulkhead`: takes in audit and security events, keeps them, routes them, formats them and delivers
 //! them through sandboxed components.
 
+mod access;
 mod answers;
 mod api;
 mod cli;
@@ -14,6 +15,7 @@ mod pipeline;
 mod receipts;
 mod replay;
 mod state;
+mod trail;
 mod unverified;
 
 fn main() -> std::process::ExitCode {

@@ -25,15 +25,18 @@ use bulkhead_route::{Filter, LaneIndex, Route, Router, RouterError};
 use bulkhead_sandbox::{Compiler, MemoryState, Places, Sandbox, SandboxError, SandboxSettings, StateStore, WorkerSettings};
 use bulkhead_seal::AtRest;
 use bulkhead_store::{Store, StoreError};
+use secrecy::SecretString;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use control::Control;
 pub use preview::{Preview, PreviewError};
 pub use reload::{ReloadError, Reloaded};
 use stored::{MergeError, Stored};
 
+use crate::access::{self, Access};
 use crate::api::{self, Api};
 use crate::components::{Catalogue, Components};
 use crate::config::{Config, Fault};
@@ -41,9 +44,10 @@ use crate::guests::{self, Built, Parts, Purpose};
 use crate::integrity::{Integrity, IntegrityError};
 use crate::keys::{self, KeysError};
 use crate::own_events::{Lifecycle, OwnEvents};
-use crate::receipts::{HostReceipts, ReceiptsError, Trail};
+use crate::receipts::{HostReceipts, ReceiptsError};
 use crate::replay::{self, Replayer};
-use crate::state::{StoredCursors, StoredState};
+use crate::state::{self, StoredCursors, StoredRuns, StoredState};
+use crate::trail::Trail;
 use crate::unverified::Unverified;
 
 /// How far files were read, below `data_dir`.
@@ -79,6 +83,8 @@ pub enum StartError {
     Inbound(#[from] InboundError),
     #[error(transparent)]
     Receipts(#[from] ReceiptsError),
+    #[error(transparent)]
+    Access(#[from] access::OpenError),
     #[error("cannot start delivery")]
     Delivery(#[from] bulkhead_deliver::StartError),
     #[error(transparent)]
@@ -95,19 +101,21 @@ pub enum StartError {
     Listening(#[source] std::io::Error),
 }
 
-/// What a start gives up.
-#[derive(Debug, Clone, Default)]
-pub struct Discard {
-    /// Lanes that no route names any more.
-    pub lanes: Vec<String>,
-    /// Stored entries, `section/name`.
-    pub entries: Vec<String>,
-}
-
 /// What the names of lanes begin with that are no instance's.
 const OWN_LANE: char = '@';
 /// Longest time that the last own events have to reach the journal.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
+
+/// What an operator gives up at a start.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct GivenUp<'a> {
+    /// Lanes with what they have not delivered.
+    pub lanes: &'a [String],
+    /// Stored entries of the configuration, `section/name`.
+    pub entries: &'a [String],
+    /// All API keys.
+    pub api_keys: bool,
+}
 
 /// A running host.
 pub struct Host {
@@ -126,6 +134,11 @@ pub struct Host {
     /// Ends intake first, the API last.
     stop_intake: CancellationToken,
     stop_api: CancellationToken,
+    /// Requests that change something, on record once they have ended.
+    changes: TaskTracker,
+    /// Writes down who was let in, who was not, and when.
+    stop_access: CancellationToken,
+    keeping_access: JoinHandle<()>,
     serving_intake: JoinSet<()>,
     serving_api: JoinHandle<()>,
     /// What reads the journal beside the lanes.
@@ -138,8 +151,9 @@ pub struct Host {
 }
 
 impl Host {
-    /// Starts everything; events are taken when it returns. Not cancel safe.
-    pub async fn start(config: Config, discard: &Discard) -> Result<Self, StartError> {
+    /// Starts everything; events are taken when it returns. `show` shows the first API key, where one is made. Not
+    /// cancel safe.
+    pub async fn start(config: Config, given_up: GivenUp<'_>, show: impl Fn(&SecretString)) -> Result<Self, StartError> {
         let metrics = Metrics::new();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         // Addresses first: a second host on the same ports must not touch anything.
@@ -159,11 +173,11 @@ impl Host {
         let store = Store::open(&config.data_dir).await?;
         let entries = store.with_room(async || store.entries(keyring.clone()).await).await?;
         let stored = Stored::open(entries, store.inactive()).await?;
-        let config = stored.merge(config, &discard.entries).await.map_err(|error| match error {
+        let config = stored.merge(config, given_up.entries).await.map_err(|error| match error {
             MergeError::Store(error) => StartError::Store(error),
             MergeError::Faults(faults) => StartError::Faults(faults),
         })?;
-        forget_lanes(&journal, &config, &discard.lanes)?;
+        forget_lanes(&journal, &config, given_up.lanes)?;
         let (gate, follower) = gate::open(&config, &journal, &clock, &metrics)?;
         let (stop_following, mut following) = (CancellationToken::new(), JoinSet::new());
         if let Some(follower) = follower {
@@ -229,7 +243,8 @@ impl Host {
 
         let (own_events, writing_own_events) = OwnEvents::start(config.own_events, &journal, &clock);
         let trail = Trail::new(receipts.as_ref());
-        let replayer = Replayer::new(dead_letters.clone(), journal.clone(), Arc::clone(&clock), metrics.clone(), trail);
+        let access = Access::open(&config.api, &config.data_dir, &store, given_up.api_keys, &clock, &trail, show).await?;
+        let replayer = Replayer::new(dead_letters.clone(), journal.clone(), Arc::clone(&clock), metrics.clone(), trail.clone());
         store.with_room(async || replayer.recover().await).await?;
         let replays = store.lane_replays();
         let reading_again = replay::lane::recover(&replays, &journal).await?;
@@ -254,9 +269,11 @@ impl Host {
         };
         let delivery = Arc::new(Delivery::start(parts, instances, CancellationToken::new())?);
         inbound.answered_by(Arc::clone(&delivery) as _);
+        let sync_executions = state::sync_executions(&store, &*clock).await?;
         let pulls = Pulls::new(PullParts {
             puller: Arc::clone(&delivery) as _,
             cursors: Arc::new(StoredCursors(store.pull_cursors())),
+            runs: Arc::new(StoredRuns(sync_executions.clone())),
             gate: gate.clone(),
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),
@@ -280,7 +297,12 @@ impl Host {
             reading_again,
         );
         let control = Arc::new(Control {
-            settings: control::Settings { connectors_dir: config.connectors_dir.clone(), upload: config.upload.clone(), syslog: config.syslog.clone() },
+            settings: control::Settings {
+                connectors_dir: config.connectors_dir.clone(),
+                upload: config.upload.clone(),
+                syslog: config.syslog.clone(),
+                api_tls: config.api.tls.clone(),
+            },
             delivery: Arc::clone(&delivery),
             journal: journal.clone(),
             routing,
@@ -292,6 +314,7 @@ impl Host {
             inbound: inbound.clone(),
             pulls: Arc::clone(&pulls),
             receipts: receipts.clone(),
+            trail: trail.clone(),
             keyring,
             own_events: own_events.clone(),
             metrics: metrics.clone(),
@@ -337,7 +360,7 @@ impl Host {
                 stop_intake.clone(),
             ));
         }
-        let ready = Arc::new(AtomicBool::new(true));
+        let (ready, changes) = (Arc::new(AtomicBool::new(true)), TaskTracker::new());
         let api = Api {
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
@@ -348,7 +371,9 @@ impl Host {
             lane_replays: Arc::clone(&lane_replays),
             strict: config.http.rules.strict,
             receipts: config.audit.as_ref().map(|settings| settings.dir.clone()),
-            tokens: config.api.tokens.clone().into(),
+            access: Arc::clone(&access),
+            trail,
+            changes: changes.clone(),
             control: Arc::clone(&control),
             uploads: Arc::new(tokio::sync::Semaphore::new(api::UPLOADS)),
             ready: Arc::clone(&ready),
@@ -356,8 +381,12 @@ impl Host {
             files: files.into(),
             pulls: Arc::clone(&pulls),
             answers: Arc::default(),
+            sync_executions,
         };
-        let serving_api = tokio::spawn(api::serve(api_listener, api, stop_api.clone()));
+        let serving_api = tokio::spawn(api::serve(api_listener, config.api.tls.clone(), api, stop_api.clone()));
+
+        let stop_access = CancellationToken::new();
+        let keeping_access = tokio::spawn(access.keep(own_events.clone(), stop_access.clone()));
 
         own_events.lifecycle(&started);
         write_listening(&config.data_dir, api_addr, intake_addr, &syslog_addrs).map_err(StartError::Listening)?;
@@ -375,6 +404,9 @@ impl Host {
             ready,
             stop_intake,
             stop_api,
+            changes,
+            stop_access,
+            keeping_access,
             serving_intake: serving,
             serving_api,
             stop_following,
@@ -422,6 +454,10 @@ impl Host {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.keeping).await;
         self.stop_api.cancel();
         let _ = tokio::time::timeout(Duration::from_secs(1), self.serving_api).await;
+        self.changes.close();
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.changes.wait()).await;
+        self.stop_access.cancel();
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.keeping_access).await;
         let unsettled = report.unsettled.iter().map(|(_, unsettled)| unsettled).sum();
         self.own_events.last(&Lifecycle::Stopped { unsettled }, self.writing_own_events, LAST_EVENTS).await;
         self.stop_following.cancel();

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use bulkhead_audit::{AuditSettings, Blind, Receipts};
+use bulkhead_audit::{AuditSettings, Blind, Receipts, TrailKind};
 use bulkhead_observe::Metrics;
 use bulkhead_sandbox::Receipting;
+use serde_json::{Map, Value};
 
 use crate::config::Config;
 
@@ -37,40 +38,13 @@ impl HostReceipts {
         }
     }
 
-    /// Puts on record what was done to events.
-    async fn act(&self, action: &str, about: serde_json::Value) {
-        if let serde_json::Value::Object(about) = about {
-            self.receipts.act(action, about).await;
-        }
+    /// Puts an entry of the trail on record. Waits for a place. Cancel safe.
+    pub async fn trail(&self, kind: TrailKind, action: &str, about: Map<String, Value>) {
+        self.receipts.trail(kind, action, about).await;
     }
 
     /// Writes what waits and ends the chain. Blocks for as long as a sync takes.
     pub fn close(&self) {
         self.receipts.close();
-    }
-}
-
-/// Where it is put on record that events were replayed, changed or deleted: the chain of receipts, where
-/// one is kept, and the log.
-#[derive(Clone)]
-pub struct Trail(Option<Arc<HostReceipts>>);
-
-impl Trail {
-    pub fn new(receipts: Option<&Arc<HostReceipts>>) -> Self {
-        Self(receipts.cloned())
-    }
-
-    /// Waits for a place in the chain. Cancel safe.
-    pub async fn act(&self, action: &str, about: serde_json::Value) {
-        tracing::info!(action, %about, "on record");
-        if let Some(receipts) = &self.0 {
-            receipts.act(action, about).await;
-        }
-    }
-
-    /// The same for those that must not wait.
-    pub fn act_soon(&self, action: &'static str, about: serde_json::Value) {
-        let trail = self.clone();
-        tokio::spawn(async move { trail.act(action, about).await });
     }
 }

@@ -24,7 +24,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::receipts::Trail;
+use crate::trail::Trail;
 
 /// Letters, and about how many bytes of them, in one append.
 const PAGE: u32 = 500;

@@ -1,9 +1,9 @@
-//! Connectors' state and cursors: the sandbox and the intake ask, the store keeps.
+//! Connectors' state, cursors, and runs of pulls: the sandbox and the intake ask, the store keeps.
 
-use bulkhead_core::BoxFuture;
-use bulkhead_ingest::Cursors;
+use bulkhead_core::{BoxFuture, Clock, SyncRun};
+use bulkhead_ingest::{Cursors, Runs};
 use bulkhead_sandbox::{StateError, StateQuota, StateScope, StateStore};
-use bulkhead_store::{ConnectorState, PullCursors, StateError as Refused, StateLimits};
+use bulkhead_store::{ConnectorState, PullCursors, StateError as Refused, StateLimits, Store, StoreError, SyncExecutions};
 
 pub struct StoredState(pub ConnectorState);
 
@@ -39,6 +39,46 @@ impl Cursors for StoredCursors {
 
     fn set<'a>(&'a self, instance: &'a str, cursor: &'a [u8]) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move { self.0.set(instance, cursor).await.map_err(|error| error.to_string()) })
+    }
+}
+
+/// The runs of pulls, those that the end of the host cut off closed: for its start, when nothing runs.
+pub async fn sync_executions(store: &Store, clock: &dyn Clock) -> Result<SyncExecutions, StoreError> {
+    let executions = store.sync_executions();
+    let now_ms = i64::try_from(clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX);
+    let cut_off = store.with_room(async || executions.close_cut_off(now_ms).await).await?;
+    if cut_off > 0 {
+        tracing::warn!(cut_off, "runs of pull connectors were cut off when the host ended");
+    }
+    Ok(executions)
+}
+
+/// Runs of pulls, in the store.
+pub struct StoredRuns(pub SyncExecutions);
+
+impl Runs for StoredRuns {
+    fn begin<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move { self.0.begin(run).await.map_err(|error| error.to_string()) })
+    }
+
+    fn keep<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move { self.0.keep(run).await.map_err(|error| error.to_string()) })
+    }
+
+    fn forget<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move { self.0.forget(run.id).await.map_err(|error| error.to_string()) })
+    }
+
+    fn last<'a>(&'a self, instance: &'a str) -> BoxFuture<'a, Result<Option<i64>, String>> {
+        Box::pin(async move { self.0.last(instance).await.map_err(|error| error.to_string()) })
+    }
+
+    fn settled<'a>(&'a self, instance: &'a str, schedule: &'a str) -> BoxFuture<'a, Result<Option<i64>, String>> {
+        Box::pin(async move { self.0.settled(instance, schedule).await.map_err(|error| error.to_string()) })
+    }
+
+    fn settle<'a>(&'a self, instance: &'a str, schedule: &'a str, settled_ms: i64) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move { self.0.settle(instance, schedule, settled_ms).await.map_err(|error| error.to_string()) })
     }
 }
 

@@ -285,7 +285,7 @@ fn heard_bytes(bench: &Bench, guest: &Guest, world: &World, want: &[String]) -> 
         let same = have.len() == patterns.len() && patterns.iter().zip(&have).all(|(pattern, bytes)| pattern.is(bytes));
         Ok(same.then_some(()))
     };
-    bulkhead_tests::wait::until("the sink has heard it all", Duration::from_secs(5), compare)
+    bulkhead_tests::wait::until("the sink has heard it all", Duration::from_secs(30), compare)
         .with_context(|| format!("heard\n{}\nwanted\n{}", have.iter().map(|bytes| shown(bytes)).collect::<Vec<_>>().join("\n"), want.join("\n")))
 }
 

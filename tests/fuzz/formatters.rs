@@ -158,7 +158,7 @@ fn check(name: &str, config: &str, format: &RecordFormat, made: &Formatted, coun
     }
     let essence = format.content_type.split(';').next().unwrap_or_default();
     let is_json = essence.ends_with("/json") || essence.ends_with("+json") || matches!(essence, "application/x-ndjson" | "application/jsonl");
-    let is_text = is_json || essence.starts_with("text/") || essence.ends_with("xml");
+    let is_text = is_json || essence.starts_with("text/") || essence.ends_with("xml") || essence.ends_with("openmetrics-text");
     for (place, record) in (0..count).map(|place| (place, made.records.get(place))) {
         if made.refused.iter().any(|refusal| refusal.event as usize == place) {
             continue;

@@ -65,7 +65,8 @@ fn start(dir: &Path, config: &str) -> Host {
         log: dir.join("host.log"),
         env: Vec::new(),
         dir: dir.to_owned(),
-        args: Vec::new(), through: Vec::new(),
+        args: Vec::new(),
+        through: Vec::new(),
     };
     Host::start(spec).expect("starts")
 }

@@ -530,7 +530,8 @@ impl Story {
             log: dir.path().join("host.log"),
             env: vec![("TOKEN".into(), token.into())],
             dir: dir.path().to_owned(),
-            args: Vec::new(), through: Vec::new(),
+            args: Vec::new(),
+            through: Vec::new(),
         };
         Self { host: Host::start(spec).unwrap_or_else(|error| panic!("{error:#}")), dir }
     }

@@ -34,7 +34,7 @@ fn h17_a_hostile_neighbour_costs_nothing() {
     let bad = ["spin", "allocate", "recurse", "panic", "flood", "print", "send", "exit"];
     let mut config = format!("instances:\n{}", hec("siem", &good, ""));
     for behaviour in bad {
-        config.push_str(&evil(&format!("bad-{behaviour}"), behaviour, &sink, "    limits: {cpu: 300ms, fuel: 20G, deadline: 2s}\n"));
+        config.push_str(&evil(&format!("bad-{behaviour}"), behaviour, &sink, "    limits: {cpu: 300ms, fuel: 20G, deadline: 30s}\n"));
     }
     let lanes: Vec<String> = bad.iter().map(|behaviour| format!("{{instance: bad-{behaviour}, format: json}}")).collect();
     let story = Story::start(&format!("{config}default_route: [{{instance: siem, format: cef}}, {}]\n", lanes.join(", ")));
@@ -50,22 +50,17 @@ fn h17_a_hostile_neighbour_costs_nothing() {
         .unwrap_or_else(|error| panic!("{error:#}\n{}", story.host.log()));
         slowest = slowest.max(started.elapsed());
     }
-    assert!(slowest < Duration::from_secs(10), "{slowest:?} from acceptance to delivery");
-    let scrape = story.when("the hostile ones broke", |scrape| {
-        let delivered = scrape.sum("bulkhead_lane_delivered_total", &[("instance", "siem")]);
-        delivered >= 600.0
-            && bad
-                .iter()
-                .filter(|behaviour| **behaviour != "send")
-                .all(|behaviour| scrape.sum("bulkhead_guest_faults_total", &[("instance", &format!("bad-{behaviour}"))]) >= 1.0)
+    assert!(slowest < Duration::from_secs(20), "{slowest:?} from acceptance to delivery");
+    let by = [("bad-spin", "cpu"), ("bad-allocate", "memory"), ("bad-recurse", "trap"), ("bad-panic", "trap"), ("bad-exit", "trap")];
+    let scrape = story.when("the hostile ones broke, each by what it did", |scrape| {
+        let faults = |labels: &[(&str, &str)]| scrape.sum("bulkhead_guest_faults_total", labels);
+        scrape.sum("bulkhead_lane_delivered_total", &[("instance", "siem")]) >= 600.0
+            && bad.iter().filter(|behaviour| **behaviour != "send").all(|behaviour| faults(&[("instance", &format!("bad-{behaviour}"))]) >= 1.0)
+            && by.iter().all(|(instance, fault)| faults(&[("instance", instance), ("fault", fault)]) >= 1.0)
     });
     assert_eq!(scrape.sum("bulkhead_lane_delivered_total", &[("instance", "siem")]), 600.0);
     assert_eq!(scrape.sum("bulkhead_lane_rejected_total", &[("instance", "siem")]), 0.0);
     assert_eq!(scrape.sum("bulkhead_guest_faults_total", &[("instance", "siem")]), 0.0);
-    let faults = |instance: &str, fault: &str| scrape.sum("bulkhead_guest_faults_total", &[("instance", instance), ("fault", fault)]);
-    for (instance, fault) in [("bad-spin", "cpu"), ("bad-allocate", "memory"), ("bad-recurse", "trap"), ("bad-panic", "trap"), ("bad-exit", "trap")] {
-        assert!(faults(instance, fault) >= 1.0, "{instance} broke by {fault}");
-    }
     // What a hostile connector did not deliver is where people see it, or still waits.
     for behaviour in bad {
         let lane = story.lane(&format!("bad-{behaviour}"));

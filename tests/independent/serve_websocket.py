@@ -82,6 +82,6 @@ if len(sys.argv) > 3:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(sys.argv[3], sys.argv[4])
 
-options = {"ssl": context, "process_request": authorize if context else None, "select_subprotocol": lambda _, offered: "v1.events" if "v1.events" in offered else None, "max_size": 1 << 22, "ping_interval": 0.2, "ping_timeout": 2}
+options = {"ssl": context, "process_request": authorize if context else None, "select_subprotocol": lambda _, offered: "v1.events" if "v1.events" in offered else None, "max_size": 1 << 22, "ping_interval": 0.2, "ping_timeout": 5}
 with serve(handle, "127.0.0.1", PORT, **options) as server:
     server.serve_forever()

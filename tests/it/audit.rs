@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use bulkhead_tests::wait;
 use serde_json::Value;
 
 use crate::story::{PATIENCE, Story, binary, copybook, file, hec, receiver};
@@ -68,8 +69,13 @@ fn each_attempt_leaves_a_receipt_without_body_and_secret() {
     let scrape = story.settled();
     // While the host runs.
     verified(&story);
-    let page = story.host.get("/api/integration/audit/receipts?instance=siem&outcome=accepted&limit=1").expect("answers").json().expect("JSON");
-    assert_eq!((page["meta"]["count"].as_u64(), page["data"][0]["instance"].as_str()), (Some(1), Some("siem")), "{page:#}");
+    // Receipts are written behind the calls.
+    let page = wait::until("the receipt is written", PATIENCE, || {
+        let page = story.host.get("/api/integration/audit/receipts?instance=siem&outcome=accepted&limit=1")?.json()?;
+        Ok(Some(page).filter(|page| page["meta"]["count"] == 1))
+    })
+    .unwrap_or_else(|error| panic!("{error:#}\n{}", story.host.log()));
+    assert_eq!(page["data"][0]["instance"], "siem", "{page:#}");
     let next = page["links"]["next"].as_str().expect("perhaps more").to_owned();
     assert_eq!(story.host.get(&next).expect("answers").status, 200);
     for bad in ["limit=0", "outcome=nonsense", "since=yesterday"] {

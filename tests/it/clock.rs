@@ -42,7 +42,7 @@ fn days_forward_and_back_neither_give_up_nor_hold_back_a_retry() {
         wait::until("the first attempt", PATIENCE, || Ok((receiver.kept().len() == 1).then_some(()))).expect("attempted");
         clock.set(jump).expect("set");
         story.accept("application/x-ndjson", &copybook("after", 5));
-        let scrape = story.host.settled(Duration::from_secs(15)).unwrap_or_else(|error| panic!("jump {jump}: {error:#}"));
+        let scrape = story.host.settled(PATIENCE).unwrap_or_else(|error| panic!("jump {jump}: {error:#}"));
         assert_eq!(scrape.sum("bulkhead_lane_delivered_total", &[("instance", "siem")]), 10.0, "jump {jump}");
         assert_eq!(scrape.sum("bulkhead_dead_letters", &[]), 0.0, "jump {jump}");
         // The clock really was another one: a line of the log says so.
@@ -63,7 +63,7 @@ fn a_retry_that_waits_over_a_restart_is_not_stalled_by_a_clock_set_back() {
     wait::until("the first attempt", PATIENCE, || Ok((story.lane("siem")["retrying"].as_u64() == Some(5)).then_some(()))).expect("attempted");
     clock.set(-DAYS).expect("set");
     story = story.crash();
-    let scrape = story.host.settled(Duration::from_secs(20)).unwrap_or_else(|error| panic!("{error:#}"));
+    let scrape = story.host.settled(PATIENCE).unwrap_or_else(|error| panic!("{error:#}"));
     assert_eq!((scrape.sum("bulkhead_lane_delivered_total", &[]), scrape.sum("bulkhead_dead_letters", &[])), (5.0, 0.0));
 }
 
@@ -81,7 +81,7 @@ fn rates_do_not_hear_of_jumps() {
             .expect("arrives");
         clock.set(jump).expect("set");
     }
-    story.host.settled(Duration::from_secs(15)).unwrap_or_else(|error| panic!("{error:#}"));
+    story.host.settled(PATIENCE).unwrap_or_else(|error| panic!("{error:#}"));
     // 40 events, 5 of them at once: 35 at 20 a second, whatever the wall clock said.
     assert!(start.elapsed() >= Duration::from_millis(1700), "{:?}", start.elapsed());
 }

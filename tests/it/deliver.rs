@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bulkhead_tests::receiver::{self, Kept, Receiver, Script};
-use bulkhead_tests::wait;
+use bulkhead_tests::{port, wait};
 use serde_json::Value;
 
 use crate::story::{PATIENCE, Story, copybook, envelopes, file, hec, ids, receiver, webhook};
@@ -71,16 +71,18 @@ fn faults_that_pass_lose_nothing_and_repeat_nothing() {
 #[test]
 fn retry_after_is_heard_in_both_forms() {
     for date in [false, true] {
+        let receiver = receiver("");
+        let story = siem(&receiver, "    retry: {initial: 1ms, max: 300s, jitter: none}\n");
+        // A date counts from when it is written, not from when the host is up.
         let value = if date { http_date(10) } else { "1".to_owned() };
-        let receiver = receiver(&format!("429:retry-after={value}"));
-        let story = siem(&receiver, "    retry: {initial: 1ms, max: 60s, jitter: none}\n");
+        receiver.play(Script::parse(&format!("429:retry-after={value}")).expect("a script"));
         story.accept("application/x-ndjson", &copybook("e", 3));
         story.settled();
         let kept = receiver.kept();
         assert_eq!(kept.iter().map(|kept| kept.status).collect::<Vec<_>>(), [429, 200], "{value}");
         let waited = Duration::from_nanos(kept[1].at - kept[0].at);
         assert!(waited >= Duration::from_millis(if date { 300 } else { 990 }), "{value}: waited {waited:?}");
-        assert!(waited < Duration::from_secs(15), "{value}: waited {waited:?}");
+        assert!(waited < PATIENCE, "{value}: waited {waited:?}");
     }
 }
 
@@ -205,7 +207,7 @@ fn the_breaker_opens_and_closes_by_itself() {
     let receiver = receiver("503x4");
     let story = siem(
         &receiver,
-        "    concurrency: 1\n    circuit_breaker: {failure_threshold: 3, open_for: 300ms, half_open_calls: 1}\n    retry: {initial: 1ms, max: 2ms, jitter: none}\n",
+        "    concurrency: 1\n    circuit_breaker: {failure_threshold: 3, open_for: 1s, half_open_calls: 1}\n    retry: {initial: 1ms, max: 2ms, jitter: none}\n",
     );
     story.accept("application/x-ndjson", &copybook("e", 1));
     story.when("the breaker opens", |scrape| scrape.sum("bulkhead_breaker_state", &[("instance", "siem")]) == 2.0);
@@ -216,7 +218,7 @@ fn the_breaker_opens_and_closes_by_itself() {
     assert_eq!(at.len(), 5, "{at:?}");
     for probe in [3, 4] {
         let pause = Duration::from_nanos(at[probe] - at[probe - 1]);
-        assert!(pause >= Duration::from_millis(290), "call {probe} came {pause:?} after the one before");
+        assert!(pause >= Duration::from_millis(990), "call {probe} came {pause:?} after the one before");
     }
     assert_eq!(scrape.sum("bulkhead_breaker_state", &[("instance", "siem")]), 0.0);
 }
@@ -231,10 +233,18 @@ fn concurrency_follows_the_receiver() {
     story.when("it falls", |scrape| limit(scrape) == 1.0);
     assert_eq!(story.lane("siem")["concurrency"], serde_json::json!({"limit": 1, "max": 6}));
     receiver.play(Script::parse("delay=20ms*").expect("a script"));
-    story.when("it rises", |scrape| limit(scrape) == 6.0);
+    // On a busy machine calls may seem slow to it, and it falls again: events come until it has risen.
+    let mut more = 0;
+    wait::until("it rises", PATIENCE, || {
+        story.accept("application/x-ndjson", &copybook(&format!("f{more}"), 20));
+        more += 1;
+        Ok((limit(&story.host.metrics()?) == 6.0).then_some(()))
+    })
+    .unwrap_or_else(|error| panic!("{error:#}\n{}", story.host.log()));
     receiver.play(Script::default());
-    story.settled();
+    let scrape = story.settled();
     assert_eq!(taken(&receiver, "e", 300).len(), 300);
+    assert_eq!(scrape.sum("bulkhead_lane_delivered_total", &[("instance", "siem")]), 300.0 + 20.0 * f64::from(more));
 }
 
 #[test]
@@ -258,13 +268,14 @@ fn a_dead_target_stops_nobody() {
 /// Nobody listens at first; the receiver comes up later on the same port.
 #[test]
 fn a_receiver_that_comes_up_late_gets_everything() {
-    let first = receiver("");
-    let addr = first.addr();
+    let addr = port::free().expect("a port");
+    let receiver_at = |addr| Receiver::start(receiver::Options { bind: addr, keep: 100, ..receiver::Options::default() }, Script::default()).expect("starts");
+    let first = receiver_at(addr);
     let story = siem(&first, "");
     drop(first);
     story.accept("application/x-ndjson", &copybook("e", 30));
     story.when("attempts fail", |scrape| scrape.sum("bulkhead_lane_retried_total", &[("instance", "siem")]) >= 30.0);
-    let late = Receiver::start(receiver::Options { bind: addr, keep: 100, ..receiver::Options::default() }, Script::default()).expect("starts");
+    let late = receiver_at(addr);
     story.settled();
     assert_eq!(taken(&late, "e", 30).len(), 30);
 }
@@ -300,15 +311,23 @@ fn batches_keep_to_their_bounds() {
     assert_eq!(taken(&receiver, "e", 100).len(), 100);
 }
 
+/// A batch goes when it is full, or when its first event has waited as long as it may.
 #[test]
 fn a_linger_gathers_events() {
-    let receiver = receiver("");
-    let story = siem(&receiver, "    batch: {max_events: 10, max_age: 400ms}\n    concurrency: 1\n");
+    let full = receiver("");
+    // Longer than ten posts take on any disk.
+    let story = siem(&full, "    batch: {max_events: 10, max_age: 50s}\n    concurrency: 1\n");
     for i in 0..10 {
         story.accept("application/json", &format!("{{\"id\":\"e-{i}\"}}"));
     }
     story.settled();
-    assert_eq!(receiver.kept().len(), 1, "ten single posts, one delivery");
+    assert_eq!(full.kept().len(), 1, "ten single posts, one delivery");
+    let alone = receiver("");
+    let story = siem(&alone, "    batch: {max_events: 10, max_age: 400ms}\n");
+    let begun = std::time::Instant::now();
+    story.accept("application/json", r#"{"id":"e-0"}"#);
+    wait::until("it goes", PATIENCE, || Ok((!alone.kept().is_empty()).then_some(()))).expect("goes");
+    assert!(begun.elapsed() >= Duration::from_millis(400), "{:?}", begun.elapsed());
 }
 
 #[test]

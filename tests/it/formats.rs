@@ -43,12 +43,12 @@ fn without_receipt(text: &str) -> String {
 
 #[test]
 fn every_format_is_as_reviewed() {
-    let formats = ["json", "jsonl", "cef", "ecs", "cloudevents", "leef", "syslog", "splunk", "xml", "otlp"];
+    let formats = ["json", "jsonl", "cef", "ecs", "cloudevents", "leef", "syslog", "splunk", "xml", "otlp", "prometheus"];
     let mut config = "instances:\n".to_owned();
     for format in formats {
         config.push_str(&file(format));
         // One slot and strict order, so that files are alike in every run.
-        config.push_str("    concurrency: 1\n    ordering: strict\n");
+        config.push_str("    ordering: strict\n");
     }
     let lanes: Vec<String> = formats.iter().map(|format| format!("{{instance: {format}, format: {format}}}")).collect();
     let story = Story::start(&format!("{config}default_route: [{}]\n", lanes.join(", ")));
@@ -64,7 +64,7 @@ fn every_format_is_as_reviewed() {
 }
 
 /// Formats that are what their configuration says: a realistic one each.
-const CONFIGURED: [(&str, &str); 2] = [
+const CONFIGURED: [(&str, &str); 3] = [
     (
         "template",
         r#"{formatter: template, config: {escape: json, content_type: application/json, template: '{"text": "{{ severity | default("unknown") | upper }} {{ type }} on {{ host | default("?") }} at {{ time | date("%Y-%m-%d %H:%M:%S") }}", "user": {{ user }}, "roles": {{ roles | default([]) | join(", ") | truncate(40) }}, "labels": { {%- for name, value in metadata | default({}) | items %}{{ name | json }}: {{ value | json }}{% if not loop.last %}, {% endif %}{% endfor -%} }, "rate": {{ data.payload.throughput_mbps }}}'}}"#,
@@ -72,6 +72,10 @@ const CONFIGURED: [(&str, &str); 2] = [
     (
         "mapping",
         r#"{formatter: mapping, config: {validate: [{that: "id != ''", reason: no id}], fields: [{to: alert.id, from: /id, required: true}, {to: alert.title, expr: "type + ' by ' + user"}, {to: alert.title, from: /type}, {to: alert.priority, from: /severity, transform: [{map: {critical: 1, high: 2, medium: 3, "*": 4}}], default: 5}, {to: alert.opened, from: /time, type: timestamp}, {to: alert.day, from: /time, transform: [{date: "%G-W%V"}]}, {to: alert.tags, from: /compliance, transform: [upper]}, {to: alert.where.host, from: /host}, {to: alert.where.port, from: /dstport, type: string}, {to: alert.actor, from: /user, transform: [trim, lower, hash_sha256, {truncate: 12}]}, {to: metrics.throughput, from: /data/payload/throughput_mbps}, {to: metrics.fast, expr: "data.payload.throughput_mbps > 100.0"}, {to: labels, from: /metadata, when: "size(metadata) > 0"}]}}"#,
+    ),
+    (
+        "mapping-jq",
+        r#"{formatter: mapping-jq, config: {jq: '.data |= (if type == "object" then with_entries(select(.value != null and (.key | test("_hash$") | not))) else . end) | .metadata = {tags: ([.compliance[]?, .classification // empty] | unique), scalars: ([.data | .. | scalars] | length)}', fields: [{to: id, from: /id, required: true}, {to: at, from: /time}, {to: kind, expr: "type.replace('copybook.', '')"}, {to: tags, from: /metadata/tags, when: "size(metadata.tags) > 0"}, {to: scalars, from: /metadata/scalars}, {to: payload, from: /data}]}}"#,
     ),
 ];
 
@@ -91,7 +95,7 @@ fn configured_formats_are_as_reviewed() {
     }
     config.push_str("instances:\n");
     for (name, _) in CONFIGURED {
-        config.push_str(&format!("{}    concurrency: 1\n    ordering: strict\n", file(name)));
+        config.push_str(&format!("{}    ordering: strict\n", file(name)));
     }
     for ((name, _), receiver) in binary.iter().zip(&receivers) {
         config.push_str(&webhook(name, receiver, "    concurrency: 1\n    ordering: strict\n"));
@@ -124,4 +128,30 @@ fn splunk_is_sent_what_was_reviewed() {
     let lines: String = receiver.kept().iter().flat_map(crate::story::envelopes).map(|envelope| format!("{envelope}\n")).collect();
     compare("splunk-hec.txt", &lines);
     assert!(receiver.kept().iter().all(|kept| kept.head.path == "/services/collector/event"));
+}
+
+/// What bounds a program of the operator's is the guest's own fuel: a batch that runs out goes in halves, and the event at
+/// fault is a dead letter, alone.
+#[test]
+fn a_program_that_does_not_end_costs_its_event() {
+    let program = r#"if .id == "endless" then (def f: f; f) else . end"#;
+    let config = format!(
+        "formatters:\n  own: {{formatter: mapping-jq, limits: {{fuel: 50M}}, config: {{jq: {}, fields: [{{to: id, from: /id}}]}}}}\ninstances:\n{}default_route: [{{instance: out, format: own}}]\n",
+        serde_json::Value::from(program),
+        file("out")
+    );
+    let story = Story::start(&config);
+    let ids: Vec<String> = (0..20).map(|n| if n == 7 { "endless".to_owned() } else { n.to_string() }).collect();
+    let events: String = ids.iter().map(|id| format!("{{\"id\":\"{id}\",\"time\":\"2026-01-02T03:04:05Z\"}}\n")).collect();
+    story.accept("application/x-ndjson", &events);
+    story.settled();
+    let mut written: Vec<String> = story.records("out.ndjson").iter().map(|record| record["id"].as_str().expect("an id").to_owned()).collect();
+    written.push("endless".to_owned());
+    written.sort();
+    let mut want = ids.clone();
+    want.sort();
+    assert_eq!(written, want);
+    let letters = crate::vendor::dead_letters(&story);
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    assert_eq!((letters[0]["event_id"].as_str(), letters[0]["cause"].as_str()), (Some("endless"), Some("guest-fault")));
 }

@@ -1,6 +1,6 @@
 //! Parsers that others wrote read what we write: CEF by `pycef` and the field dictionary of `cefevent`,
 //! CloudEvents by the CloudEvents SDK for Python, XML by expat, syslog by `syslog-rfc5424-parser`, Avro by `fastavro`,
-//! Protocol Buffers by Google's `protobuf`. Versions are pinned in `tests/requirements.txt`.
+//! Protocol Buffers by Google's `protobuf`, Prometheus' formats by its client for Python. Versions are pinned in `tests/requirements.txt`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -127,6 +127,24 @@ fn mappings_are_what_another_program_makes() {
       {to: count, expr: "type(data) == map ? size(data) : null"}, {to: payload, from: /data}]}}"#;
     let format = format.replace('\n', " ");
     check_against_json("independent::mappings_are_what_another_program_makes", "hashlib", &["check_mapping.py"], &format, false);
+}
+
+/// The same program by `jq` itself.
+#[test]
+fn programs_make_what_jq_makes() {
+    let program = r#".user |= (if type == "string" then ascii_upcase else "nobody" end) | .data |= (if type == "object" then with_entries(select(.key | test("^[a-p]"))) else . end) | .metadata = {words: [.type // "" | split(".")[]], count: ([.data | .. | scalars] | length), kinds: (.data | if type == "object" then (map_values(type) | to_entries | map("\(.key):\(.value)") | sort) else [] end)}"#;
+    let rows = "fields: [{to: id, from: /id}, {to: user, from: /user}, {to: data, from: /data}, {to: metadata, from: /metadata}]";
+    let format = format!("{{formatter: mapping-jq, config: {{jq: {}, {rows}}}}}", serde_json::Value::from(program));
+    check_against_json("independent::programs_make_what_jq_makes", "jq", &["check_mapping_jq.py", program], &format, false);
+}
+
+#[test]
+fn samples_are_read_by_prometheus_own_client() {
+    let test = "independent::samples_are_read_by_prometheus_own_client";
+    for version in ["text", "openmetrics"] {
+        let format = format!("{{formatter: prometheus, config: {{version: {version}}}}}");
+        check_against_json(test, "prometheus_client", &["check_prometheus.py", version], &format, false);
+    }
 }
 
 #[test]

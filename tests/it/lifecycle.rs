@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bulkhead_tests::host::Host;
+use bulkhead_tests::prom::Scrape;
 use bulkhead_tests::receiver::Script;
 use bulkhead_tests::wait;
 
@@ -107,10 +108,12 @@ fn a_full_backlog_goes_to_the_dead_letters() {
     for i in 0..40 {
         story.accept("application/x-ndjson", &copybook(&format!("b{i}"), 100));
     }
-    // Counted once the lane's log has it, which is after the letter is in the store.
-    story.when("dead letters are counted", |scrape| scrape.sum("bulkhead_lane_rejected_total", &[("instance", "siem")]) > 0.0);
+    // A letter is on disk before it is counted, so the count is what to wait for.
+    let rejected = |scrape: &Scrape| scrape.sum("bulkhead_lane_rejected_total", &[("instance", "siem"), ("cause", "backlog-size")]);
+    story.when("the backlog goes to the dead letters", |scrape| rejected(scrape) > 0.0);
     down.play(Script::default());
     let scrape = story.settled();
+    assert_eq!(rejected(&scrape), scrape.sum("bulkhead_dead_letters", &[]), "each letter is counted once, with its cause");
     let taken: usize = down.kept().iter().filter(|kept| kept.status == 200).map(|kept| crate::story::envelopes(kept).len()).sum();
     assert_eq!(taken as f64 + scrape.sum("bulkhead_dead_letters", &[]), 4000.0, "delivered or dead, nothing else");
 }
@@ -179,7 +182,8 @@ fn a_lane_without_a_route_is_forgotten_only_when_it_has_delivered() {
     let both = format!("drain: 200ms\n{instances}default_route: [{{instance: archive, format: jsonl}}, {{instance: siem, format: cef}}]\n");
     let mut story = Story::start(&both);
     story.accept("application/x-ndjson", &copybook("e", 3));
-    story.when("the archive has them", |scrape| scrape.sum("bulkhead_lane_delivered_total", &[("instance", "archive")]) == 3.0);
+    // Delivered is counted before it is settled, and this drain waits for nobody.
+    wait::until("the archive has settled them", PATIENCE, || Ok((story.lane("archive")["backlog"] == 0).then_some(()))).expect("settles");
     story.host.terminate(PATIENCE).expect("stops");
     let listen = r#"{api: "127.0.0.1:0", http: "127.0.0.1:0"}"#;
     let neither = spec(story.dir.path(), listen, &format!("{instances}default_route: []\n"));

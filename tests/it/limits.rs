@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use bulkhead_tests::receiver::{self, Receiver, Script};
+use bulkhead_tests::wait;
 
-use crate::story::{Story, copybook, hec, ids, receiver, webhook};
+use crate::story::{PATIENCE, Story, copybook, hec, ids, receiver, webhook};
 
 const LIMIT_REACHED: &str = "bulkhead_guest_limit_reached_total";
 const WOULD_REFUSE: &str = "bulkhead_guest_limit_would_refuse_total";
@@ -36,9 +37,12 @@ fn beyond_its_window_of_bytes_an_instance_waits_and_loses_nothing() {
     // More than the rest of the window, in any cut.
     story.accept("application/x-ndjson", &copybook("b", 400));
     let labels = [("instance", "siem"), ("component", "splunk-hec"), ("limit", "bytes_out")];
-    let scrape = story.when("the window is full", |scrape| scrape.sum(LIMIT_REACHED, &labels) >= 1.0);
+    // Counted within the call; the lane hears of it when the call is over.
+    let lane = wait::until("the window is full", PATIENCE, || Ok(Some(story.lane("siem")).filter(|lane| !lane["last_error"].is_null())))
+        .unwrap_or_else(|error| panic!("{error:#}\n{}", story.host.log()));
+    let scrape = story.host.metrics().expect("metrics");
+    assert!(scrape.sum(LIMIT_REACHED, &labels) >= 1.0);
     assert_eq!(scrape.sum("bulkhead_lane_rejected_total", &[]), 0.0, "they wait");
-    let lane = story.lane("siem");
     let error = lane["last_error"]["text"].as_str().unwrap_or_default();
     assert!(error.contains("destination `primary`: bytes_out of 64 KiB reached: "), "{lane}");
     assert!(error.contains("raise `limits.bytes_out` to allow more; the window ends in "), "{lane}");

@@ -1,5 +1,7 @@
 //! Stories: the real binary, real sockets, real files. One test binary, so that one link serves all.
 
+mod access;
+mod api_tls;
 mod appdynamics;
 mod audit;
 mod bad_input;
@@ -37,6 +39,7 @@ mod loki;
 mod made;
 mod newrelic;
 mod observe;
+mod openapi;
 mod operate;
 mod otlp;
 mod own_events;
@@ -49,9 +52,11 @@ mod rest;
 mod rest_pull;
 mod route;
 mod scale;
+mod schedules;
 mod sentinel;
 mod served;
 mod service;
+mod soar;
 mod stdin;
 mod stored;
 mod story;
@@ -60,6 +65,7 @@ mod syslog;
 mod syslog_send;
 mod syslog_tls;
 mod tcp_send;
+mod trail;
 mod upkeep;
 mod upload;
 mod vendor;

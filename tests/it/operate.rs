@@ -4,6 +4,7 @@ use std::process::{Command, Output};
 
 use bulkhead_tests::http::Client;
 use bulkhead_tests::receiver::Script;
+use bulkhead_tests::wait;
 use serde_json::Value;
 
 use crate::story::{PATIENCE, Story, binary, copybook, hec, receiver};
@@ -38,10 +39,12 @@ fn dead_letters_are_listed_shown_replayed_and_purged() {
     target.play(Script::default());
     let replayed = json(&["--json", "dlq", "--api", &api, "replay", "--id", &id]);
     assert_eq!(replayed["replaying"], 1);
-    story.when("it is delivered", |scrape| scrape.sum("bulkhead_lane_delivered_total", &[("instance", "siem")]) == 1.0);
+    // A letter goes only once its lane has settled the event, which is after the count of deliveries.
+    let left = || json(&["--json", "dlq", "--api", &api, "list"])["meta"]["total"].clone();
+    wait::until("it is delivered and gone", PATIENCE, || Ok((left() == 1).then_some(()))).unwrap_or_else(|error| panic!("{error:#}\n{}", story.host.log()));
     let purged = json(&["--json", "dlq", "--api", &api, "purge", "--all"]);
     assert_eq!(purged["purged"], 1);
-    assert_eq!(json(&["--json", "dlq", "--api", &api, "list"])["meta"]["total"], 0);
+    assert_eq!(left(), 0);
 }
 
 #[test]

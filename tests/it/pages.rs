@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use bulkhead_tests::host::root;
 
@@ -62,6 +62,21 @@ fn placeholder(name: &str) -> &'static str {
     if name.ends_with("_URL") || name.ends_with("_ENDPOINT") { "https://receiver.example" } else { "cGxhY2Vob2xkZXItcGxhY2Vob2xkZXItcGxhY2Vob2w=" }
 }
 
+/// What the binary says of a configuration.
+fn validate(block: &str) -> Output {
+    let dir = tempfile::TempDir::new().expect("a folder");
+    let config = dir.path().join("bulkhead.yaml");
+    fs::write(&config, block).expect("written");
+    Command::new(binary())
+        .args(["validate", "--config"])
+        .arg(&config)
+        .current_dir(dir.path())
+        .envs(names(block).into_iter().map(|name| (name, placeholder(name))))
+        .stdin(Stdio::null())
+        .output()
+        .expect("runs")
+}
+
 #[test]
 fn examples_are_accepted() {
     let mut wrong = String::new();
@@ -70,17 +85,7 @@ fn examples_are_accepted() {
         let blocks = examples(&page);
         assert!(!blocks.is_empty(), "{} has no YAML block under `## Example`", path.display());
         for block in blocks {
-            let dir = tempfile::TempDir::new().expect("a folder");
-            let config = dir.path().join("bulkhead.yaml");
-            fs::write(&config, &block).expect("written");
-            let output = Command::new(binary())
-                .args(["validate", "--config"])
-                .arg(&config)
-                .current_dir(dir.path())
-                .envs(names(&block).into_iter().map(|name| (name, placeholder(name))))
-                .stdin(Stdio::null())
-                .output()
-                .expect("runs");
+            let output = validate(&block);
             if !block.contains(&format!("connector: {name}\n")) {
                 let _ = writeln!(wrong, "{name}: the example has no instance with `connector: {name}`");
             }
@@ -90,6 +95,22 @@ fn examples_are_accepted() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// Guides to systems without a connector of their own hold whole configurations too.
+#[test]
+fn guides_are_accepted() {
+    for guide in ["qradar.md", "soar.md"] {
+        let path = root().join("docs/operators").join(guide);
+        let page = fs::read_to_string(&path).expect("readable");
+        let blocks: Vec<&str> =
+            page.split("```yaml\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0)).filter(|block| block.starts_with("data_dir:")).collect();
+        assert!(!blocks.is_empty(), "{} has no configuration", path.display());
+        for block in blocks {
+            let output = validate(block);
+            assert!(output.status.success(), "{guide}: {}\n{block}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
 }
 
 /// `UPDATE_GOLDEN=1` writes the index again.

@@ -14,7 +14,7 @@ use bulkhead_tests::wait;
 use serde_json::Value;
 
 use crate::served::{Counterpart, program};
-use crate::story::{PATIENCE, Story};
+use crate::story::{PATIENCE, Story, file};
 
 fn samples() -> String {
     fs::read_to_string(host::root().join("examples/events/copybook.ndjson")).expect("samples are committed")
@@ -77,6 +77,37 @@ fn events_are_metrics_of_the_page() {
         return skip("prometheus::events_are_metrics_of_the_page", "no promtool (Debian package prometheus)");
     }
     judged_by_promtool(&story.host.get("/metrics").expect("answers").text());
+}
+
+/// One event, one sample: the text format as `promtool` judges it, OpenMetrics as Prometheus itself reads it to fill its
+/// storage.
+#[test]
+fn the_format_is_read_by_promtool() {
+    let Some(promtool) = program("promtool") else {
+        return skip("prometheus::the_format_is_read_by_promtool", "no promtool (Debian package prometheus)");
+    };
+    let story = Story::start(&format!(
+        "formatters:\n  open: {{formatter: prometheus, config: {{version: openmetrics}}}}\ninstances:\n{}{}default_route: [{{instance: text, format: prometheus}}, {{instance: open, format: open}}]\n",
+        file("text"),
+        file("open")
+    ));
+    story.accept("application/x-ndjson", &samples());
+    let scrape = story.settled();
+    assert_eq!(scrape.sum("bulkhead_lane_rejected_total", &[]), 0.0, "{}", story.host.log());
+    let written = |name: &str| fs::read_to_string(story.path("out").join(format!("{name}.ndjson"))).expect("written");
+    let count = samples().lines().count();
+    let text = written("text");
+    assert_eq!(text.lines().count(), count);
+    judged_by_promtool(&format!("# HELP audit_event Audit events.\n# TYPE audit_event gauge\n{text}"));
+    let (input, blocks) = (story.path("open.txt"), story.path("blocks"));
+    fs::write(&input, format!("{}# EOF\n", written("open"))).expect("written");
+    let output = Command::new(&promtool).args(["tsdb", "create-blocks-from", "openmetrics"]).args([&input, &blocks]).output().expect("runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // It looks for a log of writes, which blocks alone do not have.
+    fs::create_dir(blocks.join("wal")).expect("a folder");
+    let output = Command::new(&promtool).args(["tsdb", "dump"]).arg(&blocks).output().expect("runs");
+    let dumped = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(dumped.lines().filter(|line| line.contains("__name__=\"audit_event\"")).count(), count, "{dumped}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

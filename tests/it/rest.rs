@@ -7,11 +7,12 @@ use std::fs;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulkhead_tests::host;
+use bulkhead_tests::port;
 use bulkhead_tests::receiver::{Script, Step};
 use bulkhead_tests::skip::skip;
 use serde_json::{Value, json};
 
-use crate::service::{Service, free_port};
+use crate::service::Service;
 use crate::story::{Story, file, receiver};
 
 /// An instance with quick retries; the configuration is JSON, so that templates need no second kind of quotes.
@@ -24,7 +25,7 @@ fn instance(name: &str, url: &str, config: &Value, more: &str) -> String {
 
 fn etcd(test: &str) -> Option<Service> {
     let service = Service::start("etcd", |dir, port| {
-        let (client, peer) = (format!("http://127.0.0.1:{port}"), format!("http://{}", free_port()));
+        let (client, peer) = (format!("http://127.0.0.1:{port}"), format!("http://{}", port::free().expect("a port")));
         let dir = dir.join("data").display().to_string();
         let args = ["--data-dir", &dir, "--listen-client-urls", &client, "--advertise-client-urls", &client, "--listen-peer-urls", &peer];
         let args = args.into_iter().map(str::to_owned);

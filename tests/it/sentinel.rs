@@ -1,11 +1,17 @@
 //! Microsoft Sentinel and Azure Monitor: the Logs Ingestion API with tokens of Microsoft Entra ID; its rules, and
-//! Microsoft's own client for Python against them.
+//! Microsoft's own client for Python against them. And the HTTP Data Collector API, which is retired: its rules, and its
+//! signature by a second implementation.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
+use base64::Engine as _;
+use bulkhead_tests::host;
 use bulkhead_tests::http::Head;
 use bulkhead_tests::receiver::Step;
+use bulkhead_tests::skip::skip;
 use bulkhead_tests::tokens::{Options, TokenServer};
 use serde_json::{Value, json};
 
@@ -155,4 +161,85 @@ fn its_own_client_keeps_the_same_rules() {
     client("sentinel::its_own_client_keeps_the_same_rules", "azure.monitor.ingestion", "send_sentinel.py", &azure.receiver.addr().to_string());
     azure.kept_the_rules();
     assert_eq!(azure.state(|azure| azure.rows.len()), 2);
+}
+
+/// 30 MB a post, 32 KB a field.
+const POST: usize = 30_000_000;
+const COLLECTED_FIELD: usize = 32 * 1024;
+
+/// The HTTP Data Collector API as it was.
+fn collector_rules(head: &Head, body: &[u8], rows: &mut Vec<Value>, next: &mut dyn FnMut() -> Step) -> Result<Step, Broken> {
+    let refused = |status: u16, code: &'static str| move || Step::answer(status, json!({"Error": code, "Message": "no"}).to_string());
+    let get = |name: &str| head.headers.get(name).unwrap_or_default();
+    let (path, query) = head.path.split_once('?').unwrap_or((&head.path, ""));
+    rule(head.method == "POST" && path == "/api/logs", "rows are posted to /api/logs", refused(404, ""))?;
+    rule(query == "api-version=2016-04-01", "the version of the API", refused(400, "InvalidApiVersion"))?;
+    let date = get("x-ms-date");
+    rule(
+        date.len() == "Mon, 04 Apr 2016 08:00:00 GMT".len() && date.ends_with(" GMT"),
+        "x-ms-date is a date of RFC 1123",
+        refused(403, "InvalidAuthorization"),
+    )?;
+    rule(get("authorization").starts_with("SharedKey 01234567-aaaa:"), "the workspace's key", refused(403, "InvalidAuthorization"))?;
+    rule(get("content-type") == "application/json", "the content type is application/json", refused(400, "UnsupportedContentType"))?;
+    let table = get("log-type");
+    let letters = table.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    rule(letters && (1..=100).contains(&table.len()), "Log-Type has letters, digits and _, at most 100", refused(400, "InvalidLogType"))?;
+    rule(head.headers.get("content-encoding").is_none() && body.len() <= POST, "30 MB a post, not compressed", refused(400, "InvalidDataFormat"))?;
+    let posted = json_body(body, refused(400, "InvalidDataFormat"))?;
+    let posted = posted.as_array().cloned().unwrap_or_default();
+    for row in &posted {
+        let columns = row.as_object();
+        let reserved = |name: &String| ["tenant", "TimeGenerated", "RawData"].contains(&name.as_str());
+        rule(
+            columns.is_some_and(|columns| !columns.keys().any(reserved)),
+            "rows are objects without names of the API's own",
+            refused(400, "InvalidDataFormat"),
+        )?;
+        let long = |value: &Value| value.as_str().map_or_else(|| value.to_string().len(), str::len) > COLLECTED_FIELD;
+        rule(!columns.is_some_and(|columns| columns.values().any(long)), "32 KB a field; longer ones are cut", refused(400, "InvalidDataFormat"))?;
+        let time = row[get("time-generated-field")].as_str().is_some_and(|time| time.len() == "2026-01-02T03:04:05Z".len() && time.ends_with('Z'));
+        rule(time, "the time is YYYY-MM-DDThh:mm:ssZ in the column that the header names", refused(400, "InvalidDataFormat"))?;
+    }
+    match next() {
+        Step::Accept => {
+            rows.extend(posted);
+            Ok(Step::answer(200, ""))
+        }
+        step => Ok(step),
+    }
+}
+
+#[test]
+fn the_retired_collector_keeps_its_rules_and_its_signature() {
+    let name = "sentinel::the_retired_collector_keeps_its_rules_and_its_signature";
+    let Some(python) = crate::independent::python("botocore") else {
+        return skip(name, "no Python with botocore; `pip install -r tests/requirements.txt` brings it");
+    };
+    let replica: Vendor<Vec<Value>> = Vendor::start("503;429:retry-after=1", collector_rules);
+    let key = base64::engine::general_purpose::STANDARD.encode((0..64).collect::<Vec<u8>>());
+    let destination = format!("{{url: \"{}\", methods: [POST], credential: workspace}}", replica.receiver.url());
+    let story = Story::start(&format!(
+        "instances:\n{}credentials:\n  workspace: {{type: shared_key, scheme: log_analytics, account: 01234567-aaaa, key: \"{key}\"}}\ndefault_route: [{{instance: replica, format: splunk}}]\n",
+        instance("replica", "sentinel-data-collector", "{api: retired, log_type: Audit}", &destination, "")
+    ));
+    let large = format!("{}\n", json!({"id": "large", "timestamp": "2026-11-02T08:00:00Z", "message": "x".repeat(40_000)}));
+    story.accept("application/x-ndjson", &format!("{}{large}", copybook("e", 20)));
+    story.settled();
+    replica.kept_the_rules();
+    let ids: BTreeSet<String> = replica.state(|rows| rows.iter().filter_map(|row| row["audit_event_id"].as_str().map(str::to_owned)).collect());
+    assert_eq!((ids.len(), replica.state(Vec::len)), (20, 20));
+    let reasons = reasons(&story);
+    assert!(reasons.len() == 1 && reasons[0].0 == "large" && reasons[0].1.contains("Azure keeps 32768"), "{reasons:?}");
+    assert!(!story.host.log().contains(&key), "the key is in the log");
+    let kept = replica.asked("POST", "/api/logs");
+    let requests: Vec<Value> = kept
+        .iter()
+        .map(|kept| json!({"method": kept.head.method, "target": kept.head.path, "headers": kept.head.headers.0, "body": String::from_utf8_lossy(&kept.body)}))
+        .collect();
+    let file = story.path("requests.json");
+    fs::write(&file, json!({"scheme": "log_analytics", "requests": requests}).to_string()).expect("written");
+    let output = Command::new(python).arg(host::root().join("tests/independent/check_signatures.py")).arg(&file).output().expect("runs");
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains(&format!("verified {} requests", kept.len())), "{said}");
 }

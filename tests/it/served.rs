@@ -1,11 +1,11 @@
 //! Servers of others, started for a story on loopback and ended with it.
 
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use bulkhead_tests::{host, wait};
+use bulkhead_tests::{host, port, wait};
 
 use crate::story::PATIENCE;
 
@@ -25,21 +25,17 @@ impl Counterpart {
         Self { child, addr: SocketAddr::from(([127, 0, 0, 1], port)) }
     }
 
-    /// One that is told where to listen; another may take the port first, then it is told another.
+    /// One that is told where to listen.
     pub fn told_where_to_listen(make: impl Fn(SocketAddr) -> Command) -> Self {
-        for _ in 0..5 {
-            let addr = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
-            let child = make(addr).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
-            let mut running = Self { child, addr };
-            let up = wait::until("it listens, or has ended", PATIENCE, || {
-                let ended = running.child.try_wait()?.is_some();
-                Ok((ended || TcpStream::connect(addr).is_ok()).then_some(!ended))
-            });
-            if up.expect("it listens") {
-                return running;
-            }
-        }
-        panic!("no port was free");
+        let addr = port::free().expect("a port");
+        let child = make(addr).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+        let mut running = Self { child, addr };
+        wait::until("it listens", PATIENCE, || {
+            assert!(running.child.try_wait()?.is_none(), "it ended before it listened");
+            Ok(TcpStream::connect(addr).ok())
+        })
+        .expect("it listens");
+        running
     }
 
     pub fn url(&self) -> String {

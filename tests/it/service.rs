@@ -1,13 +1,13 @@
 //! Programs of others at the other end of a story: on a free port, in a folder of their own, ended with the story.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use bulkhead_tests::host;
 use bulkhead_tests::http::{Client, Response};
-use bulkhead_tests::wait;
+use bulkhead_tests::{port, wait};
 use tempfile::TempDir;
 
 use crate::story::PATIENCE;
@@ -25,7 +25,7 @@ impl Service {
     /// arguments from its folder and its port.
     pub fn start(program: &str, args: impl FnOnce(&Path, u16) -> Vec<String>) -> Option<Self> {
         let dir = TempDir::new().expect("a folder");
-        let addr = free_port();
+        let addr = port::free().expect("a port");
         let args = args(dir.path(), addr.port());
         let child = spawn(program, &args, dir.path()).ok()?;
         let mut service = Self { program: program.to_owned(), args, child, addr, dir };
@@ -88,11 +88,6 @@ impl Drop for Service {
 fn spawn(program: &str, args: &[String], dir: &Path) -> std::io::Result<Child> {
     let log = File::options().create(true).append(true).open(dir.join("log"))?;
     Command::new(program).args(args).current_dir(dir).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port")
 }
 
 /// The folder with the packages of Node.js that tests need, where this one is among them: `BULKHEAD_NODE`, or what

@@ -9,7 +9,7 @@ use bulkhead_tests::wait;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::story::{PATIENCE, binary, file, hec, receiver, spec};
+use crate::story::{PATIENCE, binary, file, hec, receiver, spec, whole_lines};
 use crate::syslog::ARCHIVE;
 
 const LISTEN: &str = r#"{api: "127.0.0.1:0", http: "127.0.0.1:0"}"#;
@@ -35,8 +35,7 @@ fn feed(mut child: Child, input: &[u8]) -> Output {
 }
 
 fn records(dir: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(dir.join("out/archive.ndjson")).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    whole_lines(&dir.join("out/archive.ndjson")).iter().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 #[test]
@@ -49,7 +48,6 @@ fn a_pipe_is_delivered_to_its_last_line_and_the_host_ends() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let records = records(dir.path());
     assert_eq!(records.len(), 5_004, "all, empty lines apart; the long one in two");
-    // Deliveries go on side by side, so the order is not that of the pipe.
     let found = |what: &dyn Fn(&Value) -> bool| records.iter().filter(|record| what(record)).count();
     assert_eq!(found(&|record| record["id"] == "n-4999"), 1);
     assert_eq!(found(&|record| record["data"]["message"] == "plain" && record["source"] == "stdin:"), 1);
@@ -68,7 +66,7 @@ fn what_cannot_be_delivered_is_kept_and_the_exit_code_says_so() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("2 deliveries wait") && said.contains("drain"), "{said}");
     down.play(Script::default());
-    let output = feed(start(dir.path(), &config, "--stdin=text"), b"");
+    let output = feed(start(dir.path(), &config.replace("drain: 500ms", "drain: 60s"), "--stdin=text"), b"");
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let mut taken: Vec<_> = down
         .kept()

@@ -36,7 +36,13 @@ fn siem(url: &str) -> Value {
 /// Credential, instance and route, in the order in which they need each other.
 #[track_caller]
 fn connect(story: &Story, url: &str) {
-    ask(story, "POST", "auth-configs", &json!({"name": "hec", "definition": {"type": "header", "name": "Authorization", "prefix": "Splunk ", "value": "very-secret-token"}}), 201);
+    ask(
+        story,
+        "POST",
+        "auth-configs",
+        &json!({"name": "hec", "definition": {"type": "header", "name": "Authorization", "prefix": "Splunk ", "value": "very-secret-token"}}),
+        201,
+    );
     let made = ask(story, "POST", "instances", &json!({"name": "siem", "definition": siem(url)}), 201);
     assert_eq!((&made["data"]["version"], &made["instances"]["added"]), (&json!(1), &json!(["siem"])), "{made}");
     ask(story, "POST", "routes", &json!({"name": "all", "definition": {"when": {"always": true}, "to": [{"instance": "siem", "format": "cef"}]}}), 201);
@@ -98,7 +104,11 @@ fn a_change_loses_no_event_and_can_be_rolled_back() {
     let stale = request(&story, "PUT", "instances/siem", &[("if-match", "\"7\"")], &json!({"definition": siem(&up.url())}));
     assert_eq!((stale.status, stale.json().expect("JSON")["code"].clone()), (412, json!("stale")));
     let would = ask(&story, "PUT", "instances/siem?dry_run=true", &json!({"definition": siem(&up.url())}), 200);
-    assert_eq!((&would["dry_run"], &would["instances"]["changed"], &would["change"]["pointers"]), (&json!(true), &json!(["siem"]), &json!(["/destinations/primary/url"])), "{would}");
+    assert_eq!(
+        (&would["dry_run"], &would["instances"]["changed"], &would["change"]["pointers"]),
+        (&json!(true), &json!(["siem"]), &json!(["/destinations/primary/url"])),
+        "{would}"
+    );
     assert_eq!(ask(&story, "GET", "instances/siem", &Value::Null, 200)["data"]["version"], 1);
 
     let changed = request(&story, "PUT", "instances/siem", &[("if-match", "\"1\"")], &json!({"definition": siem(&up.url())}));
@@ -143,7 +153,11 @@ fn what_is_wrong_is_said_with_its_place_and_changes_nothing() {
     };
     let wrong = json!({"name": "x", "definition": {"connector": "splunk-hec", "config": {"indx": 1}, "batch": {"max_events": 0}}});
     let problem = refused("POST", "instances", wrong, 422, "invalid");
-    assert_eq!((&problem["errors"][0]["pointer"], &problem["errors"][0]["code"]), (&json!("/definition/batch/max_events"), &json!("config.out_of_range")), "{problem}");
+    assert_eq!(
+        (&problem["errors"][0]["pointer"], &problem["errors"][0]["code"]),
+        (&json!("/definition/batch/max_events"), &json!("config.out_of_range")),
+        "{problem}"
+    );
     let wrong = json!({"name": "x", "definition": {"connector": "splunk-hec", "config": {"indx": 1}, "destinations": {"primary": target.url()}}});
     let problem = refused("POST", "instances", wrong, 422, "invalid");
     assert!(problem["errors"][0]["pointer"].as_str().is_some_and(|pointer| pointer.starts_with("/definition/config")), "{problem}");
@@ -351,7 +365,11 @@ fn a_formatter_is_tried_on_events_before_it_is_used() {
 
     let wrong = json!({"definition": {"formatter": "mapping", "config": {"fields": [{"to": "x", "expr": "1 +"}]}}, "events": events});
     let problem = ask(&story, "POST", "formatters/mine/test", &wrong, 422);
-    assert_eq!((&problem["code"], problem["errors"][0]["pointer"].as_str().map(|pointer| pointer.starts_with("/definition/config"))), (&json!("invalid"), Some(true)), "{problem}");
+    assert_eq!(
+        (&problem["code"], problem["errors"][0]["pointer"].as_str().map(|pointer| pointer.starts_with("/definition/config"))),
+        (&json!("invalid"), Some(true)),
+        "{problem}"
+    );
     let problem = ask(&story, "POST", "formatters/mine/test", &json!({"definition": definition, "events": [events[0], ["no event"]]}), 422);
     assert_eq!(problem["code"], "bad_event", "{problem}");
     ask(&story, "POST", "formatters/mine/test", &json!({"definition": definition, "events": []}), 400);

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 mod warm;
 
 /// Long enough for a busy machine; a story that waits this long has failed.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Story {
     pub dir: TempDir,
@@ -75,9 +75,9 @@ impl Story {
         self.host.settled(PATIENCE).expect("settles")
     }
 
-    /// Lines of an output file.
+    /// Lines of an output file. One that is still being written has no end yet, and is not there.
     pub fn lines(&self, name: &str) -> Vec<String> {
-        fs::read_to_string(self.path("out").join(name)).unwrap_or_default().lines().map(str::to_owned).collect()
+        whole_lines(&self.path("out").join(name))
     }
 
     /// Lines of an output file as JSON.
@@ -107,12 +107,29 @@ pub fn spec(dir: &Path, listen: &str, config: &str) -> Spec {
     let path = dir.join("bulkhead.yaml");
     fs::create_dir_all(dir.join("out")).expect("a folder");
     fs::write(&path, format!("data_dir: ./data\nlisten: {listen}\n{config}")).expect("written");
-    Spec { binary: binary(), config: path, data_dir: dir.join("data"), log: dir.join("host.log"), env: Vec::new(), dir: dir.to_owned(), args: Vec::new(), through: Vec::new() }
+    Spec {
+        binary: binary(),
+        config: path,
+        data_dir: dir.join("data"),
+        log: dir.join("host.log"),
+        env: Vec::new(),
+        dir: dir.to_owned(),
+        args: Vec::new(),
+        through: Vec::new(),
+    }
 }
 
-/// A file connector that writes `out/<name>.ndjson`.
+/// Lines of a file that somebody may be writing.
+pub fn whole_lines(path: &Path) -> Vec<String> {
+    let bytes = fs::read(path).unwrap_or_default();
+    let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+    String::from_utf8_lossy(&bytes[..end]).lines().map(str::to_owned).collect()
+}
+
+/// A file connector that writes `out/<name>.ndjson`. One delivery at a time, so that lines stand in the order
+/// in which events came; of deliveries side by side any may be the first.
 pub fn file(name: &str) -> String {
-    format!("  {name}:\n    connector: file\n    config: {{path: {name}.ndjson}}\n    files: {{primary: {{dir: ./out, access: write}}}}\n")
+    format!("  {name}:\n    connector: file\n    config: {{path: {name}.ndjson}}\n    files: {{primary: {{dir: ./out, access: write}}}}\n    concurrency: 1\n")
 }
 
 /// A Splunk HEC instance with quick retries; `more` is indented YAML.

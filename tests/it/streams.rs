@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex};
 
-use bulkhead_tests::wait;
+use bulkhead_tests::{port, wait};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
@@ -98,7 +98,7 @@ fn events_go_over_tcp_and_the_connection_is_kept() {
 #[test]
 fn a_peer_that_comes_back_gets_everything() {
     // Nobody there at first.
-    let port = TcpListener::bind("127.0.0.1:0").expect("binds").local_addr().expect("bound").port();
+    let port = port::free().expect("a port").port();
     let story = Story::start(&instance("{mode: lines}", &format!("\"tcp://127.0.0.1:{port}\"")));
     story.accept("application/x-ndjson", &copybook("e", 5));
     story.when("an attempt fails", |scrape| {
@@ -270,7 +270,7 @@ fn events_go_over_websocket_under_tls_with_a_token() {
 
 #[test]
 fn the_next_place_is_used_while_the_first_is_down() {
-    let dead = TcpListener::bind("127.0.0.1:0").expect("binds").local_addr().expect("bound").port();
+    let dead = port::free().expect("a port").port();
     let (port, heard) = tcp_server();
     let story = Story::start(&instance("{mode: lines}", &format!("{{urls: [\"tcp://127.0.0.1:{dead}\", \"tcp://127.0.0.1:{port}\"]}}")));
     story.accept("application/x-ndjson", &copybook("e", 5));

@@ -1,11 +1,11 @@
 //! The connectors `syslog` and `syslog-udp` against receivers that others wrote: rsyslog and syslog-ng, over TCP,
 //! TLS and UDP.
 
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use bulkhead_tests::{host, skip::skip, wait};
+use bulkhead_tests::{host, port, skip::skip, wait};
 use serde_json::Value;
 
 use crate::pki::{self, Authority};
@@ -62,16 +62,6 @@ impl Receiver {
             panic!("{error:#}\n{} records\n{log}\n{}", self.records().len(), story.host.log())
         })
     }
-}
-
-/// A port that is free for streams and datagrams now.
-pub fn free_port() -> u16 {
-    (0..100)
-        .find_map(|_| {
-            let port = TcpListener::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
-            UdpSocket::bind(("127.0.0.1", port)).ok().map(|_| port)
-        })
-        .expect("a free port")
 }
 
 pub fn listens(port: u16) {
@@ -184,7 +174,7 @@ fn rsyslog_reads_both_framings_and_both_headers() {
         return;
     }
     for (framing, header) in [("octet_counting", "rfc5424"), ("newline", "rfc5424"), ("octet_counting", "rfc3164"), ("newline", "rfc3164")] {
-        let port = free_port();
+        let port = port::free().expect("a port").port();
         let receiver = rsyslog(|_| imtcp(port));
         listens(port);
         let config = format!("{{framing: {framing}, header: {header}, app_name: audit}}");
@@ -213,7 +203,7 @@ fn qradar_gets_leef_behind_the_header_that_it_reads() {
     if no_rsyslog("syslog_send::qradar_gets_leef_behind_the_header_that_it_reads") {
         return;
     }
-    let port = free_port();
+    let port = port::free().expect("a port").port();
     let receiver = rsyslog(|_| imtcp(port));
     listens(port);
     let config = "{framing: newline, header: rfc3164, hostname: bulkhead-1, max_bytes: 4096}";
@@ -236,7 +226,7 @@ fn a_receiver_that_restarts_between_batches_loses_nothing() {
     if no_rsyslog("syslog_send::a_receiver_that_restarts_between_batches_loses_nothing") {
         return;
     }
-    let port = free_port();
+    let port = port::free().expect("a port").port();
     let mut receiver = rsyslog(|_| imtcp(port));
     listens(port);
     let story = Story::start(&instance("syslog", "{}", &format!("\"tcp://127.0.0.1:{port}\""), "json"));
@@ -301,7 +291,7 @@ fn rsyslog_takes_tls_with_a_client_certificate() {
     }
     let pki = certificates();
     for (driver, _) in drivers {
-        let port = free_port();
+        let port = port::free().expect("a port").port();
         let receiver = rsyslog(|_| imtcp_tls(port, driver, pki.path()));
         listens(port);
         let story = Story::start(&instance("syslog", "{}", &tls_destination(port, pki.path(), "client"), "json"));
@@ -325,7 +315,7 @@ fn rsyslog_takes_datagrams() {
     if no_rsyslog("syslog_send::rsyslog_takes_datagrams") {
         return;
     }
-    let port = free_port();
+    let port = port::free().expect("a port").port();
     let receiver = rsyslog(|_| format!("module(load=\"imudp\")\ninput(type=\"imudp\" address=\"127.0.0.1\" port=\"{port}\")"));
     listens_for_datagrams(port);
     let story = Story::start(&instance("syslog-udp", "{app_name: audit, max_bytes: 600}", &format!("\"udp://127.0.0.1:{port}\""), "cef"));
@@ -356,7 +346,7 @@ fn syslog_ng_reads_octets_lines_tls_and_datagrams() {
         ),
         ("udp", "syslog-udp", "{}", "network(ip(127.0.0.1) port(PORT) transport(\"udp\") flags(syslog-protocol));"),
     ] {
-        let port = free_port();
+        let port = port::free().expect("a port").port();
         let source = source.replace("PORT", &port.to_string()).replace("PKI", &pki.path().display().to_string());
         let receiver = syslog_ng(|_| source.clone());
         if transport == "udp" {

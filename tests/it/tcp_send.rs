@@ -6,10 +6,11 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
+use bulkhead_tests::port;
 use serde_json::Value;
 
 use crate::story::{Story, copybook, ids};
-use crate::syslog_send::{free_port, imtcp, instance, listens, no_rsyslog, rsyslog};
+use crate::syslog_send::{imtcp, instance, listens, no_rsyslog, rsyslog};
 
 #[test]
 fn rsyslog_reads_the_frames() {
@@ -17,7 +18,7 @@ fn rsyslog_reads_the_frames() {
         return;
     }
     for (framing, format) in [("newline", "jsonl"), ("octet_counting", "json")] {
-        let port = free_port();
+        let port = port::free().expect("a port").port();
         let receiver = rsyslog(|_| imtcp(port));
         listens(port);
         let story = Story::start(&instance("tcp", &format!("{{framing: {framing}}}"), &format!("\"tcp://127.0.0.1:{port}\""), format));

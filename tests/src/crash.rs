@@ -5,7 +5,6 @@
 mod account;
 mod lanes;
 
-use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::generator;
 use crate::host::{Host, Spec};
+use crate::port;
 pub use account::Tally;
 use lanes::Lane;
 
@@ -134,7 +134,7 @@ fn round(options: &Options, lanes: &mut [Lane], mut host: Host, round: u32, dice
 
 fn spec(options: &Options, lanes: &[Lane]) -> Result<Spec> {
     // Fixed ports, so that producers find the host again after its restart.
-    let (api, intake) = (free_port()?, free_port()?);
+    let (api, intake) = (port::free()?, port::free()?);
     let data_dir = options.dir.join("data");
     let config = options.dir.join("bulkhead.yaml");
     let text = format!("data_dir: \"{}\"\nlisten: {{api: \"{api}\", http: \"{intake}\"}}\n{}", data_dir.display(), lanes::yaml(lanes));
@@ -146,13 +146,9 @@ fn spec(options: &Options, lanes: &[Lane]) -> Result<Spec> {
         log: options.dir.join("host.log"),
         env: Vec::new(),
         dir: options.dir.clone(),
-        args: Vec::new(), through: Vec::new(),
+        args: Vec::new(),
+        through: Vec::new(),
     })
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 /// splitmix64.

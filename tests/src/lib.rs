@@ -11,6 +11,7 @@ pub mod histogram;
 pub mod host;
 pub mod http;
 pub mod marker;
+pub mod port;
 pub mod process;
 pub mod prom;
 pub mod receiver;

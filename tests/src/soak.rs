@@ -40,7 +40,16 @@ fn spec(binary: &Path, dir: &Path, config: &str) -> Result<Spec> {
     let data_dir = dir.join("data");
     let text = format!("data_dir: \"{}\"\nlisten: {{api: \"127.0.0.1:0\", http: \"127.0.0.1:0\"}}\n{config}", data_dir.display());
     std::fs::write(&path, text)?;
-    Ok(Spec { binary: binary.to_owned(), config: path, data_dir, log: dir.join("host.log"), env: Vec::new(), dir: dir.to_owned(), args: Vec::new(), through: Vec::new() })
+    Ok(Spec {
+        binary: binary.to_owned(),
+        config: path,
+        data_dir,
+        log: dir.join("host.log"),
+        env: Vec::new(),
+        dir: dir.to_owned(),
+        args: Vec::new(),
+        through: Vec::new(),
+    })
 }
 
 fn mib(bytes: u64) -> f64 {

@@ -81,7 +81,8 @@ impl Demo {
             log: dir.join("host.log"),
             env: env.map(|(key, value)| (key.to_owned(), value)).to_vec(),
             dir: dir.clone(),
-            args: Vec::new(), through: Vec::new(),
+            args: Vec::new(),
+            through: Vec::new(),
         })?;
         eprintln!("ready after {:.0} ms: events to http://{}/events", host.ready_in.as_secs_f64() * 1e3, host.intake);
         Ok(Self { host, dir, out, _receivers: [hec, webhook] })

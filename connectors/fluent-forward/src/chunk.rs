@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use bulkhead_sdk::{Config, Event, RecordFormat, Timestamp, Value, json};
+use bulkhead_sdk::{Config, Event, RecordFormat, Timestamp, Writer, writer};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -37,12 +37,12 @@ pub struct Chunk {
     pub id: String,
     /// Places in the batch.
     pub events: Vec<usize>,
-    entries: Vec<u8>,
+    entries: Writer,
 }
 
 impl Chunk {
     pub fn new(tag: String, id: String) -> Self {
-        Self { tag, id, events: Vec::new(), entries: Vec::new() }
+        Self { tag, id, events: Vec::new(), entries: Writer::default() }
     }
 
     /// Adds an event. A record that is no JSON object becomes the member `key` of one.
@@ -54,29 +54,29 @@ impl Chunk {
             Times::EventTime => pack::event_time(moment, out),
             Times::Seconds => pack::integer(moment.seconds, out),
         }
-        match object(record, format) {
-            Some(object) => pack::json(object, out),
-            None => {
-                pack::map(1, out);
-                pack::text(key.as_bytes(), out);
-                pack::text(String::from_utf8_lossy(record.trim_ascii_end()).as_bytes(), out);
-            }
+        let start = out.len();
+        let object = format.is_json() && record.trim_ascii_start().starts_with(b"{") && writer::is_utf8(record);
+        if !object || !pack::json(record, out) {
+            out.truncate(start);
+            pack::map(1, out);
+            pack::text(key.as_bytes(), out);
+            pack::text(String::from_utf8_lossy(record.trim_ascii_end()).as_bytes(), out);
         }
         self.events.push(place);
     }
 
     /// The message: tag, entries, options.
     pub fn message(&self, mode: Mode, acknowledged: bool) -> Result<Vec<u8>, String> {
-        let mut out = Vec::with_capacity(self.entries.len() + 128);
+        let mut out = Writer::with_capacity(self.entries.len() + 128);
         pack::array(3, &mut out);
         pack::text(self.tag.as_bytes(), &mut out);
         match mode {
             Mode::Forward => {
                 pack::array(self.events.len(), &mut out);
-                out.extend_from_slice(&self.entries);
+                out.bytes(self.entries.as_bytes());
             }
-            Mode::Packed => pack::binary(&self.entries, &mut out),
-            Mode::Compressed => pack::binary(&gzip(&self.entries).map_err(|error| format!("the chunk cannot be compressed: {error}"))?, &mut out),
+            Mode::Packed => pack::binary(self.entries.as_bytes(), &mut out),
+            Mode::Compressed => pack::binary(&gzip(self.entries.as_bytes()).map_err(|error| format!("the chunk cannot be compressed: {error}"))?, &mut out),
         }
         let compressed = mode == Mode::Compressed;
         pack::map(1 + usize::from(acknowledged) + usize::from(compressed), &mut out);
@@ -90,14 +90,8 @@ impl Chunk {
             pack::text(b"chunk", &mut out);
             pack::text(self.id.as_bytes(), &mut out);
         }
-        Ok(out)
+        Ok(out.into_bytes())
     }
-}
-
-/// The record as a JSON object, where it is one.
-fn object<'a>(record: &'a [u8], format: &RecordFormat) -> Option<Value<'a>> {
-    let text = std::str::from_utf8(record).ok().filter(|_| format.is_json())?;
-    json::value(text).filter(|value| value.kind() == bulkhead_sdk::Kind::Object)
 }
 
 fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {

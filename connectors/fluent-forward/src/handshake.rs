@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bulkhead_sdk::credentials::{self, Algorithm};
 use bulkhead_sdk::tcp::{self, Connection};
-use bulkhead_sdk::{Failure, writer};
+use bulkhead_sdk::{Failure, Writer, writer};
 
 use crate::pack;
 use crate::unpack::{Inbox, Said};
@@ -54,12 +54,12 @@ pub fn shake_hands(connection: &mut Connection, key: &str, hostname: &str) -> Re
         let before = [salt.as_bytes(), name, &nonce].concat();
         Ok(hex(&credentials::hash_with(connection, key, Algorithm::Sha512, &before, b"")?))
     };
-    let mut ping = Vec::new();
+    let mut ping = Writer::default();
     pack::array(6, &mut ping);
     for text in ["PING", hostname, &salt, &digest(connection, hostname.as_bytes())?, "", ""] {
         pack::text(text.as_bytes(), &mut ping);
     }
-    connection.send(&ping)?;
+    connection.send(ping.as_bytes())?;
     match &inbox.next(connection)? {
         Said::Array(pong) => match pong.as_slice() {
             [word, Said::Bool(true), _, name, proof, ..] if word.bytes() == Some(b"PONG") => {

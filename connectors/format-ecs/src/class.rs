@@ -98,7 +98,12 @@ fn known(kind: Value<'_>) -> Option<(&'static str, &'static str, &'static str)> 
     if !raw.starts_with(b"copybook.") && !raw.starts_with(b"llm.data-vault.") {
         return None;
     }
-    TYPES.iter().find(|(end, ..)| raw.ends_with(end.as_bytes())).map(|(_, kind, category, change)| (*kind, *category, *change))
+    // The last four letters tell nearly all of them apart.
+    let tail = raw.last_chunk::<4>();
+    TYPES
+        .iter()
+        .find(|(end, ..)| end.as_bytes().last_chunk::<4>() == tail && raw.ends_with(end.as_bytes()))
+        .map(|(_, kind, category, change)| (*kind, *category, *change))
 }
 
 /// ECS knows success, failure and unknown; the usual other words for the first two are understood.

@@ -78,7 +78,7 @@ impl Ecs {
     }
 
     fn own(&self, event: &Event<'_>, class: &class::Class, document: &mut Object<'_>) {
-        document.object(&self.own_key, |own| {
+        document.object_under(&self.own_key, |own| {
             own.json(b"\"type\":", event.get(field::TYPE));
             own.json(b"\"subject\":", event.get(field::SUBJECT));
             own.json(b"\"timesource\":", event.get(field::TIME_SOURCE));
@@ -140,7 +140,7 @@ impl Formatter for Ecs {
         // An event always has a time of receipt; the epoch stands in where a host gave neither.
         let moment = event.time([field::TIME, field::RECEIVED]);
         document.time(b"\"@timestamp\":", moment.unwrap_or(Timestamp { seconds: 0, fraction: &[] }));
-        document.object(b"\"ecs\":{", |ecs| ecs.text(b"\"version\":", &self.settings.ecs_version));
+        document.object(b"\"ecs\":{", |ecs| ecs.word(b"\"version\":", &self.settings.ecs_version));
         let message = event.get(field::MESSAGE).or(event.get(field::MSG));
         if message.is_string() {
             document.json(b"\"message\":", message);

@@ -31,7 +31,7 @@ pub const NAMES: [&str; 18] = [
 
 pub fn event(event: &Event<'_>, class: &Class, ecs: &Ecs, document: &mut Object<'_>) {
     document.object(b"\"event\":{", |set| {
-        set.text(b"\"kind\":", class.kind);
+        set.word(b"\"kind\":", class.kind);
         set.keyword(b"\"id\":", event.get(field::ID));
         set.keyword(b"\"code\":", event.get(field::TYPE));
         set.keyword(b"\"action\":", event.get(field::ACTION).or(event.get(field::TYPE)));
@@ -43,7 +43,7 @@ pub fn event(event: &Event<'_>, class: &Class, ecs: &Ecs, document: &mut Object<
             set.list(b"\"type\":[", &[Value::plain_text(change)]);
         }
         if let Some(outcome) = class.outcome {
-            set.text(b"\"outcome\":", outcome);
+            set.word(b"\"outcome\":", outcome);
         }
         if let Some(severity) = ecs.severity(event) {
             set.integer(b"\"severity\":", i64::from(severity));
@@ -110,6 +110,10 @@ fn labels(metadata: Value<'_>, set: &mut Object<'_>) {
 
 pub fn network(event: &Event<'_>, document: &mut Object<'_>) {
     let guard = event.get(field::GUARD_TYPE).is_string();
+    // Most events know of no network: nothing of what follows would be there.
+    if !guard && [field::SRC_IP, field::DST_IP, field::DST_PORT].into_iter().all(|field| !event.get(field).is_some()) {
+        return;
+    }
     let only_guard = |field| if guard { text(event.get(field)) } else { Value::MISSING };
     document.object(b"\"source\":{", |set| {
         endpoint(event.get(field::SRC_IP), only_guard(field::SOURCE_HOST), set);
@@ -182,7 +186,7 @@ pub fn trace(parent: Value<'_>, document: &mut Object<'_>) {
         return;
     }
     if let (Some(trace), Some(span)) = (hex(3..35), hex(36..52)) {
-        document.object(b"\"trace\":{", |set| set.text(b"\"id\":", trace));
-        document.object(b"\"span\":{", |set| set.text(b"\"id\":", span));
+        document.object(b"\"trace\":{", |set| set.word(b"\"id\":", trace));
+        document.object(b"\"span\":{", |set| set.word(b"\"id\":", span));
     }
 }

@@ -57,43 +57,47 @@ impl<'w, C: Escape> Attributes<'w, C> {
 
     /// Text of at most `limit` bytes; nothing where the value is missing or blank.
     #[inline]
-    pub fn text(&mut self, key: &[u8], value: Value<'_>, limit: usize) {
+    pub fn text<const N: usize>(&mut self, key: &[u8; N], value: Value<'_>, limit: usize) {
         if !value.is_some() || value.raw().is_empty() {
             return;
         }
         let start = self.out.len();
-        self.out.bytes(key);
+        self.out.literal(key);
         let inside = self.out.len();
         self.out.escaped_text::<C>(value, limit);
         self.close(start, inside);
     }
 
     /// A list as one text with commas, or a text as it is.
-    pub fn list(&mut self, key: &[u8], value: Value<'_>, limit: usize) {
+    pub fn list<const N: usize>(&mut self, key: &[u8; N], value: Value<'_>, limit: usize) {
         if value.kind() != Kind::Array {
             return self.text(key, value, limit);
         }
         let start = self.out.len();
-        self.out.bytes(key);
+        self.out.literal(key);
         let inside = self.out.len();
         self.out.escaped_list::<C>(value, limit);
         self.close(start, inside);
     }
 
-    pub fn number(&mut self, key: &[u8], number: i64) {
-        self.out.bytes(key);
+    pub fn number<const N: usize>(&mut self, key: &[u8; N], number: i64) {
+        self.out.literal(key);
         self.out.number(number);
         self.out.byte(self.delimiter);
     }
 
     /// `src` and `dst` are addresses; what is none goes under a key of its own.
-    fn address(&mut self, key: &[u8], name: &[u8], value: Value<'_>) {
+    fn address<const N: usize, const M: usize>(&mut self, key: &[u8; N], name: &[u8; M], value: Value<'_>) {
         let is_address = value.kind() == Kind::String && std::str::from_utf8(value.raw()).is_ok_and(|text| text.parse::<IpAddr>().is_ok());
-        self.text(if is_address { key } else { name }, value, 255);
+        if is_address {
+            self.text(key, value, 255);
+        } else {
+            self.text(name, value, 255);
+        }
     }
 
     /// A MAC address `aa:bb:cc:dd:ee:ff`; anything else is left out.
-    pub fn mac(&mut self, key: &[u8], value: Value<'_>) {
+    pub fn mac<const N: usize>(&mut self, key: &[u8; N], value: Value<'_>) {
         let raw = value.raw();
         let fits = raw.len() == 17 && raw.iter().enumerate().all(|(i, byte)| if i % 3 == 2 { *byte == b':' } else { byte.is_ascii_hexdigit() });
         if value.is_string() && fits {
@@ -103,7 +107,7 @@ impl<'w, C: Escape> Attributes<'w, C> {
 
     /// The end of an attribute; one without a value is taken back.
     fn close(&mut self, start: usize, inside: usize) {
-        if self.out.as_bytes()[inside..].trim_ascii().is_empty() {
+        if self.out.as_bytes()[inside..].iter().all(u8::is_ascii_whitespace) {
             return self.out.truncate(start);
         }
         self.out.byte(self.delimiter);

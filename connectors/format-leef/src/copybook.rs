@@ -24,14 +24,10 @@ pub fn write<C: Escape>(event: &Event<'_>, attributes: &mut Attributes<'_, C>) {
         attributes.text(b"violationsFound=", violations, 32);
     }
     attributes.text(b"operationName=", event.get(field::OPERATION_NAME), 255);
-    for (key, field) in [
-        (&b"fieldCount="[..], field::FIELD_COUNT),
-        (b"recordsValidated=", field::RECORDS_VALIDATED),
-        (b"throughputMbps=", field::THROUGHPUT),
-        (b"memoryUsedMb=", field::MEMORY),
-        (b"cpuUsagePercent=", field::CPU),
-        (b"durationMs=", field::DURATION),
-    ] {
-        attributes.text(key, event.get(field), 32);
-    }
+    attributes.text(b"fieldCount=", event.get(field::FIELD_COUNT), 32);
+    attributes.text(b"recordsValidated=", event.get(field::RECORDS_VALIDATED), 32);
+    attributes.text(b"throughputMbps=", event.get(field::THROUGHPUT), 32);
+    attributes.text(b"memoryUsedMb=", event.get(field::MEMORY), 32);
+    attributes.text(b"cpuUsagePercent=", event.get(field::CPU), 32);
+    attributes.text(b"durationMs=", event.get(field::DURATION), 32);
 }

@@ -130,11 +130,17 @@ impl Expression {
         let mut context = Context::with_env(Arc::clone(&scope.language.environment));
         context.set_variable_resolver(scope);
         let result = Value::resolve_val(&self.tree, &context);
-        if scope.looked.load(Ordering::Relaxed) > MOST_VALUES {
-            return Err(format!("`{}` looks at more than {MOST_VALUES} values of one event", self.key));
+        let too_many = || scope.looked.load(Ordering::Relaxed) > MOST_VALUES;
+        let refused = || Err(format!("`{}` looks at more than {MOST_VALUES} values of one event", self.key));
+        if too_many() {
+            return refused();
         }
         match result {
-            Ok(value) => read(value.as_ref()).map_err(|problem| format!("`{}`: {problem}", self.key)),
+            Ok(value) => {
+                let found = read(value.as_ref()).map_err(|problem| format!("`{}`: {problem}", self.key));
+                // Reading an object looks into it.
+                if too_many() { refused() } else { found }
+            }
             Err(error) => match words(&error) {
                 None => Ok(Found::Nothing),
                 Some(words) => Err(format!("`{}`: {words}", self.key)),

@@ -12,6 +12,8 @@ pub enum Item<'a> {
     /// As it stands in the event or in the configuration; neither missing nor null.
     Seen(Value<'a>),
     Text(Cow<'a, str>),
+    /// A container of the event as a text, its JSON on one line.
+    Spelled(Value<'a>),
     /// Digits of a number of JSON.
     Number(String),
     Bool(bool),
@@ -34,6 +36,11 @@ impl<'a> Item<'a> {
                 Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
             }),
             Self::Text(text) => Some(Cow::Borrowed(text)),
+            Self::Spelled(value) => {
+                let mut out = Writer::default();
+                out.json_line(*value);
+                Some(Cow::Owned(String::from_utf8_lossy(out.as_bytes()).into_owned()))
+            }
             Self::Number(digits) => Some(Cow::Borrowed(digits)),
             Self::Bool(value) => Some(Cow::Borrowed(if *value { "true" } else { "false" })),
             Self::Json(_) | Self::List(_) => None,
@@ -44,7 +51,7 @@ impl<'a> Item<'a> {
     pub fn is_text(&self) -> bool {
         match self {
             Self::Seen(value) => value.is_string(),
-            Self::Text(_) => true,
+            Self::Text(_) | Self::Spelled(_) => true,
             _ => false,
         }
     }
@@ -92,6 +99,7 @@ impl<'a> Item<'a> {
         match self {
             Self::Seen(value) => out.json_line(*value),
             Self::Text(text) => out.json_string(text.as_bytes()),
+            Self::Spelled(value) => out.json_line_text(*value),
             Self::Number(digits) => out.bytes(digits.as_bytes()),
             Self::Bool(value) => out.bytes(if *value { b"true" } else { b"false" }),
             Self::Json(text) => out.one_line(text.as_bytes()),

@@ -13,7 +13,10 @@ impl Kind {
     pub fn convert(self, item: Item<'_>) -> Result<Item<'_>, &'static str> {
         match self {
             Self::String if item.is_text() => Ok(item),
-            Self::String => Ok(Item::Text(item.text().map_or_else(|| item.json(), |text| text.into_owned()).into())),
+            Self::String => match item {
+                Item::Seen(value) if matches!(value.kind(), bulkhead_sdk::Kind::Array | bulkhead_sdk::Kind::Object) => Ok(Item::Spelled(value)),
+                item => Ok(Item::Text(item.text().map_or_else(|| item.json(), |text| text.into_owned()).into())),
+            },
             Self::Integer => match item.digits().and_then(whole).map(str::to_owned) {
                 Some(digits) => Ok(Item::Number(digits)),
                 None => text_of(&item).and_then(|text| whole(text.trim()).map(str::to_owned)).map(Item::Number).ok_or("it is no whole number"),
@@ -32,7 +35,7 @@ impl Kind {
                 let mut out = Writer::default();
                 let moment = text.as_deref().and_then(|text| Timestamp::read(text.trim().as_bytes()));
                 moment.ok_or("it is no time (RFC 3339, or a number since 1970)")?.write_utc(&mut out);
-                Ok(Item::Text(String::from_utf8_lossy(out.as_bytes()).into_owned().into()))
+                Ok(Item::Text(String::from_utf8(out.into_bytes()).unwrap_or_default().into()))
             }
             Self::Json => match text_of(&item) {
                 Some(text) if json::is_strict(&text) => Ok(Item::Json(text)),

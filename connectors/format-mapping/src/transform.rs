@@ -12,8 +12,8 @@ use crate::item::{Item, MOST_ELEMENTS};
 use crate::settings::Constant;
 
 /// Bytes that a compiled pattern may take.
-const PATTERN_BYTES: usize = 256 << 10;
-const PATTERN_NESTING: u32 = 32;
+pub const PATTERN_BYTES: usize = 256 << 10;
+pub const PATTERN_NESTING: u32 = 32;
 /// Entries of a table.
 const MOST_ENTRIES: usize = 10_000;
 /// Bytes that a text may grow to.

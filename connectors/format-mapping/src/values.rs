@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bulkhead_sdk::digits::{self, Digits};
@@ -24,12 +25,13 @@ pub fn forget() {
     DIGITS.with_borrow_mut(Digits::forget);
 }
 
-/// A value of the event; `looked` counts what is made, and nothing more is made once that is too much.
-pub fn of_event<'v>(seen: Seen<'v>, looked: &AtomicUsize) -> Box<dyn Val + 'v> {
+/// A value of the event; `looked` counts what is made, and nothing more is made once that is too much. What lies in an
+/// object is made when something looks into it: `has(data.context)` needs none of it.
+pub fn of_event<'v>(seen: Seen<'v>, looked: &'v AtomicUsize) -> Box<dyn Val + 'v> {
     made(seen, MOST_DEPTH, looked)
 }
 
-fn made<'v>(seen: Seen<'v>, depth: usize, looked: &AtomicUsize) -> Box<dyn Val + 'v> {
+fn made<'v>(seen: Seen<'v>, depth: usize, looked: &'v AtomicUsize) -> Box<dyn Val + 'v> {
     if depth == 0 || looked.fetch_add(1, Ordering::Relaxed) >= MOST_VALUES {
         looked.store(MOST_VALUES + 1, Ordering::Relaxed);
         return Box::new(CelNull);
@@ -44,11 +46,7 @@ fn made<'v>(seen: Seen<'v>, depth: usize, looked: &AtomicUsize) -> Box<dyn Val +
             let elements: Vec<Box<dyn Val + 'v>> = seen.elements().take_while(within).map(|element| made(element, depth - 1, looked)).collect();
             Box::new(CelList::from(elements))
         }
-        Kind::Object => {
-            let within = |_: &(Seen<'v>, Seen<'v>)| looked.load(Ordering::Relaxed) <= MOST_VALUES;
-            let members = seen.members().take_while(within).map(|(name, value)| (CelString::from(text(name)), made(value, depth - 1, looked))).collect();
-            Box::new(Object(members))
-        }
+        Kind::Object => Box::new(Object { seen, depth: depth - 1, looked, members: OnceLock::new() }),
     }
 }
 
@@ -173,13 +171,34 @@ fn members_of<'v>(value: &(dyn Val + 'v), names: &(dyn Iterable + 'v), members: 
 }
 
 /// An object of the event: as CEL's own, with the order of its names.
-#[derive(Debug, Clone)]
-struct Object<'v>(Vec<(CelString<'v>, Box<dyn Val + 'v>)>);
+#[derive(Clone)]
+struct Object<'v> {
+    seen: Seen<'v>,
+    /// How deep what lies within may be.
+    depth: usize,
+    looked: &'v AtomicUsize,
+    members: OnceLock<Vec<Member<'v>>>,
+}
+
+type Member<'v> = (CelString<'v>, Box<dyn Val + 'v>);
+
+impl fmt::Debug for Object<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Object").field("seen", &self.seen).finish_non_exhaustive()
+    }
+}
 
 impl<'v> Object<'v> {
+    fn members(&self) -> &[Member<'v>] {
+        self.members.get_or_init(|| {
+            let within = |_: &(Seen<'v>, Seen<'v>)| self.looked.load(Ordering::Relaxed) <= MOST_VALUES;
+            self.seen.members().take_while(within).map(|(name, value)| (CelString::from(text(name)), made(value, self.depth, self.looked))).collect()
+        })
+    }
+
     fn member(&self, name: &dyn Val) -> Option<&(dyn Val + 'v)> {
         let name = name.downcast_ref::<CelString>()?;
-        self.0.iter().find(|(own, _)| own.inner() == name.inner()).map(|(_, value)| value.as_ref())
+        self.members().iter().find(|(own, _)| own.inner() == name.inner()).map(|(_, value)| value.as_ref())
     }
 }
 
@@ -217,7 +236,7 @@ impl<'v> Val for Object<'v> {
     fn equals(&self, other: &dyn Val) -> bool {
         let (Some(size), Some(members)) = (other.as_sizer(), other.as_indexer()) else { return false };
         let same = |(name, value): &(CelString<'v>, Box<dyn Val + 'v>)| members.get(name).is_ok_and(|theirs| value.equals(theirs.as_ref()));
-        size.size() == self.size() && other.get_type().name() == types::MAP_TYPE.name() && self.0.iter().all(same)
+        size.size() == self.size() && other.get_type().name() == types::MAP_TYPE.name() && self.members().iter().all(same)
     }
 
     fn clone_as_boxed<'w>(&self) -> Box<dyn Val + 'w>
@@ -236,7 +255,7 @@ impl Container for Object<'_> {
 
 impl Sizer for Object<'_> {
     fn size(&self) -> CelInt {
-        CelInt::from(self.0.len() as i64)
+        CelInt::from(self.members().len() as i64)
     }
 }
 
@@ -261,11 +280,11 @@ impl Iterable for Object<'_> {
     where
         Self: 'w,
     {
-        Box::new(Names(self.0.iter()))
+        Box::new(Names(self.members().iter()))
     }
 }
 
-struct Names<'b, 'v>(std::slice::Iter<'b, (CelString<'v>, Box<dyn Val + 'v>)>);
+struct Names<'b, 'v>(std::slice::Iter<'b, Member<'v>>);
 
 impl<'b, 'v: 'w, 'w> ValIterator<'b, 'w> for Names<'b, 'v> {
     fn next(&mut self) -> Option<&'b (dyn Val + 'w)> {

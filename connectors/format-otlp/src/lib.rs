@@ -6,7 +6,7 @@
 //! Promised: any event gives a record; what the conventions have no name for lies under `audit.`, nothing is
 //! lost; a traceparent that is none stays as an attribute.
 
-use bulkhead_sdk::otlp::{self, Attributes, Body, Head, Key, Trace};
+use bulkhead_sdk::otlp::{self, Attributes, Body, Head, Key, Names, Trace};
 use bulkhead_sdk::{Config, Event, Formatter, Kind, RecordFormat, Severity, Value, Writer, fields};
 
 fields! {
@@ -98,6 +98,7 @@ pub struct Severities {
 pub struct Otlp {
     settings: Settings,
     encoding: otlp::Encoding,
+    names: Names,
 }
 
 impl Otlp {
@@ -112,8 +113,8 @@ impl Otlp {
     }
 
     fn attributes(&self, event: &Event<'_>, trace: Option<Trace<'_>>, list: &mut Attributes<'_>) {
-        for (place, name) in NAMES {
-            list.add(name, event.get(place));
+        for (place, (field, _)) in NAMES.iter().enumerate() {
+            list.add_named(&self.names, place, event.get(*field));
         }
         let process = event.get(field::PROCESS);
         match process.integer() {
@@ -155,7 +156,8 @@ impl Formatter for Otlp {
             Encoding::Json => otlp::Encoding::Json,
             Encoding::Protobuf => otlp::Encoding::Protobuf,
         };
-        Ok(Self { settings, encoding })
+        let names = Names::new(encoding, NAMES.iter().map(|(_, name)| *name));
+        Ok(Self { settings, encoding, names })
     }
 
     fn fields(&self) -> Vec<&str> {

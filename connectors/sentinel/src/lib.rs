@@ -12,10 +12,15 @@ use bulkhead_sdk::{Batch, Config, Connector, Delivery, Entries, Event, Failure, 
 
 mod row;
 
-use row::Rows;
+use row::{Rows, Shape};
 
 /// A megabyte, and room for what a proxy adds.
 const ROOM: Room = Room { entry: 950_000, body: 950_000 };
+
+/// Longer fields are cut by Azure without a word.
+const FIELD_BYTES: usize = 64 * 1024;
+/// Digits of a fraction that a `datetime` column holds.
+const DECIMALS: usize = 7;
 
 /// Where rows go and how they look.
 #[derive(Debug, Config)]
@@ -104,7 +109,9 @@ impl Connector for Sentinel {
             return Err(format!("`api_version` is \"{}\"; it is a date such as 2023-01-01", settings.api_version));
         }
         let path = format!("/dataCollectionRules/{}/streams/{}?api-version={}", settings.rule, settings.stream, settings.api_version);
-        Ok(Self { path, gzip: settings.gzip, rows: Rows::new(settings, format)? })
+        let Settings { columns, record_column, time_column, gzip, .. } = settings;
+        let shape = Shape { columns, record_column, time_column, field_bytes: FIELD_BYTES, decimals: DECIMALS, reserved: &[] };
+        Ok(Self { path, gzip, rows: Rows::new(shape, format)? })
     }
 
     fn fields(&self) -> Vec<&str> {

@@ -1,22 +1,35 @@
-//! Rows: the record with a time, or columns by pointer.
+//! Rows of both APIs of Azure Monitor: the record with a time, or columns by pointer.
+
+use std::collections::BTreeMap;
 
 use bulkhead_sdk::{Event, Field, Kind, Pointers, RecordFormat, Timestamp, Value, Writer, json};
-
-use crate::Settings;
 
 const BASE: [&str; 2] = ["/time", "/received"];
 const TIME: Field = Field(0);
 const RECEIVED: Field = Field(1);
 
-/// Longer fields are cut by Azure without a word.
-const FIELD_BYTES: usize = 64 * 1024;
-/// Digits of a fraction that a `datetime` column holds.
-const DIGITS: usize = 7;
+/// What rows are like.
+#[derive(Debug)]
+pub struct Shape {
+    /// Name to pointer.
+    pub columns: Option<BTreeMap<String, String>>,
+    pub record_column: Option<String>,
+    pub time_column: String,
+    /// Longer fields are cut by Azure without a word.
+    pub field_bytes: usize,
+    /// Digits of a fraction in the time column.
+    pub decimals: usize,
+    /// Columns that the API fills itself.
+    pub reserved: &'static [&'static str],
+}
 
 #[derive(Debug)]
 pub struct Rows {
     /// `TimeGenerated`
     time: String,
+    field_bytes: usize,
+    decimals: usize,
+    reserved: &'static [&'static str],
     /// Name, `"Name":` and its field.
     columns: Vec<(String, Vec<u8>, Field)>,
     record: Option<(String, Vec<u8>)>,
@@ -25,7 +38,10 @@ pub struct Rows {
 }
 
 /// Microsoft, "Create a custom table": a letter first, letters, digits and `_`, at most 45.
-fn check(key: &str, name: &str) -> Result<(), String> {
+fn check(key: &str, name: &str, reserved: &[&str]) -> Result<(), String> {
+    if reserved.contains(&name) {
+        return Err(format!("`{key}` names the column {name}, which Azure fills itself"));
+    }
     let letters = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if !letters || !name.starts_with(|first: char| first.is_ascii_alphabetic()) || name.len() > 45 {
         return Err(format!("`{key}` names the column \"{name}\"; it begins with a letter and has letters, digits and _, at most 45"));
@@ -38,29 +54,30 @@ fn key(name: &str) -> Vec<u8> {
 }
 
 impl Rows {
-    pub fn new(settings: Settings, format: &RecordFormat) -> Result<Self, String> {
-        check("time_column", &settings.time_column)?;
+    pub fn new(shape: Shape, format: &RecordFormat) -> Result<Self, String> {
+        let Shape { columns: wanted, record_column, time_column, field_bytes, decimals, reserved } = shape;
+        check("time_column", &time_column, reserved)?;
         let mut pointers = Pointers::new(&BASE);
         let mut columns = Vec::new();
-        for (name, pointer) in settings.columns.iter().flatten() {
-            check("columns", name)?;
+        for (name, pointer) in wanted.iter().flatten() {
+            check("columns", name, reserved)?;
             columns.push((name.clone(), key(name), pointers.add(&format!("columns.{name}"), pointer)?));
         }
-        if let Some(name) = &settings.record_column {
-            check("record_column", name)?;
-            if *name == settings.time_column || settings.columns.as_ref().is_some_and(|columns| columns.contains_key(name)) {
+        if let Some(name) = &record_column {
+            check("record_column", name, reserved)?;
+            if *name == time_column || wanted.as_ref().is_some_and(|columns| columns.contains_key(name)) {
                 return Err(format!("`record_column` is \"{name}\", which is a column already"));
             }
         }
         let json = format.is_json();
-        if columns.is_empty() && settings.record_column.is_none() && !json {
+        if columns.is_empty() && record_column.is_none() && !json {
             return Err(format!(
                 "rows are JSON, and this lane's format is {} ({}); choose json, or set `columns` or `record_column`",
                 format.name, format.content_type
             ));
         }
-        let record = settings.record_column.map(|name| (key(&name), name)).map(|(key, name)| (name, key));
-        Ok(Self { time: settings.time_column, columns, record, json, pointers })
+        let record = record_column.map(|name| (key(&name), name)).map(|(key, name)| (name, key));
+        Ok(Self { time: time_column, field_bytes, decimals, reserved, columns, record, json, pointers })
     }
 
     pub fn pointers(&self) -> Vec<&str> {
@@ -78,7 +95,7 @@ impl Rows {
         let row = row.ok_or("the record is no JSON object, which a row is")?;
         let mut timed = false;
         for (name, value) in row.members() {
-            fits(&String::from_utf8_lossy(&name.text().unwrap_or_default()), value)?;
+            self.fits(name, value)?;
             timed |= name.is(&self.time);
         }
         out.byte(b'{');
@@ -102,15 +119,15 @@ impl Rows {
         for (name, key, field) in &self.columns {
             let value = event.get(*field);
             if value.is_some() {
-                fits(name, value)?;
+                self.fits(Value::plain_text(name), value)?;
                 out.bytes(key);
                 out.json(value);
                 out.byte(b',');
             }
         }
         if let Some((name, key)) = &self.record {
-            if record.len() > FIELD_BYTES {
-                return Err(too_long(name, record.len()));
+            if record.len() > self.field_bytes {
+                return Err(self.too_long(name, record.len()));
             }
             out.bytes(key);
             if self.json && !record.is_empty() {
@@ -136,17 +153,24 @@ impl Rows {
         };
         out.bytes(&key(&self.time));
         out.byte(b'"');
-        let fraction = moment.fraction.get(..DIGITS).unwrap_or(moment.fraction);
+        let fraction = moment.fraction.get(..self.decimals).unwrap_or(moment.fraction);
         Timestamp { fraction, ..moment }.write_utc(out);
         out.literal(b"\",");
     }
-}
 
-fn too_long(name: &str, bytes: usize) -> String {
-    format!("the column {name} has {bytes} bytes, Azure keeps {FIELD_BYTES}")
-}
+    fn too_long(&self, name: &str, bytes: usize) -> String {
+        format!("the column {name} has {bytes} bytes, Azure keeps {}", self.field_bytes)
+    }
 
-fn fits(name: &str, value: Value<'_>) -> Result<(), String> {
-    let bytes = value.raw().len();
-    if bytes > FIELD_BYTES { Err(too_long(name, bytes)) } else { Ok(()) }
+    /// What would be cut, or take the place of a column of Azure's own.
+    fn fits(&self, name: Value<'_>, value: Value<'_>) -> Result<(), String> {
+        let bytes = value.raw().len();
+        if bytes > self.field_bytes {
+            return Err(self.too_long(&String::from_utf8_lossy(&name.text().unwrap_or_default()), bytes));
+        }
+        match self.reserved.iter().find(|reserved| name.is(reserved)) {
+            Some(reserved) => Err(format!("the column {reserved} is one that Azure fills itself")),
+            None => Ok(()),
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! Promised: results come in the order in which Splunk indexed them and each once, late events included; results
 //! of one second are not lost between two pages.
 
+mod export;
 mod query;
 
 use bulkhead_sdk::{Batch, Config, Connector, Cursor, Delivery, Failure, Kind, Page, Record, RecordFormat, Severity, Timestamp, Value, http, json};
@@ -68,7 +69,9 @@ fn send(method: &str, path: &str, form: &[(&str, &str)]) -> Result<http::Respons
     }
     let response = request.send()?;
     if response.truncated {
-        return Err(Failure::Configuration("the answer is larger than `limits.http_response`; raise it or lower `page`".to_owned()));
+        return Err(Failure::Configuration(
+            "the answer is larger than `limits.http_response`; raise it or ask for fewer rows (`page` of a pull, `rows` of a query)".to_owned(),
+        ));
     }
     if (200..300).contains(&response.status) { Ok(response) } else { Err(refusal(&response)) }
 }

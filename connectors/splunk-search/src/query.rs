@@ -1,23 +1,36 @@
-//! Questions: a search whose results come at once, and one that runs by itself and is looked at later.
+//! Questions: a search whose results come at once, one whose results stream, and one that runs by itself and is looked
+//! at later.
 
 use bulkhead_sdk::{Config, Failure, Writer, config, http, json};
 
-use crate::{JOBS, send, text};
+use crate::{JOBS, export, send, text};
 
-const OPERATIONS: &str = "search, start, results, cancel";
+const OPERATIONS: &str = "search, export, start, results, cancel";
 const ROWS: u32 = 1_000;
 
 #[derive(Config)]
-struct Search {
+pub struct Search {
     /// Begins with `search` or a pipe.
     #[config(min = 3, max = 20000)]
-    spl: String,
+    pub spl: String,
     #[config(min = 1, max = 100)]
     earliest: Option<String>,
     #[config(min = 1, max = 100)]
     latest: Option<String>,
     #[config(min = 1, max = 50000)]
     rows: Option<u32>,
+}
+
+impl Search {
+    pub fn most_rows(&self) -> u32 {
+        self.rows.unwrap_or(ROWS)
+    }
+
+    /// Fields of the form for the times that are set.
+    pub fn times(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let times = [("earliest_time", &self.earliest), ("latest_time", &self.latest)];
+        times.into_iter().filter_map(|(name, time)| Some((name, time.as_deref()?)))
+    }
 }
 
 #[derive(Config)]
@@ -43,6 +56,7 @@ fn read<T: Config>(parameters: &str) -> Result<T, Failure> {
 pub fn answer(operation: &str, parameters: &str) -> Result<String, Failure> {
     match operation {
         "search" => run(&read(parameters)?, "oneshot"),
+        "export" => export::answer(&read(parameters)?),
         "start" => run(&read(parameters)?, "normal"),
         "results" => results(&read(parameters)?),
         "cancel" => {
@@ -55,10 +69,9 @@ pub fn answer(operation: &str, parameters: &str) -> Result<String, Failure> {
 }
 
 fn run(search: &Search, mode: &str) -> Result<String, Failure> {
-    let rows = search.rows.unwrap_or(ROWS).to_string();
+    let rows = search.most_rows().to_string();
     let mut form = vec![("search", search.spl.as_str()), ("exec_mode", mode), ("count", &rows)];
-    let times = [("earliest_time", &search.earliest), ("latest_time", &search.latest)];
-    form.extend(times.into_iter().filter_map(|(name, time)| Some((name, time.as_deref()?))));
+    form.extend(search.times());
     Ok(text(&send("POST", JOBS, &form)?)?.to_owned())
 }
 

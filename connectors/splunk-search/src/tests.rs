@@ -128,3 +128,52 @@ fn more_results_of_a_second_than_can_be_told_apart_are_told() {
     let failure = own(NOTABLES).pull(format!("5;{}", seen.join(",")).as_bytes()).expect_err("refused");
     assert!(matches!(&failure, Failure::Configuration(text) if text.contains("raise `page`")), "{failure:?}");
 }
+
+#[test]
+fn results_stream_and_previews_are_left_out() {
+    let stream = concat!(
+        "{\"preview\":true,\"offset\":0,\"result\":{\"n\":\"0\"}}\n",
+        "{\"preview\":true,\"offset\":1,\"lastrow\":true,\"result\":{\"n\":\"9\"}}\r\n\n",
+        "{\"messages\":[{\"type\":\"WARN\",\"text\":\"a peer is down\"}]}\n",
+        "{\"preview\":false,\"offset\":0,\"result\":{\"n\":\"1\",\"_raw\":\"a\\nb\"}}\n",
+        "{\"preview\":false,\"offset\":1,\"lastrow\":true,\"result\":{\"n\":[\"2\",\"3\"]}}",
+    );
+    let none = "{\"preview\":false,\"lastrow\":true}\n";
+    let asked = answers(vec![answer(200, stream), answer(200, stream), answer(200, none), answer(200, "")]);
+    let mut own = own("{}");
+    let warned = r#""messages":[{"type":"WARN","text":"a peer is down"}]"#;
+    assert_eq!(
+        own.query("export", r#"{"spl":"search index=a","earliest":"-15m","latest":"now","rows":2}"#).expect("answers"),
+        format!(r#"{{"results":[{{"n":"1","_raw":"a\nb"}},{{"n":["2","3"]}}],"more":false,{warned}}}"#)
+    );
+    assert_eq!(
+        own.query("export", r#"{"spl":"search index=a","rows":1}"#).expect("answers"),
+        format!(r#"{{"results":[{{"n":"1","_raw":"a\nb"}}],"more":true,{warned}}}"#)
+    );
+    for _ in 0..2 {
+        assert_eq!(own.query("export", r#"{"spl":"search index=a"}"#).expect("answers"), r#"{"results":[],"more":false,"messages":[]}"#);
+    }
+    let asked = asked.borrow();
+    assert_eq!((asked[0].method.as_str(), asked[0].path.as_str()), ("POST", "/services/search/v2/jobs/export"));
+    assert_eq!(form(&asked[0]), "search=search%20index%3Da%20%7C%20head%203&preview=false&earliest_time=-15m&latest_time=now&output_mode=json");
+    assert_eq!(form(&asked[2]), "search=search%20index%3Da%20%7C%20head%201001&preview=false&output_mode=json");
+}
+
+#[test]
+fn a_stream_that_breaks_off_is_no_answer() {
+    let row = r#"{"preview":false,"offset":0,"result":{"n":"1"}}"#;
+    for (stream, part) in [
+        (row.to_owned(), "before its last row"),
+        (format!("{row}\n{{\"preview\":false,\"off"), "no JSON object"),
+        (format!("{row}\n[]"), "no JSON object"),
+        (format!("{row}\n{{\"messages\":[{{\"type\":\"FATAL\",\"text\":\"the search was killed\"}}]}}"), "the search was killed"),
+        (r#"{"messages":[{"type":"ERROR","text":"unknown command"}]}"#.to_owned(), "unknown command"),
+    ] {
+        answers(vec![answer(200, &stream)]);
+        let failure = own("{}").query("export", r#"{"spl":"search index=a"}"#).expect_err("refused");
+        assert!(matches!(&failure, Failure::Other(text) if text.contains(part)), "{stream}: {failure:?}");
+    }
+    answers(vec![Ok(http::Response { truncated: true, ..answer(200, row).expect("an answer") })]);
+    let failure = own("{}").query("export", r#"{"spl":"search index=a"}"#).expect_err("refused");
+    assert!(matches!(&failure, Failure::Configuration(text) if text.contains("`rows` of a query")), "{failure:?}");
+}

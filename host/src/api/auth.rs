@@ -1,42 +1,203 @@
-//! Static bearer tokens for administration. Without tokens the listener stays on loopback, which the
-//! configuration enforces; a page in a browser is kept out by its `Origin`.
+//! Who asks, whether they may, and that it goes on record. A page in a browser is kept out of an open
+//! listener by its `Origin`.
 
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
-use subtle::ConstantTimeEq;
+use axum::response::{IntoResponse, Response};
+use axum::serve::IncomingStream;
+use bulkhead_access::{Admitted, Denied, Permission, Principal, Role};
+use serde_json::json;
+use tokio::net::TcpListener;
 
 use super::Api;
+use super::listener::TlsListener;
 use super::problem::Problem;
+use super::routes::{Info, PREFIX};
+use crate::access::{Credential, Stranger};
+use crate::trail::{Change, Note, Refusal};
 
 /// Who asks, for the registry's memory and the log.
 #[derive(Debug, Clone)]
 pub struct Actor(pub String);
 
-pub async fn require(State(api): State<Api>, mut request: Request, next: Next) -> Result<Response, Problem> {
-    if api.tokens.is_empty() {
-        // A page of another site can make a browser post to loopback; it cannot forge this header away.
-        if request.headers().contains_key(header::ORIGIN) {
-            return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "requests from web pages need a token; set `listen.api.tokens`"));
-        }
-        request.extensions_mut().insert(Actor("whoever is on this machine".into()));
-        return Ok(next.run(request).await);
+/// Where a request came from: the other end of its connection. What header fields of proxies say is not looked at,
+/// because anybody can write them.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(SocketAddr);
+
+impl Connected<IncomingStream<'_, TcpListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        Self(*stream.remote_addr())
     }
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
-    });
-    let Some(given) = given else {
-        return Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "this needs `Authorization: Bearer <token>`, one of `listen.api.tokens`"));
+}
+
+impl Connected<IncomingStream<'_, TlsListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+/// Stands before every endpoint that needs a permission.
+pub async fn guard(State((api, info)): State<(Api, &'static Info)>, mut request: Request, next: Next) -> Response {
+    let from = peer(&request);
+    let caller = match identify(&api, request.headers(), from, info.action).await {
+        Ok(caller) => caller,
+        Err(problem) => return problem.into_response(),
     };
-    // Every token is compared, so that the time does not tell which one came close.
-    let fits: Vec<subtle::Choice> = api.tokens.iter().map(|token| secrecy::ExposeSecret::expose_secret(token).as_bytes().ct_eq(given.as_bytes())).collect();
-    match fits.iter().position(|fits| bool::from(*fits)) {
-        Some(at) => {
-            request.extensions_mut().insert(Actor(format!("token {} of listen.api.tokens", at + 1)));
-            Ok(next.run(request).await)
-        }
-        None => Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "the token is not known")),
+    if let Some(permission) = info.needs.filter(|permission| !caller.permissions.has(*permission)) {
+        let refusal = Refusal {
+            actor: Some(caller.actor),
+            from: Some(from),
+            code: "forbidden",
+            status: StatusCode::FORBIDDEN.as_u16(),
+            permission: Some(permission.name()),
+        };
+        api.trail.refused(info.action, refusal, api.clock.monotonic()).await;
+        return lacks(permission, "this needs").into_response();
     }
+    request.extensions_mut().insert(Actor(caller.actor.clone()));
+    request.extensions_mut().insert(caller.clone());
+    if !info.changes {
+        return next.run(request).await;
+    }
+    let note = Note::default();
+    note.object(request.uri().path().trim_start_matches(PREFIX));
+    request.extensions_mut().insert(note.clone());
+    // On a task of its own: a change goes on, and on record, although the client has gone. On another one within, so
+    // that one which broke off half way is on record as well.
+    let changes = api.changes.clone();
+    let work = changes.spawn(async move {
+        let response = tokio::spawn(next.run(request)).await.unwrap_or_else(|error| Problem::internal(&error).into_response());
+        let change = Change { actor: &caller.actor, from: Some(from), action: info.action, noted: note.take(), status: response.status().as_u16() };
+        api.trail.change(change).await;
+        response
+    });
+    work.await.unwrap_or_else(|error| Problem::internal(&error).into_response())
+}
+
+/// The answer to somebody who may not: what is missing, and who has it.
+pub fn lacks(permission: Permission, what: &str) -> Problem {
+    let roles: Vec<&str> = Role::ALL.into_iter().filter(|role| role.permissions().has(permission)).map(Role::name).collect();
+    let detail = format!("{what} the permission `{}`; roles with it: {}", permission.name(), roles.join(", "));
+    Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).errors(vec![json!({"permission": permission.name()})])
+}
+
+/// For paths that lead nowhere: a stranger learns no more than at any other.
+pub async fn nowhere(State(api): State<Api>, request: Request) -> Problem {
+    match identify(&api, request.headers(), peer(&request), "nowhere").await {
+        Ok(_) => Problem::not_found("there is nothing at this path"),
+        Err(problem) => problem,
+    }
+}
+
+/// The same for methods.
+pub async fn no_such_method(State(api): State<Api>, request: Request) -> Problem {
+    match identify(&api, request.headers(), peer(&request), "nowhere").await {
+        Ok(_) => Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method"),
+        Err(problem) => problem,
+    }
+}
+
+fn peer(request: &Request) -> IpAddr {
+    // Every connection has one; were it missing, nobody's networks hold this.
+    request.extensions().get::<ConnectInfo<Peer>>().map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.0.ip().to_canonical())
+}
+
+async fn identify(api: &Api, headers: &HeaderMap, from: IpAddr, action: &'static str) -> Result<Principal, Problem> {
+    let (status, code, problem, actor) = match credential(headers).and_then(|credential| look(api, headers, &credential, from)) {
+        Ok(admitted) => {
+            if let Some(news) = admitted.sign_in {
+                let roles: Vec<&str> = news.roles.iter().map(|role| role.name()).collect();
+                let about = json!({"actor": admitted.principal.actor, "name": news.name, "roles": roles, "from": from, "from_before": news.before});
+                api.trail.signed_in(about).await;
+            }
+            return Ok(admitted.principal);
+        }
+        Err(refused) => refused.parts(),
+    };
+    let refusal = Refusal { actor, from: Some(from), code, status: status.as_u16(), permission: None };
+    api.trail.refused(action, refusal, api.clock.monotonic()).await;
+    Err(problem)
+}
+
+/// Why a request is not looked at further.
+enum Refused {
+    Stranger(Stranger, Option<String>),
+    /// From a page of another site.
+    Page,
+    /// Two credentials that may not be the same.
+    Two,
+}
+
+impl Refused {
+    /// Status and code for the record, the answer, and whose key it was where the secret was right.
+    fn parts(self) -> (StatusCode, &'static str, Problem, Option<String>) {
+        use StatusCode as S;
+        let (status, code, detail, wait) = match &self {
+            Self::Page => {
+                (S::FORBIDDEN, "forbidden", "requests from web pages need credentials; set `listen.api.auth: keys`, or `listen.api.tokens`".into(), None)
+            }
+            Self::Two => (S::BAD_REQUEST, "two_credentials", "there are both `Authorization` and `X-API-Key`; send one".into(), None),
+            Self::Stranger(stranger, _) => match *stranger {
+                Stranger::Nothing => (S::UNAUTHORIZED, "unauthorized", "this needs `Authorization: Bearer`, or `X-API-Key`".into(), None),
+                Stranger::Wrong => (S::UNAUTHORIZED, "unauthorized", "the credentials are not known".into(), None),
+                Stranger::Guessing(wait) => (
+                    S::TOO_MANY_REQUESTS,
+                    "too_many_attempts",
+                    "too many wrong credentials came from this address; wait, right ones are not looked at either".into(),
+                    Some(wait),
+                ),
+                Stranger::Key(denied) => match denied {
+                    Denied::Expired => (S::UNAUTHORIZED, "key_expired", "the key has expired; `bulkhead key rotate` renews it".into(), None),
+                    Denied::Revoked => (S::UNAUTHORIZED, "key_revoked", "the key was revoked".into(), None),
+                    Denied::Replaced => (S::UNAUTHORIZED, "key_replaced", "the key was rotated, and this secret of it is not let in any more".into(), None),
+                    Denied::Address => (S::FORBIDDEN, "address_not_allowed", "the key may not be used from this address".into(), None),
+                    Denied::Rate(wait) => (S::TOO_MANY_REQUESTS, "rate_limited", "more requests a second than the key may make".into(), Some(wait)),
+                    Denied::Unknown => (S::UNAUTHORIZED, "unauthorized", String::from("the credentials are not known"), None),
+                },
+            },
+        };
+        let problem = Problem::new(status, code, detail);
+        let problem = match wait {
+            Some(wait) => problem.retry_after(seconds(wait)),
+            None => problem,
+        };
+        let actor = if let Self::Stranger(_, actor) = self { actor } else { None };
+        (status, code, problem, actor)
+    }
+}
+
+/// Whole seconds, rounded up.
+fn seconds(wait: Duration) -> u32 {
+    u32::try_from(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).unwrap_or(u32::MAX)
+}
+
+fn credential(headers: &HeaderMap) -> Result<Credential<'_>, Refused> {
+    let bearer = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes()).and_then(|value| {
+        let (scheme, text) = value.split_at_checked(7)?;
+        scheme.eq_ignore_ascii_case(b"bearer ").then(|| text.trim_ascii())
+    });
+    match (bearer, headers.get("x-api-key")) {
+        (Some(_), Some(_)) => Err(Refused::Two),
+        (Some(text), None) => Ok(Credential::Text(text)),
+        (None, Some(value)) => Ok(Credential::Text(value.as_bytes().trim_ascii())),
+        (None, None) => Ok(Credential::None),
+    }
+}
+
+fn look(api: &Api, headers: &HeaderMap, credential: &Credential<'_>, from: IpAddr) -> Result<Admitted, Refused> {
+    // A page of another site can make a browser post to loopback; it cannot forge this header away.
+    if api.access.is_open() && headers.contains_key(header::ORIGIN) {
+        return Err(Refused::Page);
+    }
+    api.access.identify(credential, from).map_err(|stranger| {
+        // The id is worth a place on record only where the secret was right: anybody can write down an id.
+        let known = matches!(stranger, Stranger::Key(_)).then(|| credential.key_id()).flatten();
+        Refused::Stranger(stranger, known.map(|id| format!("key:{id}")))
+    })
 }

@@ -10,6 +10,7 @@ use axum::extract::{FromRequest as _, Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use bulkhead_access::{Permission, Principal};
 use bulkhead_registry::{Added, Digest, Index, Named, RegistryError, SignatureError, Version};
 use bulkhead_sandbox::{InspectError, Inspection, Limit, LoadError};
 use bytes::Bytes;
@@ -25,6 +26,7 @@ use super::page::Page;
 use super::problem::{Chain, Problem};
 use crate::components::{Catalogue, ComponentError, Components, Found, Origin, Wanted};
 use crate::pipeline::uploads::{ChangeError, Parcel, by_digest};
+use crate::trail::Note;
 
 /// Header with a detached signature in base64.
 const SIGNATURE: &str = "x-bulkhead-signature";
@@ -111,7 +113,17 @@ fn yes() -> bool {
     true
 }
 
-pub async fn upload(State(api): State<Api>, Extension(actor): Extension<Actor>, Query(how): Query<How>, request: Request) -> Result<Response, Problem> {
+pub async fn upload(
+    State(api): State<Api>,
+    Extension(caller): Extension<Principal>,
+    Extension(note): Extension<Note>,
+    Query(how): Query<How>,
+    request: Request,
+) -> Result<Response, Problem> {
+    // Else whoever may bring components in could grant them what they ask for.
+    if how.approve && !caller.permissions.has(Permission::ConnectorsGrant) {
+        return Err(super::auth::lacks(Permission::ConnectorsGrant, "`approve` needs"));
+    }
     let limit = Limit::ComponentSize.row().ceiling;
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -142,7 +154,7 @@ pub async fn upload(State(api): State<Api>, Extension(actor): Extension<Actor>, 
     sink.file.flush().await.map_err(|error| Problem::internal(&error))?;
     drop(sink);
 
-    let parcel = Parcel { name: how.name, version: how.version, signature, approve: how.approve, keep: !how.activate, by: actor.0 };
+    let parcel = Parcel { name: how.name, version: how.version, signature, approve: how.approve, keep: !how.activate, by: caller.actor };
     let control = Arc::clone(&api.control);
     // On a task of its own: a client that goes away does not stop a swap half way.
     let taken = tokio::spawn(async move { control.take_in(incoming, parcel).await }).await.map_err(|_| refused(ChangeError::Broken))?;
@@ -152,6 +164,9 @@ pub async fn upload(State(api): State<Api>, Extension(actor): Extension<Actor>, 
     let index = api.control.registry.index();
     let version = index.named(&taken.name).and_then(|named| named.version(&taken.digest)).ok_or_else(|| unknown(&taken.name))?;
     let mut data = version_of(&index, &taken.name, version, &by_digest(&api.control.users()));
+    let (state, approved) = (index.state(&taken.name, version).name(), version.approved.is_some());
+    note.object(format!("connectors/{}", taken.name))
+        .after(json!({"version": version.version, "digest": taken.digest.to_string(), "state": state, "approved": approved, "known": known}));
     data["instances_swapped"] = names(&taken.swapped);
     data["waits_for"] = json!(taken.wider);
     let location = format!("/api/integration/connectors/{}/versions/{}", taken.name, taken.digest);
@@ -264,44 +279,71 @@ type OneVersion = Path<(String, String)>;
 pub async fn approve(
     State(api): State<Api>,
     Extension(actor): Extension<Actor>,
+    Extension(note): Extension<Note>,
     Path((name, digest)): OneVersion,
     Query(say): Query<Say>,
 ) -> Result<Json<Value>, Problem> {
     let digest = parse(&digest)?;
+    note.object(format!("connectors/{name}")).before(standing(&api, &name, &digest));
     let (control, owned) = (Arc::clone(&api.control), name.clone());
     let swapped = detached(async move { control.approve(&owned, &digest, !say.activate, &actor.0).await }).await?;
+    note.after(standing(&api, &name, &digest));
     Ok(changed(&api, &name, &digest, &swapped))
 }
 
-pub async fn activate(State(api): State<Api>, Extension(actor): Extension<Actor>, Path((name, digest)): OneVersion) -> Result<Json<Value>, Problem> {
+pub async fn activate(
+    State(api): State<Api>,
+    Extension(actor): Extension<Actor>,
+    Extension(note): Extension<Note>,
+    Path((name, digest)): OneVersion,
+) -> Result<Json<Value>, Problem> {
     let digest = parse(&digest)?;
+    note.object(format!("connectors/{name}")).before(standing(&api, &name, &digest));
     let (control, owned) = (Arc::clone(&api.control), name.clone());
     let swapped = detached(async move { control.activate(&owned, &digest, &actor.0).await }).await?;
+    note.after(standing(&api, &name, &digest));
     Ok(changed(&api, &name, &digest, &swapped))
 }
 
 pub async fn revoke(
     State(api): State<Api>,
     Extension(actor): Extension<Actor>,
+    Extension(note): Extension<Note>,
     Path((name, digest)): OneVersion,
     Query(say): Query<Say>,
 ) -> Result<Json<Value>, Problem> {
     let digest = parse(&digest)?;
+    note.object(format!("connectors/{name}")).before(standing(&api, &name, &digest));
     let (control, owned) = (Arc::clone(&api.control), name.clone());
     detached(async move { control.revoke(&owned, &digest, say.reason, &actor.0).await }).await?;
+    note.after(json!({"digest": digest.to_string(), "state": "revoked"}));
     Ok(Json(json!({"data": {"name": name, "digest": digest.to_string(), "state": "revoked", "used_by": by_digest(&api.control.users()).get(&digest)}})))
 }
 
-pub async fn remove(State(api): State<Api>, Extension(actor): Extension<Actor>, Path((name, digest)): OneVersion) -> Result<StatusCode, Problem> {
+pub async fn remove(
+    State(api): State<Api>,
+    Extension(actor): Extension<Actor>,
+    Extension(note): Extension<Note>,
+    Path((name, digest)): OneVersion,
+) -> Result<StatusCode, Problem> {
     let digest = parse(&digest)?;
+    note.object(format!("connectors/{name}")).before(standing(&api, &name, &digest));
     let control = Arc::clone(&api.control);
     detached(async move { control.remove(&name, &digest, &actor.0).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub async fn roll_back(State(api): State<Api>, Extension(actor): Extension<Actor>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+pub async fn roll_back(
+    State(api): State<Api>,
+    Extension(actor): Extension<Actor>,
+    Extension(note): Extension<Note>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let active = api.control.registry.index().named(&name).and_then(|named| named.active).map(|digest| digest.to_string());
+    note.object(format!("connectors/{name}")).before(json!({"active": active}));
     let (control, owned) = (Arc::clone(&api.control), name.clone());
     let (back, swapped) = detached(async move { control.roll_back(&owned, &actor.0).await }).await?;
+    note.after(json!({"active": back.map(|digest| digest.to_string())}));
     Ok(Json(json!({"data": {"name": name, "active": back.map(|digest| digest.to_string()), "instances_swapped": names(&swapped)}})))
 }
 
@@ -311,6 +353,13 @@ fn changed(api: &Api, name: &str, digest: &Digest, swapped: &[Arc<str>]) -> Json
     let mut data = version.map(|version| version_of(&index, name, version, &by_digest(&api.control.users()))).unwrap_or_default();
     data["instances_swapped"] = names(swapped);
     Json(json!({"data": data}))
+}
+
+/// A version as it stands, for the record.
+fn standing(api: &Api, name: &str, digest: &Digest) -> Value {
+    let index = api.control.registry.index();
+    let state = index.named(name).and_then(|named| named.version(digest)).map(|version| index.state(name, version).name());
+    json!({"digest": digest.to_string(), "state": state})
 }
 
 fn names(instances: &[Arc<str>]) -> Value {

@@ -1,9 +1,9 @@
 //! Dead letters: list, show, edit, replay, purge.
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::{Extension, Json};
 use bulkhead_core::{EventRef, LaneId};
 use bulkhead_store::{By, Cause, DeadLetter, DeadLetterFilter, Edited, State as LetterState};
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use super::problem::Problem;
 use super::rfc3339;
 use crate::replay::edit::{self, EditFault, NewEvent};
 use crate::replay::{MOST, ReplayError};
+use crate::trail::Note;
 
 /// Ids that one request names.
 const MOST_IDS: usize = 1_000;
@@ -141,11 +142,11 @@ async fn edited(api: &Api, id: i64, make: impl FnOnce(&DeadLetter, bool) -> Resu
         Err(error) if error.is_full() => return Err(Problem::new(StatusCode::INSUFFICIENT_STORAGE, "dead_letters_full", error.to_string())),
         Err(error) => return Err(Problem::internal(&error)),
     }
-    api.replayer.trail.act("dead_letters.edit", json!({"letter": id, "event_id": before.event_id, "lane": before.lane.to_string()})).await;
+    api.trail.act("dead_letters.edit", json!({"letter": id, "event_id": before.event_id, "lane": before.lane.to_string()})).await;
     Ok(Json(json!({"data": whole(&letter(api, id).await?)})))
 }
 
-pub async fn purge(State(api): State<Api>, body: Bytes) -> Result<Json<Value>, Problem> {
+pub async fn purge(State(api): State<Api>, Extension(note): Extension<Note>, body: Bytes) -> Result<Json<Value>, Problem> {
     let (mut filter, after) = explicit(&body)?;
     if after.is_some() {
         return Err(Problem::bad_request("bad_field", "`after` goes with a replay"));
@@ -161,15 +162,17 @@ pub async fn purge(State(api): State<Api>, body: Bytes) -> Result<Json<Value>, P
     }
     let purged = api.dead_letters.delete(&filter).await.map_err(|error| Problem::internal(&error))?;
     api.metrics.letters_dropped("purge").inc_by(purged);
-    api.replayer.trail.act("dead_letters.purge", json!({"letters": purged, "which": said(&filter)})).await;
+    note.after(json!({"purged": purged, "which": said(&filter)}));
+    api.trail.act("dead_letters.purge", json!({"letters": purged, "which": said(&filter)})).await;
     Ok(Json(json!({"purged": purged, "replaying": under_way})))
 }
 
-pub async fn replay(State(api): State<Api>, body: Bytes) -> Result<(StatusCode, Json<Value>), Problem> {
+pub async fn replay(State(api): State<Api>, Extension(note): Extension<Note>, body: Bytes) -> Result<(StatusCode, Json<Value>), Problem> {
     let (filter, after) = explicit(&body)?;
     if filter.states.iter().any(|state| *state != LetterState::Open) {
         return Err(Problem::bad_request("bad_field", "only open letters are handed back; leave `state` out"));
     }
+    note.after(json!({"which": said(&filter)}));
     settle(&api).await;
     let under_way = DeadLetterFilter { states: vec![LetterState::Replaying], ..filter.clone() };
     let under_way = api.dead_letters.count(&under_way).await.map_err(|error| Problem::internal(&error))?;

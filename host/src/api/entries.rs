@@ -2,7 +2,6 @@
 //! what would stand below the name in the file; secrets in it are hidden, and a hidden one that is sent back
 //! stays as it is. A change is made as a whole or not at all; `?dry_run=true` says what it would do.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -15,21 +14,39 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::auth::Actor;
+use super::lanes::Running;
 use super::page::Page;
 use super::problem::Problem;
-use super::lanes::Running;
 use super::{Api, rfc3339};
 use crate::config::{self, Config, Fault, Section};
-use crate::pipeline::stored::{Changed, Done, Edit, EntryError, To};
+use crate::pipeline::stored::{Changed, Done, Edit, EntryError, MOST_BYTES, Stored, To};
 use crate::pipeline::{ReloadError, Reloaded};
+use crate::trail::Note;
 
+/// Largest body of a change of one entry in bytes.
+pub const MAX_BODY: usize = MOST_BYTES + (64 << 10);
 /// Largest body of a change of many entries in bytes.
 pub const MAX_IMPORT: usize = 32 << 20;
 /// Most entries of one change.
 const MOST_AT_ONCE: usize = 5_000;
 
+/// Which section an endpoint is about.
+pub trait Of: Send + 'static {
+    const SECTION: Section;
+}
+
+macro_rules! sections {
+    ($($name:ident)*) => {$(
+        pub struct $name;
+        impl Of for $name {
+            const SECTION: Section = Section::$name;
+        }
+    )*};
+}
+sections! { Credentials Formatters Instances Routes }
+
 /// Where a section's entries are found.
-pub fn path(section: Section) -> &'static str {
+fn path(section: Section) -> &'static str {
     match section {
         Section::Credentials => "/api/integration/auth-configs",
         Section::Formatters => "/api/integration/formatters",
@@ -39,45 +56,41 @@ pub fn path(section: Section) -> &'static str {
 }
 
 /// Everything about the entries of a section that can be shown, by name.
-pub struct Shown {
+struct Shown<'a> {
     config: Arc<Config>,
-    stored: HashMap<String, Entry>,
+    stored: &'a Stored,
     section: Section,
 }
 
-impl Shown {
-    pub async fn of(api: &Api, section: Section) -> Result<Self, Problem> {
-        let stored = api.control.stored.entries.all().await.map_err(|error| refused(None, &error.into()))?;
-        let stored = stored.into_iter().filter(|entry| entry.section == section.name()).map(|entry| (entry.name.clone(), entry)).collect();
-        Ok(Self { config: api.control.config(), stored, section })
+impl<'a> Shown<'a> {
+    fn of(api: &'a Api, section: Section) -> Self {
+        Self { config: api.control.config(), stored: &api.control.stored, section }
     }
 
     /// In force or not, in the order of their names.
-    pub fn names(&self) -> Vec<String> {
+    fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = match &self.config.effective()[self.section.name()] {
             Value::Object(entries) => entries.keys().cloned().collect(),
             Value::Array(routes) => routes.iter().filter_map(|route| route["id"].as_str().map(str::to_owned)).collect(),
             _ => Vec::new(),
         };
-        names.extend(self.stored.keys().cloned());
+        names.extend(self.stored.all().iter().filter(|entry| entry.section == self.section.name()).map(|entry| entry.name.clone()));
         names.sort();
         names.dedup();
         names
     }
 
-    pub fn entry(&self, name: &str) -> Option<Value> {
-        let in_file = self.effective(name).filter(|_| !self.config.merged.in_force.contains(&(self.section, name.to_owned())));
-        let mut shown = match (self.stored.get(name), in_file) {
-            // The file goes before.
-            (_, Some(definition)) => json!({"name": name, "origin": "file", "definition": definition}),
-            (Some(entry), None) => {
-                let mut shown = stored(self.section, entry);
-                shown["in_force"] = self.config.merged.in_force.contains(&(self.section, name.to_owned())).into();
-                shown
-            }
-            (None, None) => return None,
+    fn entry(&self, name: &str) -> Option<Value> {
+        let in_force = self.config.merged.in_force.contains(&(self.section, name.to_owned()));
+        let kept = self.stored.get(self.section, name);
+        let Some(definition) = self.effective(name).filter(|_| !in_force) else {
+            let mut shown = stored(self.section, &kept?);
+            shown["in_force"] = in_force.into();
+            return Some(shown);
         };
-        if self.config.stored && self.stored.contains_key(name) && shown["origin"] == "file" {
+        // The file goes before.
+        let mut shown = json!({"name": name, "origin": "file", "definition": definition});
+        if kept.is_some() {
             shown["shadows"] = "a stored entry of the same name, which has no effect".into();
         }
         Some(shown)
@@ -101,17 +114,17 @@ fn stored(section: Section, entry: &Entry) -> Value {
     })
 }
 
-pub async fn list(section: Section, State(api): State<Api>, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
+pub async fn list<S: Of>(State(api): State<Api>, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
     let bounds = page.bounds()?;
-    let shown = Shown::of(&api, section).await?;
-    let running = Running::of(&api, section);
-    Ok(bounds.answer(path(section), &shown.names(), |name| running.with(name, shown.entry(name).unwrap_or_default())))
+    let shown = Shown::of(&api, S::SECTION);
+    let running = Running::of(&api, S::SECTION);
+    Ok(bounds.answer(path(S::SECTION), &shown.names(), |name| running.with(name, shown.entry(name).unwrap_or_default())))
 }
 
-pub async fn show(section: Section, State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Problem> {
-    let shown = Shown::of(&api, section).await?;
-    let data = shown.entry(&name).ok_or_else(|| unknown(section, &name))?;
-    Ok(single(section, &name, StatusCode::OK, Running::of(&api, section).with(&name, data), json!({})))
+pub async fn show<S: Of>(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Problem> {
+    let shown = Shown::of(&api, S::SECTION);
+    let data = shown.entry(&name).ok_or_else(|| unknown(S::SECTION, &name))?;
+    Ok(single(S::SECTION, &name, StatusCode::OK, Running::of(&api, S::SECTION).with(&name, data), json!({})))
 }
 
 /// What a client may say about a change.
@@ -135,23 +148,23 @@ struct Definition {
     definition: Value,
 }
 
-pub async fn make(
-    section: Section,
+pub async fn make<S: Of>(
     State(api): State<Api>,
     Query(how): Query<How>,
     Extension(actor): Extension<Actor>,
+    Extension(note): Extension<Note>,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let New { name, definition } = read(&body)?;
-    edit(&api, Edit { section, name, to: To::Make(definition), of_version: None }, &actor, &how).await
+    edit(&api, Edit { section: S::SECTION, name, to: To::Make(definition), of_version: None }, &actor, &note, &how).await
 }
 
-pub async fn put(
-    section: Section,
+pub async fn put<S: Of>(
     State(api): State<Api>,
     Path(name): Path<String>,
     Query(how): Query<How>,
     Extension(actor): Extension<Actor>,
+    Extension(note): Extension<Note>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
@@ -159,32 +172,29 @@ pub async fn put(
     let of_version = if_match(&headers)?;
     // A change of a version is no making.
     let to = if of_version.is_some() { To::Change(definition) } else { To::Put(definition) };
-    edit(&api, Edit { section, name, to, of_version }, &actor, &how).await
+    edit(&api, Edit { section: S::SECTION, name, to, of_version }, &actor, &note, &how).await
 }
 
-pub async fn delete(
-    section: Section,
+pub async fn delete<S: Of>(
     State(api): State<Api>,
     Path(name): Path<String>,
     Query(how): Query<How>,
     Extension(actor): Extension<Actor>,
+    Extension(note): Extension<Note>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    edit(&api, Edit { section, name, to: To::Gone, of_version: if_match(&headers)? }, &actor, &how).await
+    edit(&api, Edit { section: S::SECTION, name, to: To::Gone, of_version: if_match(&headers)? }, &actor, &note, &how).await
 }
 
-pub async fn versions(section: Section, State(api): State<Api>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
-    let shown = Shown::of(&api, section).await?;
-    let entry = shown.stored.get(&name).ok_or_else(|| unknown(section, &name))?;
-    let former = api.control.stored.entries.versions(&entry.id).await.map_err(|error| refused(None, &error.into()))?;
-    let version = |version: i64, at: i64, by: &str, definition: &Value| {
-        json!({"version": version, "updated_at": rfc3339(at), "updated_by": by, "definition": config::hide(section, definition)})
-    };
+pub async fn versions<S: Of>(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+    let entry = api.control.stored.get(S::SECTION, &name).ok_or_else(|| unknown(S::SECTION, &name))?;
+    let former = api.control.stored.versions(&entry.id).await.map_err(|error| refused(None, &error.into()))?;
+    let version = |version: i64, at: i64, by: &str, definition: &Value| json!({"version": version, "updated_at": rfc3339(at), "updated_by": by, "definition": config::hide(S::SECTION, definition)});
     let mut data = vec![version(entry.version, entry.updated_ms, &entry.updated_by, &entry.definition)];
     data.extend(former.iter().map(|former| version(former.version, former.updated_ms, &former.updated_by, &former.definition)));
     Ok(Json(json!({
         "meta": {"total": data.len(), "count": data.len()}, "data": data,
-        "links": {"self": format!("{}/{}/versions", path(section), name)},
+        "links": {"self": format!("{}/{}/versions", path(S::SECTION), name)},
     })))
 }
 
@@ -195,29 +205,28 @@ struct Which {
 }
 
 /// A former version in force again, as a new one.
-pub async fn roll_back(
-    section: Section,
+pub async fn roll_back<S: Of>(
     State(api): State<Api>,
     Path(name): Path<String>,
     Query(how): Query<How>,
     Extension(actor): Extension<Actor>,
+    Extension(note): Extension<Note>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let Which { version } = read(&body)?;
-    edit(&api, Edit { section, name, to: To::Version(version), of_version: if_match(&headers)? }, &actor, &how).await
+    edit(&api, Edit { section: S::SECTION, name, to: To::Version(version), of_version: if_match(&headers)? }, &actor, &note, &how).await
 }
 
 /// All stored entries, in an order that stays.
-pub async fn export(State(api): State<Api>) -> Result<Json<Value>, Problem> {
-    let mut all = api.control.stored.entries.all().await.map_err(|error| refused(None, &error.into()))?;
-    all.sort_by_key(|entry| (Section::named(&entry.section), entry.name.clone()));
-    let shown = all.iter().filter_map(|entry| {
+pub async fn export(State(api): State<Api>) -> Json<Value> {
+    let shown = api.control.stored.all();
+    let shown = shown.iter().filter_map(|entry| {
         let section = Section::named(&entry.section)?;
         Some(json!({"section": section.name(), "name": entry.name, "definition": config::hide(section, &entry.definition)}))
     });
     let data: Vec<Value> = shown.collect();
-    Ok(Json(json!({"meta": {"total": data.len(), "count": data.len()}, "data": data})))
+    Json(json!({"meta": {"total": data.len(), "count": data.len()}, "data": data}))
 }
 
 #[derive(Deserialize)]
@@ -238,7 +247,13 @@ struct Imported {
 }
 
 /// Many entries in one change.
-pub async fn import(State(api): State<Api>, Query(how): Query<How>, Extension(actor): Extension<Actor>, body: Bytes) -> Result<Json<Value>, Problem> {
+pub async fn import(
+    State(api): State<Api>,
+    Query(how): Query<How>,
+    Extension(actor): Extension<Actor>,
+    Extension(note): Extension<Note>,
+    body: Bytes,
+) -> Result<Json<Value>, Problem> {
     let Import { entries, prune } = read(&body)?;
     if entries.len() > MOST_AT_ONCE {
         let detail = format!("{} entries; at most {MOST_AT_ONCE} are possible in one change", entries.len());
@@ -253,8 +268,8 @@ pub async fn import(State(api): State<Api>, Query(how): Query<How>, Extension(ac
         edits.push(Edit { section, name, to: To::Put(definition), of_version: None });
     }
     if prune {
-        let there = api.control.stored.entries.all().await.map_err(|error| refused(None, &error.into()))?;
-        let gone = there.into_iter().filter_map(|entry| Some((Section::named(&entry.section)?, entry)));
+        let there = api.control.stored.all();
+        let gone = there.iter().cloned().filter_map(|entry| Some((Section::named(&entry.section)?, entry)));
         let gone: Vec<Edit> = gone
             .filter(|(section, entry)| !edits.iter().any(|edit| edit.section == *section && edit.name == entry.name))
             // What was looked at goes, and nothing that was changed meanwhile.
@@ -264,23 +279,33 @@ pub async fn import(State(api): State<Api>, Query(how): Query<How>, Extension(ac
     }
     let done = api.control.edit(&edits, &actor.0, how.dry_run).await.map_err(|error| refused(None, &error))?;
     let entries: Vec<Value> = done.entries.iter().map(difference).collect();
+    // A line of the record has a bound.
+    note.object("import").after(json!({"dry_run": how.dry_run, "count": entries.len(), "entries": entries.iter().take(50).collect::<Vec<_>>()}));
     Ok(Json(json!({"data": {"dry_run": how.dry_run, "entries": entries, "instances": instances(&done.instances)}})))
 }
 
-async fn edit(api: &Api, edit: Edit, actor: &Actor, how: &How) -> Result<Response, Problem> {
-    let (section, name, goes) = (edit.section, edit.name.clone(), matches!(edit.to, To::Gone));
+async fn edit(api: &Api, edit: Edit, actor: &Actor, note: &Note, how: &How) -> Result<Response, Problem> {
+    let (section, name) = (edit.section, edit.name.clone());
+    note.object(format!("{}/{name}", section.name()));
     let Done { entries, instances: changed } =
         api.control.edit(std::slice::from_ref(&edit), &actor.0, how.dry_run).await.map_err(|error| refused(Some((section, &name)), &error))?;
     let mut more = json!({"dry_run": how.dry_run, "instances": instances(&changed)});
     let made = entries.first().is_some_and(|entry| entry.before.is_none());
     let data = match entries.first() {
         Some(entry) => {
-            tracing::info!(section = section.name(), name, by = actor.0, dry_run = how.dry_run, goes, "stored entry changed");
+            let hidden = |entry: &Entry| json!({"version": entry.version, "definition": config::hide(section, &entry.definition)});
+            if how.dry_run {
+                note.after(json!({"dry_run": true}));
+            } else {
+                tracing::info!(section = section.name(), name, by = actor.0, change = what(entry), "stored entry changed");
+                entry.before.iter().for_each(|before| _ = note.before(hidden(before)));
+                entry.after.iter().for_each(|after| _ = note.after(hidden(after)));
+            }
             more["change"] = difference(entry);
             entry.after.as_ref().map_or(Value::Null, |after| stored(section, after))
         }
         // It says already what it is to say.
-        None => Shown::of(api, section).await?.entry(&name).unwrap_or_default(),
+        None => Shown::of(api, section).entry(&name).unwrap_or_default(),
     };
     let status = if made && !how.dry_run { StatusCode::CREATED } else { StatusCode::OK };
     Ok(single(section, &name, status, data, more))
@@ -304,16 +329,23 @@ fn single(section: Section, name: &str, status: StatusCode, data: Value, more: V
     response
 }
 
+fn what(changed: &Changed) -> &'static str {
+    match (&changed.before, &changed.after) {
+        (None, _) => "made",
+        (_, None) => "deleted",
+        _ => "changed",
+    }
+}
+
 /// What is different, without what it was: secrets may be among it.
 fn difference(changed: &Changed) -> Value {
-    let (what, mut pointers) = match (&changed.before, &changed.after) {
-        (None, _) => ("made", Vec::new()),
-        (_, None) => ("deleted", Vec::new()),
-        (Some(before), Some(after)) => ("changed", differing(&before.definition, &after.definition, String::new())),
+    let mut pointers = match (&changed.before, &changed.after) {
+        (Some(before), Some(after)) => differing(&before.definition, &after.definition, String::new()),
+        _ => Vec::new(),
     };
     pointers.truncate(100);
     json!({
-        "section": changed.section.name(), "name": changed.name, "change": what, "pointers": pointers,
+        "section": changed.section.name(), "name": changed.name, "change": what(changed), "pointers": pointers,
         "version": changed.after.as_ref().map(|after| after.version),
     })
 }
@@ -394,7 +426,7 @@ pub fn faults(about: Option<(Section, &str)>, faults: &[Fault]) -> Vec<Value> {
     let one = |fault: &Fault| {
         let keys = within.as_ref().and_then(|within| fault.key.strip_prefix(within.as_str()));
         let pointer = keys.map(|keys| {
-            let keys = keys.replace('~', "~0").replace('/', "~1").replace('.', "/").replace('[', "/").replace(']', "");
+            let keys = keys.replace('~', "~0").replace('/', "~1").replace(['.', '['], "/").replace(']', "");
             format!("/definition{keys}")
         });
         json!({"pointer": pointer, "key": fault.key, "code": fault.kind.code(), "detail": fault.message, "hint": fault.hint})

@@ -11,6 +11,7 @@ use super::auth::Actor;
 use super::entries::refused;
 use super::problem::Problem;
 use crate::config::Section;
+use crate::trail::Note;
 
 pub async fn health(State(api): State<Api>) -> Json<Value> {
     let lanes = api.delivery.status();
@@ -77,17 +78,24 @@ impl<'a> Running<'a> {
 }
 
 /// Switches an instance off: what is for it waits, over restarts too.
-pub async fn pause(State(api): State<Api>, Path(instance): Path<String>, Extension(actor): Extension<Actor>) -> Result<Json<Value>, Problem> {
-    switch(&api, &instance, false, &actor).await
+pub async fn pause(api: State<Api>, instance: Path<String>, actor: Extension<Actor>, note: Extension<Note>) -> Result<Json<Value>, Problem> {
+    switch(api, instance, actor, note, false).await
 }
 
 /// Ends a pause or a hold and closes the breaker.
-pub async fn resume(State(api): State<Api>, Path(instance): Path<String>, Extension(actor): Extension<Actor>) -> Result<Json<Value>, Problem> {
-    switch(&api, &instance, true, &actor).await
+pub async fn resume(api: State<Api>, instance: Path<String>, actor: Extension<Actor>, note: Extension<Note>) -> Result<Json<Value>, Problem> {
+    switch(api, instance, actor, note, true).await
 }
 
-async fn switch(api: &Api, instance: &str, active: bool, actor: &Actor) -> Result<Json<Value>, Problem> {
-    api.control.set_active(instance, active, &actor.0).await.map_err(|error| refused(None, &error))?;
+async fn switch(
+    State(api): State<Api>,
+    Path(instance): Path<String>,
+    Extension(actor): Extension<Actor>,
+    Extension(note): Extension<Note>,
+    active: bool,
+) -> Result<Json<Value>, Problem> {
+    note.object(format!("instances/{instance}")).after(json!({"paused": !active}));
+    api.control.set_active(&instance, active, &actor.0).await.map_err(|error| refused(None, &error))?;
     tracing::warn!(instance, active, by = actor.0, "instance switched by hand");
     Ok(Json(json!({"instance": instance, "paused": !active})))
 }

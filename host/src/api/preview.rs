@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Api;
-use super::entries::{faults, read, refused};
+use super::entries::{faults, read};
 use super::problem::Problem;
 use crate::config::Section;
 use crate::pipeline::{Preview, PreviewError};
@@ -56,6 +56,5 @@ fn problem(name: &str, error: PreviewError) -> Problem {
             unprocessable("bad_event").errors(vec![json!({"pointer": format!("/events/{at}{pointer}"), "detail": reason})])
         }
         PreviewError::Open(_) | PreviewError::Guest(_) => unprocessable("formatter_failed"),
-        PreviewError::Store(error) => refused(None, &error.into()),
     }
 }

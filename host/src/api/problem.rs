@@ -3,6 +3,9 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+/// Longest text of a refusal that is not ours, in bytes.
+const MOST_TEXT: usize = 4 << 10;
+
 /// A refusal: what clients branch on (`code`), and words for people.
 #[derive(Debug)]
 pub struct Problem {
@@ -47,6 +50,23 @@ impl Problem {
         tracing::error!(error = %Chain(error), "request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the request failed inside; the log says why")
     }
+}
+
+/// Refusals of the framework itself, such as a query that cannot be read or a body that is too large, as problem
+/// documents like all others.
+pub async fn uniform(response: Response) -> Response {
+    let status = response.status();
+    let plain = response.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !status.is_client_error() || !plain {
+        return response;
+    }
+    let code = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "too_large",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "content_type",
+        _ => "bad_request",
+    };
+    let text = axum::body::to_bytes(response.into_body(), MOST_TEXT).await.unwrap_or_default();
+    Problem::new(status, code, String::from_utf8_lossy(&text)).into_response()
 }
 
 /// An error with its causes, on one line.

@@ -1,35 +1,7 @@
-//! Pull connectors: how far they are, looking now, beginning again.
+//! Pull connectors in health: how far they are.
 
-use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use bulkhead_ingest::PullStatus;
 use serde_json::{Value, json};
-
-use super::Api;
-use super::problem::Problem;
-
-/// Looks now, not at the next interval.
-pub async fn now(State(api): State<Api>, Path(instance): Path<String>) -> Result<(StatusCode, Json<Value>), Problem> {
-    answer(&instance, false, api.pulls.now(&instance))
-}
-
-/// Forgets the cursor: everything that the system still gives is brought again.
-pub async fn anew(State(api): State<Api>, Path(instance): Path<String>) -> Result<(StatusCode, Json<Value>), Problem> {
-    let found = api.pulls.anew(&instance).await.map_err(|reason| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", reason))?;
-    let answer = answer(&instance, true, found)?;
-    tracing::warn!(instance, "what was pulled is pulled again from the beginning, by hand");
-    api.replayer.trail.act("pull.anew", json!({"by": "manual", "instance": instance})).await;
-    Ok(answer)
-}
-
-fn answer(instance: &str, anew: bool, found: bool) -> Result<(StatusCode, Json<Value>), Problem> {
-    if !found {
-        let escaped = instance.escape_default();
-        return Err(Problem::not_found(format!("nothing is pulled from `{escaped}`; set `instances.{escaped}.pull`")));
-    }
-    Ok((StatusCode::ACCEPTED, Json(json!({"instance": instance, "anew": anew}))))
-}
 
 pub fn shown(instance: &str, pull: &PullStatus) -> Value {
     json!({

@@ -1,12 +1,13 @@
-//! Receipts of deliveries, newest first.
+//! Receipts of deliveries, and the trail of what people did; newest first.
 
 use axum::Json;
 use axum::extract::{Query, State};
-use bulkhead_audit::{Filter, Outcome};
+use bulkhead_audit::{Filter, Outcome, TrailKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Api;
+use super::extract::Words;
 use super::problem::Problem;
 
 /// Which receipts; no condition means all.
@@ -37,22 +38,48 @@ pub async fn list(State(api): State<Api>, Query(which): Query<Which>) -> Result<
             Problem::bad_request("unknown_outcome", format!("there is no outcome `{}`; known are {known}", name.escape_default()))
         })?),
     };
-    for (name, time) in [("since", &which.since), ("until", &which.until)] {
-        let utc = |text: &String| text.ends_with('Z') && time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).is_ok();
-        if let Some(text) = time.as_ref().filter(|text| !utc(text)) {
-            return Err(Problem::bad_request("bad_time", format!("`{name}` is no RFC 3339 time in UTC: `{}`", text.escape_default())));
-        }
-    }
-    let Some(dir) = api.receipts.clone() else { return Err(Problem::not_found("no receipts are kept (`audit.receipts`)")) };
+    utc("since", which.since.as_deref())?;
+    utc("until", which.until.as_deref())?;
     let Which { instance, call, since, until, before, .. } = which;
-    let filter = Filter { instance, kind: call, outcome, since, until, before };
+    let filter = Filter { instance, kind: call, outcome, since, until, before, ..Filter::default() };
+    page(&api, filter, limit, format!("/api/integration/audit/receipts?limit={limit}&")).await
+}
+
+/// What people, and rules of theirs, did; and who was not let through.
+pub async fn trail(State(api): State<Api>, words: Words) -> Result<Json<Value>, Problem> {
+    words.known(&["kind", "actor", "action", "since", "until", "before", "limit"])?;
+    let text = |name: &str| words.text(name).map(|text| text.map(str::to_owned));
+    let kind = text("kind")?;
+    if let Some(unknown) = kind.as_ref().filter(|kind| TrailKind::named(kind).is_none()) {
+        let known = TrailKind::ALL.map(TrailKind::name).join(", ");
+        return Err(Problem::bad_request("unknown_kind", format!("there is no kind `{}`; known are {known}", unknown.escape_default())));
+    }
+    let (since, until) = (text("since")?, text("until")?);
+    utc("since", since.as_deref())?;
+    utc("until", until.as_deref())?;
+    let before = words.number("before")?.map(|before| u64::try_from(before).map_err(|_| Problem::bad_request("bad_field", "`before` is less than 0")));
+    let filter = Filter { trail: true, kind, actor: text("actor")?, action: text("action")?, since, until, before: before.transpose()?, ..Filter::default() };
+    page(&api, filter, words.limit()? as usize, format!("/api/integration/audit/trail?{}", words.query_without(&["before"]))).await
+}
+
+/// One page, newest first; `link` leads to the next one with `before` behind it.
+async fn page(api: &Api, filter: Filter, limit: usize, link: String) -> Result<Json<Value>, Problem> {
+    let Some(dir) = api.receipts.clone() else { return Err(Problem::not_found("no receipts are kept, and no trail with them (`audit.receipts`)")) };
     // A page may take reading whole files.
     let found = tokio::task::spawn_blocking(move || bulkhead_audit::list(&dir, &filter, limit)).await;
     let data = found.map_err(|error| Problem::internal(&error))?.map_err(|error| Problem::internal(&error))?;
     let next = if data.len() == limit { data.last().and_then(|record| record.get("n")?.as_u64()) } else { None };
     Ok(Json(json!({
         "meta": {"count": data.len(), "limit": limit},
-        "links": {"next": next.map(|before| format!("/api/integration/audit/receipts?limit={limit}&before={before}"))},
+        "links": {"next": next.map(|before| format!("{link}before={before}"))},
         "data": data,
     })))
+}
+
+fn utc(name: &str, text: Option<&str>) -> Result<(), Problem> {
+    let utc = |text: &str| text.ends_with('Z') && time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).is_ok();
+    match text.filter(|text| !utc(text)) {
+        None => Ok(()),
+        Some(text) => Err(Problem::bad_request("bad_time", format!("`{name}` is no RFC 3339 time in UTC: `{}`", text.escape_default()))),
+    }
 }

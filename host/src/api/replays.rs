@@ -1,9 +1,9 @@
 //! Lanes that are read again: begin, count, look, cancel.
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use bulkhead_store::LaneReplay;
 use serde_json::{Value, json};
 
@@ -12,11 +12,12 @@ use super::extract::{Id, Words};
 use super::problem::Problem;
 use super::{lane_id, rfc3339};
 use crate::replay::lane::{Refused, Since};
+use crate::trail::Note;
 
 /// Lanes that a refusal names.
 const NAMED: usize = 20;
 
-pub async fn begin(State(api): State<Api>, body: Bytes) -> Result<(StatusCode, Json<Value>), Problem> {
+pub async fn begin(State(api): State<Api>, Extension(note): Extension<Note>, body: Bytes) -> Result<(StatusCode, Json<Value>), Problem> {
     let words = Words::body(&body)?;
     words.known(&["lane", "since", "until", "dry_run"])?;
     let Some(lane) = words.text("lane")? else { return Err(Problem::bad_request("missing_field", "`lane` is missing: instance/format")) };
@@ -38,6 +39,8 @@ pub async fn begin(State(api): State<Api>, body: Bytes) -> Result<(StatusCode, J
         return Ok((StatusCode::OK, Json(json!({"data": data, "dry_run": true}))));
     }
     let replay = api.lane_replays.begin(lane, since, until).await.map_err(|error| refused(&api, error))?;
+    note.object(format!("replays/{}", replay.id))
+        .after(json!({"lane": replay.asked.lane.to_string(), "first": replay.asked.first.0, "last": replay.asked.last.0}));
     Ok((StatusCode::ACCEPTED, Json(json!({"data": shown(&replay)}))))
 }
 

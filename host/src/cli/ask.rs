@@ -1,4 +1,4 @@
-//! `bulkhead query`, `pull` and `instance`: what instances of a running host are asked beside their lanes.
+//! `bulkhead query` and `instance`: what instances of a running host are asked beside their lanes.
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -19,16 +19,6 @@ pub struct QueryArgs {
     /// A JSON object.
     #[arg(default_value = "{}")]
     parameters: String,
-}
-
-#[derive(Debug, Args)]
-pub struct PullArgs {
-    #[command(flatten)]
-    to: Server,
-    instance: String,
-    /// Forget how far the pulling is: everything that the system still gives is brought again.
-    #[arg(long)]
-    anew: bool,
 }
 
 #[derive(Debug, Args)]
@@ -106,19 +96,6 @@ struct Answer<'a> {
 }
 
 /// An answer that is not handed on as it is.
-fn value(answer: &[u8]) -> Result<Value, Failure> {
+pub(super) fn value(answer: &[u8]) -> Result<Value, Failure> {
     serde_json::from_slice(answer).map_err(|error| Failure::from_error(Exit::Failed, "host.answer", &error))
-}
-
-pub fn pull(args: &PullArgs, output: Output) -> Result<Exit, Failure> {
-    let method = if args.anew { reqwest::Method::DELETE } else { reqwest::Method::POST };
-    let mut answer = value(&block_on(args.to.send(method, &format!("instances/{}/pull", args.instance), None))?)?;
-    match output {
-        Output::Json => {
-            answer["schema_version"] = 1.into();
-            print(answer)?;
-        }
-        Output::Text => print(format!("{} is asked now{}", args.instance, if args.anew { ", from the beginning" } else { "" }))?,
-    }
-    Ok(Exit::Ok)
 }

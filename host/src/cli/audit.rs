@@ -1,4 +1,4 @@
-//! `bulkhead audit`: the receipts of deliveries, from their files alone; the host may run or not.
+//! `bulkhead audit`: the receipts of deliveries and the trail, from their files alone; the host may run or not.
 
 use std::path::{Path, PathBuf};
 
@@ -27,13 +27,22 @@ enum AuditVerb {
     },
     /// Number and hash of the last record, to be kept somewhere else.
     Head(Place),
-    /// Receipts, newest first.
+    /// Receipts, or the trail of what people did; newest first.
     List {
         #[command(flatten)]
         place: Place,
+        /// Who changed what, who was not let through, what was done to events: in place of receipts.
+        #[arg(long, conflicts_with_all = ["instance", "outcome"])]
+        trail: bool,
+        /// Of the trail: who, `key:…` for example.
+        #[arg(long, requires = "trail")]
+        actor: Option<String>,
+        /// Of the trail: what, `instances.pause` for example.
+        #[arg(long, requires = "trail")]
+        action: Option<String>,
         #[arg(long)]
         instance: Option<String>,
-        /// `deliver`, `settle`, `check`, `configure`; `act`; or a mark of the chain: `start`, `stop`, `torn`, `lost`, `dropped`.
+        /// `deliver`, `settle`, `check`, `configure`; `change`, `refusal`, `sign_in`, `act`; or a mark of the chain: `start`, `stop`, `torn`, `lost`, `dropped`.
         #[arg(long)]
         call: Option<String>,
         /// One of accepted, retry, rejected, pending, failed, fault, dropped, refused.
@@ -124,9 +133,18 @@ pub fn run(args: &AuditArgs, output: Output) -> Result<Exit, Failure> {
                 Ok(Exit::Ok)
             }
         },
-        AuditVerb::List { instance, call, outcome, since, until, before, limit, .. } => {
-            let filter =
-                Filter { instance: instance.clone(), kind: call.clone(), outcome: *outcome, since: since.clone(), until: until.clone(), before: *before };
+        AuditVerb::List { trail, actor, action, instance, call, outcome, since, until, before, limit, .. } => {
+            let filter = Filter {
+                trail: *trail,
+                actor: actor.clone(),
+                action: action.clone(),
+                instance: instance.clone(),
+                kind: call.clone(),
+                outcome: *outcome,
+                since: since.clone(),
+                until: until.clone(),
+                before: *before,
+            };
             let found = bulkhead_audit::list(&dir, &filter, usize::from(*limit)).map_err(unreadable)?;
             match output {
                 Output::Json => print(json!({"schema_version": 1, "data": found}))?,
@@ -153,7 +171,7 @@ fn show_report(report: &Report, dir: &Path, expected: bool, output: Output) -> R
             "schema_version": 1, "dir": dir, "valid": report.fault.is_none(), "begins": report.begins,
             "head": report.head.as_ref().map(|(n, hash)| json!({"n": n, "hash": hash})),
             "counts": {
-                "records": counts.records, "receipts": counts.receipts, "lost": counts.lost, "torn": counts.torn, "damaged": counts.damaged,
+                "records": counts.records, "receipts": counts.receipts, "trail": counts.trail, "lost": counts.lost, "torn": counts.torn, "damaged": counts.damaged,
                 "dropped_files": counts.dropped, "starts": counts.starts,
             },
             "files": report.files.iter().map(|file| json!({"file": file.file, "first": file.first, "last": file.last, "bytes": file.bytes})).collect::<Vec<_>>(),
@@ -167,7 +185,8 @@ fn show_report(report: &Report, dir: &Path, expected: bool, output: Output) -> R
                 eprintln!("fault: {}", fault_line(fault));
                 return Ok(Exit::Failed);
             }
-            print(format!("the chain is whole: records {} to {head} in {} files, {} receipts", report.begins, report.files.len(), counts.receipts))?;
+            let (begins, files) = (report.begins, report.files.len());
+            print(format!("the chain is whole: records {begins} to {head} in {files} files, {} receipts, {} of the trail", counts.receipts, counts.trail))?;
             if report.begins > 1 {
                 print(format!("  begins at record {}: older files were dropped to keep to audit.max_bytes", report.begins))?;
             }
@@ -206,7 +225,8 @@ fn line(record: &Map<String, Value>) -> String {
             .filter(|(name, _)| !matches!(name.as_str(), "n" | "kind" | "at" | "prev" | "hash"))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
-        return format!("{n}  {}  {}  {}", text("at"), text("kind"), Value::Object(mark));
+        // What a stranger wrote into a path must not steer a terminal; JSON escapes what is below a space, not all.
+        return clean(&format!("{n}  {}  {}  {}", text("at"), text("kind"), Value::Object(mark)));
     };
     let mut out = format!("{n}  {}  {}  {}", text("begun"), text("kind"), if text("lane").is_empty() { text("instance") } else { text("lane") });
     if !events["first"].is_null() {
@@ -234,5 +254,9 @@ fn line(record: &Map<String, Value>) -> String {
         None => {}
     }
     // What guests wrote into paths must not steer a terminal.
-    out.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    clean(&out)
+}
+
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -17,11 +17,14 @@ pub struct CompileArgs {
     /// Wall time in seconds; processor time follows from it.
     #[arg(long)]
     seconds: u64,
+    /// Let everything else on the machine go first.
+    #[arg(long)]
+    aside: bool,
 }
 
 pub fn run(args: &CompileArgs) -> Result<Exit, Failure> {
     let limits = CompileLimits { memory: args.memory, time: Duration::from_secs(args.seconds) };
-    match bulkhead_sandbox::compile_worker(limits, std::io::stdin().lock(), std::io::stdout().lock()) {
+    match bulkhead_sandbox::compile_worker(limits, args.aside, std::io::stdin().lock(), std::io::stdout().lock()) {
         Ok(()) => Ok(Exit::Ok),
         // Without a code in front: the host puts its own words around it.
         Err(problem) => {

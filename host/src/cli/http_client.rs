@@ -11,7 +11,15 @@ use super::{Exit, Failure};
 pub fn client() -> Result<reqwest::Client, Failure> {
     // A second verb in one process finds the provider installed; that is no error.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
+    let mut builder = reqwest::Client::builder();
+    // In place of the machine's authorities, as `ca` of a destination.
+    if let Some(path) = std::env::var_os("BULKHEAD_API_CA") {
+        let read = std::fs::read(&path).map_err(|error| error.to_string());
+        let certificates = read.and_then(|pem| reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string()));
+        let unusable = |why: String| Failure::new(Exit::Usage, "http.ca", format!("BULKHEAD_API_CA names {}, which cannot be used: {why}", path.display()));
+        builder = builder.tls_certs_only(certificates.map_err(unusable)?);
+    }
+    builder
         .no_proxy()
         .connect_timeout(Duration::from_secs(5))
         .timeout(Duration::from_secs(60))
@@ -32,22 +40,35 @@ pub struct Server {
 }
 
 impl Server {
-    /// A request below `/api/integration`; the body of an answer that is no refusal.
+    /// A place below `/api/integration`.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}/api/integration/{path}", self.api.trim_end_matches('/'))
+    }
+
+    /// A request that says who asks.
+    pub fn request(&self, method: reqwest::Method, url: &str) -> Result<reqwest::RequestBuilder, Failure> {
+        let request = client()?.request(method, url);
+        Ok(if let Some(token) = &self.token { request.bearer_auth(token) } else { request })
+    }
+
+    /// The body of an answer that is no refusal.
     pub async fn send(&self, method: reqwest::Method, path: &str, body: Option<String>) -> Result<Vec<u8>, Failure> {
-        let url = format!("{}/api/integration/{path}", self.api.trim_end_matches('/'));
-        let mut request = client()?.request(method, &url);
+        let url = self.url(path);
+        let mut request = self.request(method, &url)?;
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
         }
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
-        let response = request.send().await.map_err(|error| unreachable(&url, &error))?;
-        if !response.status().is_success() {
-            return Err(refusal(&url, response).await);
-        }
-        Ok(response.bytes().await.map_err(|error| unreachable(&url, &error))?.to_vec())
+        answered(&url, request).await
     }
+}
+
+/// The body of an answer that is no refusal.
+pub async fn answered(url: &str, request: reqwest::RequestBuilder) -> Result<Vec<u8>, Failure> {
+    let response = request.send().await.map_err(|error| unreachable(url, &error))?;
+    if !response.status().is_success() {
+        return Err(refusal(url, response).await);
+    }
+    Ok(response.bytes().await.map_err(|error| unreachable(url, &error))?.to_vec())
 }
 
 /// Runs one async verb on a runtime of its own.

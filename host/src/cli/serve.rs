@@ -4,14 +4,14 @@
 use std::path::Path;
 
 use bulkhead_ingest::LineFormat;
-
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Exit, Failure, Output, notify, validate};
 use crate::config::Config;
-use crate::pipeline::{self, Discard, Host, ReloadError};
+use crate::pipeline::{self, GivenUp, Host, ReloadError};
 
-pub fn run(path: &Path, check: bool, discard: &Discard, stdin: Option<LineFormat>, output: Output) -> Result<Exit, Failure> {
+pub fn run(path: &Path, check: bool, given_up: GivenUp<'_>, stdin: Option<LineFormat>, output: Output) -> Result<Exit, Failure> {
     if check {
         return validate::run(path, output);
     }
@@ -27,7 +27,7 @@ pub fn run(path: &Path, check: bool, discard: &Discard, stdin: Option<LineFormat
         .enable_all()
         .build()
         .map_err(|error| Failure::from_error(Exit::Failed, "runtime.start", &error))?
-        .block_on(serve(path, config, discard, stdin))
+        .block_on(serve(path, config, given_up, stdin))
 }
 
 /// The value of `--stdin`.
@@ -35,12 +35,12 @@ pub fn line_format(text: &str) -> Result<LineFormat, String> {
     LineFormat::from_name(text).ok_or_else(|| format!("one of {}", LineFormat::ALL.map(LineFormat::name).join(", ")))
 }
 
-async fn serve(path: &Path, config: Config, discard: &Discard, stdin: Option<LineFormat>) -> Result<Exit, Failure> {
+async fn serve(path: &Path, config: Config, given_up: GivenUp<'_>, stdin: Option<LineFormat>) -> Result<Exit, Failure> {
     let handler = |kind| signal(kind).map_err(|error| Failure::from_error(Exit::Failed, "signal.handler", &error));
     let (mut terminate, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
     let drain = config.drain;
     let mut hangup = handler(SignalKind::hangup())?;
-    let host = Host::start(config, discard).await.map_err(|error| failure(path, &error))?;
+    let host = Host::start(config, given_up, show_first_key).await.map_err(|error| failure(path, &error))?;
     tracing::info!(api = %host.api(), http = %host.intake(), version = env!("CARGO_PKG_VERSION"), "ready");
     notify::notify("READY=1");
     let outcome = {
@@ -75,6 +75,11 @@ async fn serve(path: &Path, config: Config, discard: &Discard, stdin: Option<Lin
         Some(Ok(())) if unsettled > 0 => Err(Failure::new(Exit::Failed, "stdin.unsettled", format!("{unsettled} deliveries wait for the next start"))),
         _ => Ok(Exit::Ok),
     }
+}
+
+/// Once, and never to the log: logs are kept, sent on and read by many.
+fn show_first_key(key: &SecretString) {
+    eprintln!("first API key, shown once: {}", key.expose_secret());
 }
 
 /// SIGHUP: the new configuration is in force, or the old one still is and the log says why.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bulkhead_access::SHORTEST_PEPPER;
 use bulkhead_audit::AuditSettings;
 use bulkhead_core::{Seq, Tenant};
 use bulkhead_deliver::{
@@ -26,7 +27,6 @@ use time::format_description::well_known::Rfc3339;
 use crate::components::Signing;
 use crate::replay::LetterRetry;
 
-use super::{Config, ConfigFile, Merged};
 use super::checked::{Checked, Fields, Item};
 use super::credentials::{self, Credentials};
 use super::encryption;
@@ -37,7 +37,9 @@ use super::intake;
 use super::integrity;
 use super::nearest;
 use super::routing::{self, Lanes, number};
+use super::schedule;
 use super::settings::{ApiListener, FormatterConfig, Instance, QueryCacheSettings, UploadSettings};
+use super::{Config, ConfigFile, Merged};
 
 /// The configuration but for its source and what is said about it, which come once all faults are known.
 pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Config {
@@ -108,10 +110,31 @@ fn audit(fields: &Fields, data_dir: &Path) -> Option<AuditSettings> {
 fn listeners(listen: &Fields, faults: &mut Faults) -> (ApiListener, HttpIntakeSettings) {
     let (api, http) = (listen.map("api"), listen.map("http"));
     for (name, fields) in [("api", api), ("http", http)] {
-        let open = fields.address("addr").is_some_and(|addr| !addr.ip().is_loopback());
-        if open && fields.list("tokens").is_empty() {
-            let hint = format!("write `{name}: {{addr: …, tokens: [\"${{BULKHEAD_TOKEN}}\"]}}`, or use a loopback address such as 127.0.0.1");
-            faults.push(FaultKind::Conflict, fields.span("addr"), format!("listen.{name}"), "an address beyond this machine needs `tokens`", Some(hint));
+        let beyond = fields.address("addr").is_some_and(|addr| !addr.ip().is_loopback());
+        let keys = fields.text("auth").as_deref() == Some("keys");
+        if beyond && fields.list("tokens").is_empty() && !keys {
+            let (needs, write) = match name {
+                "api" => ("`auth: keys` or `tokens`", "auth: keys"),
+                _ => ("`tokens`", "tokens: [\"${BULKHEAD_TOKEN}\"]"),
+            };
+            let hint = format!("write `{name}: {{addr: …, {write}}}`, or use a loopback address such as 127.0.0.1");
+            faults.push(
+                FaultKind::Conflict,
+                fields.span("addr"),
+                format!("listen.{name}"),
+                format!("an address beyond this machine needs {needs}"),
+                Some(hint),
+            );
+        }
+        if name == "api" && beyond && fields.opt_map("tls").is_none() && fields.bool("without_tls") != Some(true) {
+            let hint = "write `tls: {cert: server.pem, key: server.key}`, or `without_tls: true` where something in front of the host ends TLS".to_owned();
+            faults.push(
+                FaultKind::Conflict,
+                fields.span("addr"),
+                "listen.api",
+                "an address beyond this machine needs `tls`: credentials would be sent in the clear",
+                Some(hint),
+            );
         }
         for token in fields.list("tokens") {
             if !matches!(&token.item, Item::Secret(secret) if IntakeToken::new(secret.expose_secret()).is_some()) {
@@ -132,7 +155,22 @@ fn listeners(listen: &Fields, faults: &mut Faults) -> (ApiListener, HttpIntakeSe
             Some("give each listener a port of its own".into()),
         );
     }
-    (ApiListener { addr: addr(api), tokens: secrets(api.list("tokens")) }, http_intake(http))
+    (api_listener(api, faults), http_intake(http))
+}
+
+fn api_listener(fields: &Fields, faults: &mut Faults) -> ApiListener {
+    let pepper = fields.get("pepper").and_then(|value| if let Item::Secret(secret) = &value.item { Some(secret.clone()) } else { None });
+    if pepper.as_ref().is_some_and(|pepper| pepper.expose_secret().len() < SHORTEST_PEPPER) {
+        let hint = Some("`openssl rand -base64 32` makes one".to_owned());
+        faults.push(FaultKind::OutOfRange, fields.span("pepper"), "listen.api.pepper", format!("shorter than {SHORTEST_PEPPER} bytes"), hint);
+    }
+    ApiListener {
+        addr: addr(fields),
+        tokens: secrets(fields.list("tokens")),
+        keys: fields.text("auth").as_deref() == Some("keys"),
+        pepper,
+        tls: intake::api_tls(fields, faults),
+    }
 }
 
 fn addr(fields: &Fields) -> SocketAddr {
@@ -206,7 +244,7 @@ fn instance(
         from: from(fields, &key, faults),
         batch: batch(fields.map("batch")),
         backlog: backlog(fields.map("backlog")),
-        pull: fields.opt_map("pull").and_then(|pull| pull.duration("interval")),
+        pull: fields.opt_map("pull").and_then(|pull| schedule::schedule(pull, &format!("{key}.pull"), faults)),
         query_cache: fields.opt_map("query_cache").map(query_cache),
         retry,
         breaker: breaker(fields.map("circuit_breaker")),

@@ -17,7 +17,20 @@ pub(super) fn fingerprints(root: &Fields, lanes: &[Lane]) -> Vec<(String, Finger
 
 /// Keys of an instance that say how it works, not what it may reach. A key that is not here counts as policy.
 const NO_POLICY: [&str; 14] = [
-    "connector", "config", "concurrency", "ordering", "from", "pull", "query_cache", "batch", "backlog", "retry", "health_check", "circuit_breaker", "rate_limit", "filters",
+    "connector",
+    "config",
+    "concurrency",
+    "ordering",
+    "from",
+    "pull",
+    "query_cache",
+    "batch",
+    "backlog",
+    "retry",
+    "health_check",
+    "circuit_breaker",
+    "rate_limit",
+    "filters",
 ];
 
 /// The part of each that grants and limits, with the credentials that it names.
@@ -59,7 +72,12 @@ pub(super) fn fixed(root: &Fields) -> Vec<(&'static str, Fingerprint)> {
 }
 
 fn add_listeners(digest: &mut Sha256, listen: &Fields) {
-    add_without(digest, listen, &["syslog"]);
+    add_without(digest, listen, &["syslog", "api"]);
+    if let Some(api) = listen.opt_map("api") {
+        add_without(digest, api, &["tls"]);
+        // Whether there is TLS takes a restart; what it is made of does not.
+        digest.update([u8::from(api.opt_map("tls").is_some())]);
+    }
     for listener in listen.list("syslog") {
         listener.as_map().into_iter().for_each(|fields| add_without(digest, fields, &RENEWABLE));
     }

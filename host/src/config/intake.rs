@@ -1,4 +1,6 @@
-//! `listen.syslog` and `listen.files` → settings: what must go together, the files of TLS, patterns.
+//! `listen.syslog`, `listen.files` and the TLS of `listen.api` → settings: what must go together, the files of TLS, patterns.
+
+use std::path::PathBuf;
 
 use bulkhead_core::Tenant;
 use bulkhead_ingest::{FilesSettings, Framing, LineFormat, Pattern, Proto, Start, SyslogSettings};
@@ -64,6 +66,16 @@ fn tls(fields: &Fields, key: &str, faults: &mut Faults) -> Option<ServerTls> {
         faults.push(FaultKind::Missing, fields.span("proto"), format!("{key}.proto"), "`tls` needs `cert` and `key`", hint);
         return None;
     };
+    load(cert, private, fields, key, faults)
+}
+
+/// TLS of the API listener.
+pub(super) fn api_tls(api: &Fields, faults: &mut Faults) -> Option<ServerTls> {
+    let fields = api.opt_map("tls")?;
+    load(fields.path("cert")?, fields.path("key")?, fields, "listen.api.tls", faults)
+}
+
+fn load(cert: PathBuf, private: PathBuf, fields: &Fields, key: &str, faults: &mut Faults) -> Option<ServerTls> {
     let only_13 = fields.text("min_version").as_deref() == Some("1.3");
     match ServerTls::load(&ServerTlsSettings { cert, key: private, client_ca: fields.path("client_ca"), only_13 }) {
         Ok(tls) => Some(tls),

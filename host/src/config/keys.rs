@@ -221,15 +221,40 @@ static INSTANCE: Section = Section {
 
 static PULL: Section = Section {
     name: "pull",
-    keys: &[key("interval", Duration { min: SECOND, max: 7 * DAY }, Default("60s"), "Between two looks, once everything that is there was brought.")],
+    keys: &[
+        key(
+            "interval",
+            Duration { min: SECOND, max: 7 * DAY },
+            Optional,
+            "Between two runs, once everything that is there was brought; 60s where neither this nor cron is written.",
+        ),
+        key("cron", Text, Optional, "When runs begin, in place of interval: 0 6 * * MON-FRI, with seconds */10 * * * * *, or @daily."),
+        key("timezone", Text, Optional, "Time zone of cron, such as Europe/Berlin; UTC where absent."),
+        key(
+            "missed",
+            Choice(&["run", "skip"]),
+            Optional,
+            "A run of cron that was due while the host was down or the instance held: run, once, where absent, or skip.",
+        ),
+    ],
 };
 
 static QUERY_CACHE: Section = Section {
     name: "query_cache",
     keys: &[
-        key("operations", List { of: &Text, min: 1, max: 64 }, Required, "Operations of the connector whose answers are kept: none that changes something there."),
+        key(
+            "operations",
+            List { of: &Text, min: 1, max: 64 },
+            Required,
+            "Operations of the connector whose answers are kept: none that changes something there.",
+        ),
         key("ttl", Duration { min: SECOND, max: DAY }, Default("60s"), "Age up to which an answer is given again without asking."),
-        key("stale", Duration { min: 0, max: 30 * DAY }, Default("1h"), "Age up to which it is given, marked so, while the breaker is open or the system does not answer."),
+        key(
+            "stale",
+            Duration { min: 0, max: 30 * DAY },
+            Default("1h"),
+            "Age up to which it is given, marked so, while the breaker is open or the system does not answer.",
+        ),
     ],
 };
 

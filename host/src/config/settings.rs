@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use bulkhead_core::LaneId;
 use bulkhead_deliver::{BacklogSettings, BatchSettings, BreakerSettings, ConcurrencySettings, Ordering, RateSettings, RetryPolicy};
+use bulkhead_ingest::PullSchedule;
 use bulkhead_journal::LaneStart;
 use bulkhead_route::FilterSettings;
 use bulkhead_sandbox::{CompileLimits, Destination, FilesGrant, Limits, MachineGrants, Value};
 use bulkhead_seal::FieldRules;
+use bulkhead_tls::ServerTls;
 use secrecy::SecretString;
 
 use crate::components::Signing;
@@ -20,8 +22,13 @@ use super::fault::Span;
 #[derive(Debug, Clone)]
 pub struct ApiListener {
     pub addr: SocketAddr,
-    /// One of these must come with a request. Empty only for a loopback address: none is needed.
+    /// Static tokens that let in to everything.
     pub tokens: Vec<SecretString>,
+    /// Whether API keys let in. Without them and without tokens nothing is needed, on a loopback address only.
+    pub keys: bool,
+    /// What keys are hashed with, in place of the file in `data_dir`.
+    pub pepper: Option<SecretString>,
+    pub tls: Option<ServerTls>,
 }
 
 /// Keys, and what is sealed with them. Commands that print keys were not run yet.
@@ -70,8 +77,8 @@ pub struct Instance {
     /// Where its lanes begin that the journal does not know yet.
     pub from: LaneStart,
     pub batch: BatchSettings,
-    /// Between two looks at what the connector brings; nothing where it brings nothing.
-    pub pull: Option<Duration>,
+    /// When the connector is asked for what it brings; nothing where it brings nothing.
+    pub pull: Option<PullSchedule>,
     pub query_cache: Option<QueryCacheSettings>,
     pub backlog: BacklogSettings,
     pub retry: RetryPolicy,

@@ -8,7 +8,6 @@ const KEYS: &[(&str, &str)] = &[
     ("listen.metrics", "a listener of its own for metrics; /metrics is on the API listener"),
     ("listen.http.tls", "TLS on the intake listener"),
     ("listen.http.client_ca", "client certificates on the intake listener"),
-    ("listen.api.tls", "TLS on the API listener"),
     ("instances.*.health_check", "regular health checks of receivers"),
     ("store", "another store than SQLite in data_dir"),
     ("telemetry.service_name", "a service name in telemetry"),

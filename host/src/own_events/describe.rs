@@ -32,6 +32,12 @@ pub enum Lifecycle {
         reason: String,
     },
     RolledBack(RolledBack),
+    /// An API key that ends within a month.
+    KeyExpires {
+        id: String,
+        name: String,
+        expires: String,
+    },
 }
 
 /// A name stands for what it stood for before.
@@ -104,6 +110,7 @@ impl Described {
                 Self::new("reloaded", Level::Info, "", json!({"added": added, "changed": changed, "removed": removed}))
             }
             Lifecycle::ReloadFailed { reason } => Self::new("reload_failed", Level::High, "", json!({"reason": reason})),
+            Lifecycle::KeyExpires { id, name, expires } => Self::new("key.expires", Level::Medium, id, json!({"name": name, "expires_at": expires})),
             Lifecycle::RolledBack(RolledBack { component, from, to, instances, cause }) => {
                 let mut data = json!({"from": from, "to": to, "instances": instances});
                 let level = match cause {
@@ -164,6 +171,11 @@ impl Described {
         match notice {
             PullNotice::Failed { instance, reason } => Self::new("sync.failed", Level::High, instance, json!({"reason": reason})),
             PullNotice::Recovered { instance } => Self::new("sync.recovered", Level::Info, instance, json!({})),
+            PullNotice::Completed(run) => {
+                let data =
+                    json!({"id": run.id.to_string(), "trigger": run.trigger.name(), "pages": run.pages, "records": run.records, "left_out": run.left_out});
+                Self::new("sync.completed", Level::Info, &run.instance, data)
+            }
             PullNotice::LeftOut { instance, records, reason } => {
                 Self::new("sync.left_out", Level::High, instance, json!({"records": records, "reason": reason}))
             }

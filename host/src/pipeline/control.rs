@@ -11,6 +11,7 @@ use bulkhead_observe::Metrics;
 use bulkhead_registry::Registry;
 use bulkhead_sandbox::{Sandbox, StateStore};
 use bulkhead_seal::Keyring;
+use bulkhead_tls::ServerTls;
 
 use super::Current;
 use super::stored::Stored;
@@ -20,6 +21,7 @@ use crate::config::{Fingerprint, UploadSettings};
 use crate::guests::Parts;
 use crate::own_events::OwnEvents;
 use crate::receipts::HostReceipts;
+use crate::trail::Trail;
 use crate::unverified::Unverified;
 
 /// Parts of the configuration that hold from start to end.
@@ -29,6 +31,7 @@ pub struct Settings {
     pub upload: UploadSettings,
     /// The listeners as they were started; their TLS is renewed at reloads.
     pub syslog: Vec<SyslogSettings>,
+    pub api_tls: Option<ServerTls>,
 }
 
 /// Handles of the rooms that a change touches, and what is in force.
@@ -46,6 +49,7 @@ pub struct Control {
     pub inbound: Inbound,
     pub(super) pulls: Arc<Pulls>,
     pub(super) receipts: Option<Arc<HostReceipts>>,
+    pub(super) trail: Trail,
     /// The keys of the start: others take a restart.
     pub(super) keyring: Option<Keyring>,
     pub(super) own_events: OwnEvents,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bulkhead_core::{EventRef, OpenError};
 use bulkhead_format::{BatchBuilder, FormatFault, FormatterSlot};
 use bulkhead_ingest::{Form, Normaliser};
-use bulkhead_store::{Entry, StoreError};
+use bulkhead_store::Entry;
 use serde_json::Value;
 
 use super::stored::merged;
@@ -29,8 +29,6 @@ pub enum PreviewError {
     Open(OpenError),
     #[error("the formatter failed: {0}")]
     Guest(String),
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// What becomes of one event.
@@ -53,7 +51,7 @@ impl Control {
         let current = self.current();
         let mut config = Arc::clone(&current.config);
         if let Some(definition) = definition {
-            let mut entries = self.stored.entries.all().await?;
+            let mut entries = self.stored.all().to_vec();
             entries.retain(|entry| !(entry.section == Section::Formatters.name() && entry.name == name));
             let (section, by) = (Section::Formatters.name().to_owned(), String::new());
             let (id, created_by) = (String::new(), by.clone());

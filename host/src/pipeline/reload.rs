@@ -9,6 +9,7 @@ use std::time::Duration;
 use bulkhead_deliver::StartError;
 use bulkhead_ingest::{Inbound, InboundError, Prepared};
 use bulkhead_store::StoreError;
+use serde_json::json;
 
 use super::stored::MergeError;
 use super::{Control, Current, Purpose, Router, RouterError, guests};
@@ -17,6 +18,9 @@ use crate::own_events::Lifecycle;
 
 /// Longest wait for lanes to say that they have nothing left.
 const LOOK: Duration = Duration::from_secs(3);
+
+/// Instances that a record names; the rest is counted.
+const NAMED: usize = 50;
 
 /// Why the old configuration stays in force.
 #[derive(Debug, thiserror::Error)]
@@ -143,6 +147,12 @@ impl Control {
         self.renew_listeners(&config);
         self.put(next);
         let names = |names: &[Arc<str>]| names.iter().map(|name| name.to_string()).collect();
+        // A line of the record has a bound.
+        let some = |names: &[Arc<str>]| json!({"count": names.len(), "names": names.iter().take(NAMED).map(|name| &**name).collect::<Vec<_>>()});
+        let about = json!({
+            "by": "SIGHUP", "added": some(&done.added), "changed": some(&done.changed), "removed": some(&done.removed), "restart": done.restart,
+        });
+        self.trail.act("configuration.reload", about).await;
         self.own_events.lifecycle(&Lifecycle::Reloaded { added: names(&done.added), changed: names(&done.changed), removed: names(&done.removed) });
         Ok(done)
     }
@@ -155,6 +165,11 @@ impl Control {
             {
                 tracing::info!(addr = %running.addr, "TLS of the syslog listener renewed");
             }
+        }
+        if let (Some(running), Some(next)) = (&self.settings.api_tls, &config.api.tls)
+            && running.renew(next)
+        {
+            tracing::info!("TLS of the API listener renewed");
         }
     }
 

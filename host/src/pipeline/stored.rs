@@ -4,15 +4,15 @@
 //! events somebody still owns.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bulkhead_deliver::{InstanceSettings, StartError};
 use bulkhead_store::{Entries, Entry, Inactive, StoreError, Version};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::reload::{ReloadError, Reloaded};
 use super::preview::INSTANCE as PREVIEW;
+use super::reload::{ReloadError, Reloaded};
 use super::{Control, Current, guests};
 use crate::config::{self, Config, Fault, FaultKind, Section};
 
@@ -111,32 +111,57 @@ pub struct Done {
     pub instances: Reloaded,
 }
 
-/// The store's tables, and what of them is in memory.
+/// The store's tables, and what stands in them, to be read without asking the disk.
 pub struct Stored {
-    pub entries: Entries,
+    entries: Entries,
+    /// By section and name.
+    all: RwLock<Arc<[Entry]>>,
     inactive: Inactive,
-    /// As on disk.
-    off: std::sync::RwLock<BTreeSet<String>>,
+    off: RwLock<BTreeSet<String>>,
 }
 
 impl Stored {
     pub async fn open(entries: Entries, inactive: Inactive) -> Result<Self, StoreError> {
-        let off = std::sync::RwLock::new(inactive.all().await?);
-        Ok(Self { entries, inactive, off })
+        let (all, off) = (RwLock::new(entries.all().await?.into()), RwLock::new(inactive.all().await?));
+        Ok(Self { entries, all, inactive, off })
+    }
+
+    pub fn all(&self) -> Arc<[Entry]> {
+        Arc::clone(&self.all.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn get(&self, section: Section, name: &str) -> Option<Entry> {
+        let all = self.all();
+        let at = all.binary_search_by(|entry| (entry.section.as_str(), entry.name.as_str()).cmp(&(section.name(), name))).ok()?;
+        Some(all[at].clone())
+    }
+
+    /// The versions of an entry before the one in force, newest first.
+    pub async fn versions(&self, id: &str) -> Result<Vec<Version>, StoreError> {
+        self.entries.versions(id).await
+    }
+
+    async fn change(&self, put: &[Entry], delete: &[String]) -> Result<(), StoreError> {
+        self.entries.change(put, delete).await?;
+        let goes = |entry: &&Entry| delete.contains(&entry.id) || put.iter().any(|put| put.id == entry.id);
+        let mut all: Vec<Entry> = self.all().iter().filter(|entry| !goes(entry)).chain(put).cloned().collect();
+        all.sort_by(by_place);
+        *self.all.write().unwrap_or_else(PoisonError::into_inner) = all.into();
+        Ok(())
     }
 
     /// The file's configuration with what is stored, but for the entries in `discard`.
     pub async fn merge(&self, file: Config, discard: &[String]) -> Result<Config, MergeError> {
-        let mut entries = self.entries.all().await?;
+        let entries = self.all();
         if !file.stored {
             if !entries.is_empty() {
                 tracing::warn!(entries = entries.len(), "stored entries have no effect (stored.enabled)");
             }
             return Ok(file);
         }
-        let (gone, kept): (Vec<_>, Vec<_>) = entries.drain(..).partition(|entry| discard.contains(&format!("{}/{}", entry.section, entry.name)));
+        let (gone, kept): (Vec<_>, Vec<_>) = entries.iter().cloned().partition(|entry| discard.contains(&format!("{}/{}", entry.section, entry.name)));
         if !gone.is_empty() {
-            self.entries.change(&[], &gone.iter().map(|entry| entry.id.clone()).collect::<Vec<_>>()).await?;
+            self.change(&[], &gone.iter().map(|entry| entry.id.clone()).collect::<Vec<_>>()).await?;
             gone.iter().for_each(|entry| tracing::warn!(?entry, "stored entry discarded"));
         }
         let config = merged(&file, &kept).map_err(MergeError::Faults)?;
@@ -179,12 +204,12 @@ impl Control {
     pub async fn edit(&self, edits: &[Edit], by: &str, dry_run: bool) -> Result<Done, EntryError> {
         let _one_at_a_time = self.change.lock().await;
         let current = self.current();
-        let before = self.stored.entries.all().await?;
+        let before = self.stored.all();
         let entries = self.planned(&current, &before, edits, by).await?;
         if entries.is_empty() {
             return Ok(Done::default());
         }
-        let after = applied(before, &entries);
+        let after = applied(&before, &entries);
         if after.len() > MOST_ENTRIES {
             return Err(EntryError::Many(after.len()));
         }
@@ -201,7 +226,7 @@ impl Control {
             return Ok(Done { entries, instances: plan.difference(&current) });
         }
         let put: Vec<Entry> = entries.iter().filter_map(|entry| entry.after.clone()).collect();
-        self.stored.entries.change(&put, &[]).await?;
+        self.stored.change(&put, &[]).await?;
         let instances = match self.act(&current, plan).await {
             Ok(instances) => instances,
             Err(error) => {
@@ -209,9 +234,10 @@ impl Control {
                 return Err(EntryError::Refused(error));
             }
         };
-        let gone: Vec<String> = entries.iter().filter(|entry| entry.after.is_none()).filter_map(|entry| entry.before.as_ref().map(|entry| entry.id.clone())).collect();
+        let gone: Vec<String> =
+            entries.iter().filter(|entry| entry.after.is_none()).filter_map(|entry| entry.before.as_ref().map(|entry| entry.id.clone())).collect();
         if !gone.is_empty()
-            && let Err(error) = self.stored.entries.change(&[], &gone).await
+            && let Err(error) = self.stored.change(&[], &gone).await
         {
             // They have no effect any more; at the next start they would have.
             tracing::error!(error = &error as &dyn std::error::Error, ?gone, "entries are still in the store: delete them again");
@@ -239,7 +265,7 @@ impl Control {
         let former: Vec<Entry> = entries.iter().filter(|entry| entry.after.is_some()).filter_map(|entry| entry.before.clone()).collect();
         let made: Vec<String> =
             entries.iter().filter(|entry| entry.before.is_none()).filter_map(|entry| entry.after.as_ref().map(|entry| entry.id.clone())).collect();
-        if let Err(error) = self.stored.entries.change(&former, &made).await {
+        if let Err(error) = self.stored.change(&former, &made).await {
             tracing::error!(error = &error as &dyn std::error::Error, "a change that was refused is still in the store: the next start will try it");
         }
     }
@@ -271,7 +297,9 @@ impl Control {
                 (To::Change(_) | To::Version(_) | To::Gone, None) => return Err(EntryError::Unknown { section, name }),
                 (To::Gone, Some(_)) => None,
                 (To::Make(definition) | To::Change(definition) | To::Put(definition), _) => Some(definition.clone()),
-                (To::Version(version), Some(old)) => Some(self.former(old, *version).await?.ok_or(EntryError::NoVersion { section, name, version: *version })?),
+                (To::Version(version), Some(old)) => {
+                    Some(self.former(old, *version).await?.ok_or(EntryError::NoVersion { section, name, version: *version })?)
+                }
             };
             let Some(mut definition) = definition else {
                 planned.push(Changed { section: edit.section, name: edit.name.clone(), before: old.cloned(), after: None });
@@ -307,7 +335,7 @@ impl Control {
     }
 
     async fn former(&self, entry: &Entry, version: i64) -> Result<Option<Value>, StoreError> {
-        let versions: Vec<Version> = self.stored.entries.versions(&entry.id).await?;
+        let versions: Vec<Version> = self.stored.versions(&entry.id).await?;
         Ok(versions.into_iter().find(|former| former.version == version).map(|former| former.definition))
     }
 
@@ -323,14 +351,22 @@ impl Control {
             return Err(EntryError::NoInstance(instance.to_owned()));
         }
         self.switch(instance, active, by).await?;
-        if active { self.delivery.resume(instance) } else { self.delivery.pause(instance) };
+        if active {
+            self.delivery.resume(instance)
+        } else {
+            self.delivery.pause(instance)
+        };
         Ok(())
     }
 
     async fn switch(&self, instance: &str, active: bool, by: &str) -> Result<(), StoreError> {
         self.stored.inactive.set(instance, !active, self.now_ms(), by).await?;
         let mut off = self.stored.off.write().unwrap_or_else(PoisonError::into_inner);
-        if active { off.remove(instance) } else { off.insert(instance.to_owned()) };
+        if active {
+            off.remove(instance)
+        } else {
+            off.insert(instance.to_owned())
+        };
         Ok(())
     }
 
@@ -349,11 +385,16 @@ impl Control {
     }
 }
 
-fn applied(before: Vec<Entry>, changed: &[Changed]) -> Vec<Entry> {
+/// As the store has them.
+fn by_place(one: &Entry, other: &Entry) -> std::cmp::Ordering {
+    (&one.section, &one.name).cmp(&(&other.section, &other.name))
+}
+
+fn applied(before: &[Entry], changed: &[Changed]) -> Vec<Entry> {
     let touched: HashSet<(&str, &str)> = changed.iter().map(|entry| (entry.section.name(), entry.name.as_str())).collect();
-    let mut after: Vec<Entry> = before.into_iter().filter(|entry| !touched.contains(&(entry.section.as_str(), entry.name.as_str()))).collect();
+    let mut after: Vec<Entry> = before.iter().filter(|entry| !touched.contains(&(entry.section.as_str(), entry.name.as_str()))).cloned().collect();
     after.extend(changed.iter().filter_map(|entry| entry.after.clone()));
-    after.sort_by(|one, other| (&one.section, &one.name).cmp(&(&other.section, &other.name)));
+    after.sort_by(by_place);
     after
 }
 

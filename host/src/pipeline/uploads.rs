@@ -12,6 +12,7 @@ use bulkhead_registry::{
 };
 use bulkhead_sandbox::{InspectError, Inspection, Kind, Limit, LoadError};
 use bulkhead_store::Cause;
+use serde_json::json;
 
 use super::{Control, Purpose, guests};
 use crate::components::{Components, FORMATTER_PREFIX};
@@ -372,6 +373,8 @@ impl Control {
                 let cause = RollbackCause::Automatic { instance: instance.into(), reason: reason.clone() };
                 self.tell_rollback(name, Some(digest), &back, cause);
                 let (back, swapped) = back;
+                let (from, to) = (digest.to_string(), back.map(|digest| digest.to_string()));
+                self.trail.act("connectors.rollback", json!({"by": "automatic", "component": name, "from": from, "to": to, "instance": instance})).await;
                 let to = back.map_or_else(|| "the component that was there before the uploads".to_owned(), |digest| digest.to_string());
                 tracing::error!(component = name, from = %digest, to, instance, reason, instances = swapped.len(), "component rolled back: it broke on its first events");
             }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{AGAIN, AHEAD};
-use crate::receipts::Trail;
+use crate::trail::Trail;
 
 /// Events, and bytes of them, in one append.
 const PAGE: usize = 500;

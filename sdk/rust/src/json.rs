@@ -2,6 +2,11 @@
 //! all the same: what is malformed ends the walk, nothing panics.
 
 use crate::value::{Kind, Value};
+use crate::writer::{Escape, scan};
+
+mod reader;
+
+pub use reader::Reader;
 
 /// Nesting that a walk follows; intake bounds events well below.
 const MAX_DEPTH: usize = 512;
@@ -200,6 +205,16 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
+/// What a walk over a string stops at.
+struct StringEnd;
+
+impl Escape for StringEnd {
+    const BELOW: u8 = 0;
+    const BYTES: [u8; 3] = [b'"', b'\\', b'\\'];
+
+    fn write(_: u8, _: &mut Vec<u8>) {}
+}
+
 #[derive(Debug)]
 struct Walk<'a> {
     block: &'a [u8],
@@ -287,16 +302,16 @@ impl<'a> Walk<'a> {
         self.expect(b'"')?;
         let mut escaped = false;
         loop {
+            self.at += scan::quiet::<StringEnd>(self.block.get(self.at..)?);
             match self.peek()? {
                 b'"' => {
                     self.at += 1;
                     return Some(escaped);
                 }
-                b'\\' => {
+                _ => {
                     escaped = true;
                     self.at += 2;
                 }
-                _ => self.at += 1,
             }
         }
     }

@@ -26,9 +26,21 @@ impl<'w> Object<'w> {
 
     /// A member object; `key` is `"name":{`. Without members it is not written.
     #[inline]
-    pub fn object(&mut self, key: &[u8], fill: impl FnOnce(&mut Object<'_>)) {
+    pub fn object<const N: usize>(&mut self, key: &[u8; N], fill: impl FnOnce(&mut Object<'_>)) {
+        let start = self.out.len();
+        self.out.literal(key);
+        self.filled(start, fill);
+    }
+
+    /// The same under a key that the configuration gives.
+    pub fn object_under(&mut self, key: &[u8], fill: impl FnOnce(&mut Object<'_>)) {
         let start = self.out.len();
         self.out.bytes(key);
+        self.filled(start, fill);
+    }
+
+    #[inline]
+    fn filled(&mut self, start: usize, fill: impl FnOnce(&mut Object<'_>)) {
         let inside = self.out.len();
         fill(&mut Object { out: self.out });
         if self.out.len() == inside {
@@ -40,16 +52,15 @@ impl<'w> Object<'w> {
 
     /// A member list of texts; `key` is `"name":[`. Without elements it is not written, doubles are
     /// written once.
-    pub fn list(&mut self, key: &[u8], values: &[Value<'_>]) {
+    pub fn list<const N: usize>(&mut self, key: &[u8; N], values: &[Value<'_>]) {
         let start = self.out.len();
-        self.out.bytes(key);
+        self.out.literal(key);
         let inside = self.out.len();
         for (place, value) in values.iter().enumerate() {
             if value.raw().is_empty() || values[..place].iter().any(|earlier| earlier.raw() == value.raw()) {
                 continue;
             }
-            self.out.json_text(*value);
-            self.out.literal(b",");
+            self.text_comma(*value);
         }
         if self.out.len() == inside {
             return self.out.truncate(start);
@@ -71,8 +82,35 @@ impl<'w> Object<'w> {
     pub fn exact<const N: usize>(&mut self, key: &[u8; N], value: Value<'_>) {
         if value.kind() != Kind::Missing {
             self.out.literal(key);
+            self.json_comma(value);
+        }
+    }
+
+    #[inline]
+    fn json_comma(&mut self, value: Value<'_>) {
+        if value.is_string() {
+            self.quoted(value);
+        } else {
             self.out.json(value);
             self.out.literal(b",");
+        }
+    }
+
+    /// A text, number or boolean as a text, with its comma.
+    #[inline]
+    fn quoted(&mut self, value: Value<'_>) {
+        self.out.literal(b"\"");
+        self.out.raw(value);
+        self.out.literal(b"\",");
+    }
+
+    #[inline]
+    fn text_comma(&mut self, value: Value<'_>) {
+        if matches!(value.kind(), Kind::Array | Kind::Object) {
+            self.out.json_text(value);
+            self.out.literal(b",");
+        } else {
+            self.quoted(value);
         }
     }
 
@@ -80,8 +118,7 @@ impl<'w> Object<'w> {
     pub fn keyword<const N: usize>(&mut self, key: &[u8; N], value: Value<'_>) {
         if value.is_some() && !value.raw().is_empty() {
             self.out.literal(key);
-            self.out.json_text(value);
-            self.out.literal(b",");
+            self.text_comma(value);
         }
     }
 
@@ -89,8 +126,12 @@ impl<'w> Object<'w> {
     pub fn named(&mut self, name: Value<'_>, value: Value<'_>) {
         self.out.json(name);
         self.out.literal(b":");
-        self.out.json_text(value);
-        self.out.literal(b",");
+        self.text_comma(value);
+    }
+
+    /// A word of our own, without anything that JSON escapes.
+    pub fn word<const N: usize>(&mut self, key: &[u8; N], word: &str) {
+        self.keyword(key, Value::plain_text(word));
     }
 
     /// Text of our own.

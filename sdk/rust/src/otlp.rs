@@ -6,6 +6,7 @@
 //! Values nested deeper than [`MAX_DEPTH`] are written as JSON text, as readers of Protocol Buffers refuse what
 //! is nested a hundred deep, and each level of JSON takes three.
 
+use crate::json::Reader;
 use crate::protobuf::Message;
 use crate::value::{Kind, Value};
 use crate::writer::Writer;
@@ -91,6 +92,37 @@ impl<'a> From<&'a str> for Key<'a> {
     }
 }
 
+/// Names of attributes that every record of a guest may have: what stands before their values is made once.
+#[derive(Debug)]
+pub struct Names {
+    encoding: Encoding,
+    /// Longer than its last name, so that copies may run over.
+    block: Vec<u8>,
+    /// Where each begins and ends.
+    heads: Vec<(usize, usize)>,
+}
+
+impl Names {
+    pub fn new<'n>(encoding: Encoding, names: impl IntoIterator<Item = &'n str>) -> Self {
+        let (mut out, mut heads) = (Writer::default(), Vec::new());
+        for name in names {
+            let start = out.len();
+            match encoding {
+                Encoding::Json => key_json(name.into(), &mut out),
+                Encoding::Protobuf => Message::new(&mut out).bytes(1, name.as_bytes()),
+            }
+            heads.push((start, out.len()));
+        }
+        out.literal(&[0; 16]);
+        Self { encoding, block: out.into_bytes(), heads }
+    }
+
+    fn head(&self, place: usize) -> Value<'_> {
+        let (start, end) = self.heads.get(place).copied().unwrap_or_default();
+        Value::new(&self.block, start, end, Kind::String)
+    }
+}
+
 /// Attributes that are being written, of a record or of a resource.
 #[derive(Debug)]
 pub struct Attributes<'w> {
@@ -111,7 +143,7 @@ impl<'w> Attributes<'w> {
     /// An attribute; nothing where the value is missing, null or an empty text.
     pub fn add<'a>(&mut self, key: impl Into<Key<'a>>, value: Value<'_>) {
         if value.is_some() && !value.raw().is_empty() {
-            self.put(key.into(), |encoding, out| any(encoding, value, MAX_DEPTH, out));
+            self.put(key.into(), |encoding, out| any(encoding, value, out));
         }
     }
 
@@ -120,39 +152,71 @@ impl<'w> Attributes<'w> {
         self.put(key.into(), |encoding, out| bytes_value(encoding, text, out));
     }
 
-    fn put(&mut self, key: Key<'_>, value: impl FnOnce(Encoding, &mut Writer)) {
-        if self.encoding == Encoding::Json && self.out.len() > self.start {
-            self.out.byte(b',');
+    /// The attribute of this place among names of the same encoding; nothing where the value is missing, null or an
+    /// empty text.
+    pub fn add_named(&mut self, names: &Names, place: usize, value: Value<'_>) {
+        debug_assert_eq!(names.encoding, self.encoding);
+        if !value.is_some() || value.raw().is_empty() {
+            return;
         }
         match self.encoding {
-            Encoding::Json => key_value_json(key, value, self.out),
-            Encoding::Protobuf => Message::new(self.out).message(self.field, |message| key_value(key, value, message)),
+            Encoding::Json => {
+                self.comma();
+                self.out.raw(names.head(place));
+                any_json(value, self.out);
+                self.out.byte(b'}');
+            }
+            Encoding::Protobuf => Message::new(self.out).message(self.field, |message| {
+                message.raw(names.head(place));
+                message.delimited(2, |out| any_protobuf(value, &mut Message::new(out)));
+            }),
+        }
+    }
+
+    fn comma(&mut self) {
+        if self.out.len() > self.start {
+            self.out.byte(b',');
+        }
+    }
+
+    fn put(&mut self, key: Key<'_>, value: impl FnOnce(Encoding, &mut Writer)) {
+        match self.encoding {
+            Encoding::Json => {
+                self.comma();
+                key_json(key, self.out);
+                value(Encoding::Json, self.out);
+                self.out.byte(b'}');
+            }
+            Encoding::Protobuf => Message::new(self.out).message(self.field, |message| {
+                key_protobuf(key, message);
+                message.delimited(2, |out| value(Encoding::Protobuf, out));
+            }),
         }
     }
 }
 
-fn key_value_json(key: Key<'_>, value: impl FnOnce(Encoding, &mut Writer), out: &mut Writer) {
+/// The beginning of a `KeyValue`, up to its value.
+fn key_json(key: Key<'_>, out: &mut Writer) {
     out.literal(b"{\"key\":\"");
-    out.json_fragment(key.own.as_bytes());
+    if !key.own.is_empty() {
+        out.json_fragment(key.own.as_bytes());
+    }
     out.raw(key.name);
     out.literal(b"\",\"value\":");
-    value(Encoding::Json, out);
-    out.byte(b'}');
 }
 
-fn key_value(key: Key<'_>, value: impl FnOnce(Encoding, &mut Writer), message: &mut Message<'_>) {
+fn key_protobuf(key: Key<'_>, message: &mut Message<'_>) {
     message.delimited(1, |out| {
         out.bytes(key.own.as_bytes());
         out.text(key.name);
     });
-    message.delimited(2, |out| value(Encoding::Protobuf, out));
 }
 
 /// A value of OpenTelemetry (`AnyValue`): in JSON the object, in Protocol Buffers what is inside the message.
-fn any(encoding: Encoding, value: Value<'_>, depth: usize, out: &mut Writer) {
+fn any(encoding: Encoding, value: Value<'_>, out: &mut Writer) {
     match encoding {
-        Encoding::Json => any_json(value, depth, out),
-        Encoding::Protobuf => any_protobuf(value, depth, &mut Message::new(out)),
+        Encoding::Json => any_json(value, out),
+        Encoding::Protobuf => any_protobuf(value, &mut Message::new(out)),
     }
 }
 
@@ -174,7 +238,45 @@ impl Number {
     }
 }
 
-fn any_json(value: Value<'_>, depth: usize, out: &mut Writer) {
+/// Digits that 64 bits hold whatever they are.
+const SAFE_DIGITS: usize = 18;
+/// Digits of a number without an exponent that a double holds whatever they are.
+const FINITE_DIGITS: usize = 300;
+
+fn any_json(value: Value<'_>, out: &mut Writer) {
+    match value.kind() {
+        Kind::Array | Kind::Object => nested_json(&mut Reader::of(value), MAX_DEPTH, out),
+        _ => scalar_json(value, out),
+    }
+}
+
+/// The value that stands next, containers down to `depth` as such.
+fn nested_json(reader: &mut Reader<'_>, depth: usize, out: &mut Writer) {
+    let inside = if depth > 0 { reader.open() } else { None };
+    let Some(kind) = inside else { return scalar_json(reader.value(), out) };
+    if kind == Kind::Array {
+        out.literal(b"{\"arrayValue\":{\"values\":[");
+    } else {
+        out.literal(b"{\"kvlistValue\":{\"values\":[");
+    }
+    let start = out.len();
+    while reader.more() {
+        if out.len() > start {
+            out.byte(b',');
+        }
+        if kind == Kind::Array {
+            nested_json(reader, depth - 1, out);
+            continue;
+        }
+        let Some(name) = reader.name() else { break };
+        key_json(Key { own: "", name }, out);
+        nested_json(reader, depth - 1, out);
+        out.byte(b'}');
+    }
+    out.literal(b"]}}");
+}
+
+fn scalar_json(value: Value<'_>, out: &mut Writer) {
     match value.kind() {
         Kind::Missing | Kind::Null => out.literal(b"{}"),
         Kind::Bool => {
@@ -182,44 +284,76 @@ fn any_json(value: Value<'_>, depth: usize, out: &mut Writer) {
             out.raw(value);
             out.byte(b'}');
         }
-        Kind::Number => match Number::of(value) {
-            Number::Int(number) => {
-                out.literal(b"{\"intValue\":\"");
-                out.number(number);
-                out.literal(b"\"}");
-            }
-            Number::Double(_) => {
-                out.literal(b"{\"doubleValue\":");
-                out.raw(value);
-                out.byte(b'}');
-            }
-            Number::Digits => text_value(Encoding::Json, value, out),
-        },
-        Kind::Array if depth > 0 => {
-            out.literal(b"{\"arrayValue\":{\"values\":[");
-            for (place, element) in value.elements().enumerate() {
-                if place > 0 {
-                    out.byte(b',');
-                }
-                any_json(element, depth - 1, out);
-            }
-            out.literal(b"]}}");
+        Kind::Number => number_json(value, out),
+        Kind::String | Kind::EscapedString => {
+            out.literal(b"{\"stringValue\":\"");
+            out.raw(value);
+            out.literal(b"\"}");
         }
-        Kind::Object if depth > 0 => {
-            out.literal(b"{\"kvlistValue\":{\"values\":[");
-            for (place, (name, member)) in value.members().enumerate() {
-                if place > 0 {
-                    out.byte(b',');
-                }
-                key_value_json(Key { own: "", name }, |_, out| any_json(member, depth - 1, out), out);
-            }
-            out.literal(b"]}}");
-        }
-        _ => text_value(Encoding::Json, value, out),
+        Kind::Array | Kind::Object => text_value(Encoding::Json, value, out),
     }
 }
 
-fn any_protobuf(value: Value<'_>, depth: usize, message: &mut Message<'_>) {
+/// A whole number that is written as it stands. Texts of digits count as numbers too, and may begin with zeros.
+fn is_short(digits: &[u8]) -> bool {
+    let unsigned = digits.strip_prefix(b"-").unwrap_or(digits);
+    let zero = unsigned.first().is_none_or(|first| *first == b'0');
+    unsigned.len() <= SAFE_DIGITS && unsigned.iter().all(u8::is_ascii_digit) && (!zero || digits == b"0")
+}
+
+fn number_json(value: Value<'_>, out: &mut Writer) {
+    let digits = value.raw();
+    // Most numbers need no look at what they are worth.
+    if is_short(digits) {
+        out.literal(b"{\"intValue\":\"");
+        out.raw(value);
+        return out.literal(b"\"}");
+    }
+    let plain = digits.contains(&b'.') && digits.len() <= FINITE_DIGITS && !digits.iter().any(|digit| matches!(digit, b'e' | b'E'));
+    match if plain { Number::Double(0.0) } else { Number::of(value) } {
+        Number::Int(number) => {
+            out.literal(b"{\"intValue\":\"");
+            out.number(number);
+            out.literal(b"\"}");
+        }
+        Number::Double(_) => {
+            out.literal(b"{\"doubleValue\":");
+            out.raw(value);
+            out.byte(b'}');
+        }
+        Number::Digits => text_value(Encoding::Json, value, out),
+    }
+}
+
+fn any_protobuf(value: Value<'_>, message: &mut Message<'_>) {
+    match value.kind() {
+        Kind::Array | Kind::Object => nested_protobuf(&mut Reader::of(value), MAX_DEPTH, message),
+        _ => scalar_protobuf(value, message),
+    }
+}
+
+fn nested_protobuf(reader: &mut Reader<'_>, depth: usize, message: &mut Message<'_>) {
+    let inside = if depth > 0 { reader.open() } else { None };
+    match inside {
+        None => scalar_protobuf(reader.value(), message),
+        Some(Kind::Array) => message.message(5, |list| {
+            while reader.more() {
+                list.message(1, |inside| nested_protobuf(reader, depth - 1, inside));
+            }
+        }),
+        Some(_) => message.message(6, |list| {
+            while reader.more() {
+                let Some(name) = reader.name() else { break };
+                list.message(1, |inside| {
+                    key_protobuf(Key { own: "", name }, inside);
+                    inside.delimited(2, |out| nested_protobuf(reader, depth - 1, &mut Message::new(out)));
+                });
+            }
+        }),
+    }
+}
+
+fn scalar_protobuf(value: Value<'_>, message: &mut Message<'_>) {
     match value.kind() {
         Kind::Missing | Kind::Null => {}
         Kind::Bool => message.unsigned(2, u64::from(value.raw() == b"true")),
@@ -228,16 +362,6 @@ fn any_protobuf(value: Value<'_>, depth: usize, message: &mut Message<'_>) {
             Number::Double(number) => message.double(4, number),
             Number::Digits => message.text(1, value),
         },
-        Kind::Array if depth > 0 => message.message(5, |list| {
-            for element in value.elements() {
-                list.message(1, |inside| any_protobuf(element, depth - 1, inside));
-            }
-        }),
-        Kind::Object if depth > 0 => message.message(6, |list| {
-            for (name, member) in value.members() {
-                list.message(1, |inside| key_value(Key { own: "", name }, |_, out| any_protobuf(member, depth - 1, &mut Message::new(out)), inside));
-            }
-        }),
         _ => message.text(1, value),
     }
 }
@@ -305,7 +429,7 @@ fn record_json(head: &Head<'_>, body: Body<'_>, attributes: impl FnOnce(&mut Att
     }
     out.literal(b",\"body\":");
     match body {
-        Body::Value(value) => any_json(value, MAX_DEPTH, out),
+        Body::Value(value) => any_json(value, out),
         Body::Text(value) => text_value(Encoding::Json, value, out),
         Body::Bytes(bytes) => bytes_value(Encoding::Json, bytes, out),
         Body::Base64(value) => {
@@ -348,7 +472,7 @@ fn record_protobuf(head: &Head<'_>, body: Body<'_>, attributes: impl FnOnce(&mut
         message.text(12, head.name);
     }
     message.message(5, |message| match body {
-        Body::Value(value) => any_protobuf(value, MAX_DEPTH, message),
+        Body::Value(value) => any_protobuf(value, message),
         Body::Text(value) => message.text(1, value),
         Body::Bytes(bytes) => message.string(1, bytes),
         Body::Base64(value) => {

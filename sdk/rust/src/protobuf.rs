@@ -78,6 +78,11 @@ impl<'w> Message<'w> {
         }
     }
 
+    /// Fields that are encoded already.
+    pub fn raw(&mut self, fields: Value<'_>) {
+        self.out.raw(fields);
+    }
+
     /// A message inside this one.
     pub fn message(&mut self, field: u32, fill: impl FnOnce(&mut Message<'_>)) {
         self.delimited(field, |out| fill(&mut Message { out }));

@@ -148,7 +148,8 @@ impl<'a> Value<'a> {
     pub fn at(&self, pointer: &str) -> Value<'a> {
         let Some(path) = pointer.strip_prefix('/') else { return if pointer.is_empty() { *self } else { Value::MISSING } };
         path.split('/').fold(*self, |value, token| match value.kind() {
-            Kind::Object => value.member(&token.replace("~1", "/").replace("~0", "~")),
+            Kind::Object if token.contains('~') => value.member(&token.replace("~1", "/").replace("~0", "~")),
+            Kind::Object => value.member(token),
             Kind::Array if token.len() < 2 || !token.starts_with(['0', '+']) => {
                 token.parse().ok().and_then(|place| value.elements().nth(place)).unwrap_or(Value::MISSING)
             }

@@ -4,7 +4,7 @@
 //! steps of 16 bytes that become vector loads and stores, and may run a little over before the length
 //! is set right. Escaping looks for what must be escaped in the same 16 bytes while they are copied.
 
-mod scan;
+pub(crate) mod scan;
 
 use crate::json;
 use crate::value::{Kind, Value};
@@ -56,6 +56,21 @@ impl Escape for OneLine {
     }
 }
 
+/// Both at once: JSON text on one line, as the inside of a JSON string.
+struct OneLineText;
+
+impl Escape for OneLineText {
+    const BELOW: u8 = JsonEscape::BELOW;
+    const BYTES: [u8; 3] = JsonEscape::BYTES;
+
+    fn write(byte: u8, out: &mut Vec<u8>) {
+        match byte {
+            b'\n' | b'\r' => out.push(b' '),
+            _ => JsonEscape::write(byte, out),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Writer {
     out: Vec<u8>,
@@ -92,6 +107,20 @@ impl Writer {
 
     pub fn into_bytes(self) -> Vec<u8> {
         self.out
+    }
+
+    /// Puts `head` where one byte was left for it, for encodings that count what lies inside; what was written behind
+    /// moves where `head` is longer.
+    pub fn set_head(&mut self, place: usize, head: &[u8]) {
+        match head {
+            [byte] => {
+                if let Some(left) = self.out.get_mut(place) {
+                    *left = *byte;
+                }
+            }
+            _ if place < self.out.len() => drop(self.out.splice(place..=place, head.iter().copied())),
+            _ => {}
+        }
     }
 
     /// The block itself, for encodings that put lengths in front of what was written.
@@ -161,6 +190,18 @@ impl Writer {
         self.out.push(b'"');
     }
 
+    /// As [`json_text`](Self::json_text), containers on one line.
+    pub fn json_line_text(&mut self, value: Value<'_>) {
+        match value.kind() {
+            Kind::Array | Kind::Object => {
+                self.out.push(b'"');
+                self.escaped::<OneLineText>(value.raw());
+                self.out.push(b'"');
+            }
+            _ => self.json_text(value),
+        }
+    }
+
     /// Bytes of text as a JSON string with its quotes. What is not UTF-8 becomes U+FFFD.
     pub fn json_string(&mut self, text: &[u8]) {
         self.out.push(b'"');
@@ -170,7 +211,7 @@ impl Writer {
 
     /// Bytes of text as the inside of a JSON string.
     pub fn json_fragment(&mut self, text: &[u8]) {
-        if scan::is_ascii(text) || std::str::from_utf8(text).is_ok() {
+        if is_utf8(text) {
             self.escaped::<JsonEscape>(text);
         } else {
             self.escaped::<JsonEscape>(String::from_utf8_lossy(text).as_bytes());
@@ -243,8 +284,9 @@ impl Writer {
     }
 
     pub fn unsigned(&mut self, mut number: u64) {
-        let mut digits = [0; 20];
-        let mut at = digits.len();
+        // 20 digits, and room for the copy to run over.
+        let mut digits = [0; 20 + STEP];
+        let mut at = 20;
         loop {
             at -= 1;
             digits[at] = b'0' + (number % 10) as u8;
@@ -253,7 +295,7 @@ impl Writer {
                 break;
             }
         }
-        self.out.extend_from_slice(&digits[at..]);
+        self.copy(&digits, at, 20);
     }
 
     #[inline]
@@ -268,7 +310,31 @@ impl Writer {
                 }
                 self.out.truncate(target);
             }
-            _ => self.out.extend_from_slice(block.get(start..end).unwrap_or_default()),
+            _ => self.exact(block.get(start..end).unwrap_or_default()),
+        }
+    }
+
+    /// A copy that has nothing to read past its end: the last step lies over the one before it.
+    fn exact(&mut self, text: &[u8]) {
+        match text.len() {
+            0..4 => text.iter().for_each(|byte| self.out.push(*byte)),
+            4..8 => self.over::<4>(text),
+            8..STEP => self.over::<8>(text),
+            STEP..=LONG => self.over::<STEP>(text),
+            _ => self.out.extend_from_slice(text),
+        }
+    }
+
+    /// Steps of `N` bytes over a text of at least as many.
+    #[inline]
+    fn over<const N: usize>(&mut self, text: &[u8]) {
+        let end = self.out.len() + text.len();
+        for step in text.as_chunks::<N>().0 {
+            self.out.extend_from_slice(step);
+        }
+        if let Some(last) = text.last_chunk::<N>() {
+            self.out.truncate(end - N);
+            self.out.extend_from_slice(last);
         }
     }
 
@@ -277,7 +343,7 @@ impl Writer {
         let mut at = start;
         while at < end {
             let Some(step) = block.get(at..).and_then(|rest| rest.first_chunk::<STEP>()) else {
-                return self.escape_slowly::<E>(block.get(at..end).unwrap_or_default());
+                return self.escape_rest::<E>(block.get(at..end).unwrap_or_default());
             };
             let length = STEP.min(end - at);
             let target = self.out.len() + length;
@@ -295,6 +361,28 @@ impl Writer {
         }
     }
 
+    /// What is shorter than a step, with nothing behind it. Mostly there is nothing special in it: its first and last
+    /// bytes are looked at together, some of them twice.
+    fn escape_rest<E: Escape>(&mut self, text: &[u8]) {
+        let both = |first: [u8; 8], last: [u8; 8]| {
+            let mut step = [0; STEP];
+            step[..8].copy_from_slice(&first);
+            step[8..].copy_from_slice(&last);
+            scan::specials::<E>(&step) == 0
+        };
+        let quiet = match (text.first_chunk::<8>(), text.last_chunk::<8>(), text.first_chunk::<4>(), text.last_chunk::<4>()) {
+            (Some(first), Some(last), ..) => both(*first, *last),
+            (.., Some(first), Some(last)) => {
+                let mut word = [0; 8];
+                word[..4].copy_from_slice(first);
+                word[4..].copy_from_slice(last);
+                both(word, word)
+            }
+            _ => false,
+        };
+        if quiet { self.exact(text) } else { self.escape_slowly::<E>(text) }
+    }
+
     fn escape_slowly<E: Escape>(&mut self, text: &[u8]) {
         for byte in text {
             if scan::is_special::<E>(*byte) {
@@ -309,6 +397,11 @@ impl Writer {
 /// The low `length` bits; at most 16.
 fn mask(length: usize) -> u32 {
     (1 << length) - 1
+}
+
+/// Whether bytes are text; most are ASCII, which is seen sooner.
+pub fn is_utf8(text: &[u8]) -> bool {
+    scan::is_ascii(text) || std::str::from_utf8(text).is_ok()
 }
 
 /// At most `limit` bytes of UTF-8 text, whole characters only.

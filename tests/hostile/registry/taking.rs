@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::net::TcpStream;
-use std::time::Duration;
 
 use bulkhead_tests::http::Client;
 use bulkhead_tests::wait;
@@ -59,7 +58,7 @@ fn h02_more_than_the_ceiling_is_refused_before_it_is_read() {
     let detail = "the upload is larger than 64 MiB, the ceiling of `limits.component_size`";
     // By its length: answered before a byte of it is sent.
     let head = format!("POST {CONNECTORS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/wasm\r\nContent-Length: {OVER}\r\n\r\n");
-    let answer = Client::new(story.host.api).limit(Duration::from_secs(5)).send_raw("POST", head.as_bytes()).expect("answers");
+    let answer = Client::new(story.host.api).limit(PATIENCE).send_raw("POST", head.as_bytes()).expect("answers");
     assert_eq!((answer.status, answer.json().expect("JSON")["detail"].as_str()), (413, Some(detail)));
     // Without a length: counted on its way to disk.
     let mut wire = format!("POST {CONNECTORS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/wasm\r\nTransfer-Encoding: chunked\r\n\r\n").into_bytes();

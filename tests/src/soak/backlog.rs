@@ -7,9 +7,9 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::{Options, mib, seconds};
-use crate::crash::free_port;
 use crate::generator;
 use crate::host::Host;
+use crate::port;
 use crate::receiver::{self, Receiver, Script};
 
 /// Load while latency is measured, small enough for any machine.
@@ -24,7 +24,7 @@ fn accept(host: &Host, run: u32, time: Duration) -> Result<(u64, f64, f64)> {
 }
 
 pub fn backlog(options: &Options) -> Result<Value> {
-    let addr = free_port()?;
+    let addr = port::free()?;
     let host = Host::start(options.spec(&format!(
         "instances:\n  siem:\n    connector: splunk-hec\n    destinations: {{primary: {{url: \"http://{addr}\", methods: [POST, GET]}}}}\n    \
          retry: {{initial: 100ms, max: 1s}}\n    circuit_breaker: {{failure_threshold: 5, open_for: 1s}}\ndefault_route: [{{instance: siem, format: cef}}]\n"

@@ -150,7 +150,8 @@ impl Bench {
             log: self.dir.join(format!("{}.log", case.name)),
             env: Vec::new(),
             dir: self.dir.clone(),
-            args: Vec::new(), through: Vec::new(),
+            args: Vec::new(),
+            through: Vec::new(),
         })
     }
 

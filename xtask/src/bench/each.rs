@@ -170,7 +170,8 @@ fn spec(bench: &Bench, subject: &Subject, format: &str, formatter: Option<&str>,
         log: bench.dir.join("each.log"),
         env: Vec::new(),
         dir: bench.dir.clone(),
-        args: Vec::new(), through: Vec::new(),
+        args: Vec::new(),
+        through: Vec::new(),
     })
 }
 

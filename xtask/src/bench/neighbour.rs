@@ -69,5 +69,14 @@ fn spec(bench: &Bench, behaviour: &str, url: &str, sink: &str) -> Result<Spec> {
     );
     fs::write(&config, text)?;
     let log = bench.dir.join(format!("neighbour-{behaviour}.log"));
-    Ok(Spec { binary: bench.tools.join("bulkhead"), config, data_dir: data, log, env: Vec::new(), dir: bench.dir.clone(), args: Vec::new(), through: Vec::new() })
+    Ok(Spec {
+        binary: bench.tools.join("bulkhead"),
+        config,
+        data_dir: data,
+        log,
+        env: Vec::new(),
+        dir: bench.dir.clone(),
+        args: Vec::new(),
+        through: Vec::new(),
+    })
 }

@@ -29,7 +29,7 @@ const fn figure(key: &'static str, row: &'static str, what: &'static str, unit: 
     Figure { key, row, what, unit, first, last }
 }
 
-const FIGURES: [Figure; 83] = [
+const FIGURES: [Figure; 89] = [
     figure("full.rate", "P1", "HTTP in (100 a batch) → CEF → HEC, end to end", "events/s", Some(Least(60_000.0)), Some(Least(130_000.0))),
     figure("full.accepted", "P1", "  of it: acceptance alone", "events/s", None, None),
     figure("full.cpu", "P2", "  host CPU", "s per million", Some(Most(20.0)), Some(Most(7.0))),
@@ -68,10 +68,16 @@ const FIGURES: [Figure; 83] = [
     figure("format.template.fuel", "P8", "    fuel", "per event", None, None),
     figure("format.mapping", "P8", "  mapping", "µs per event", None, None),
     figure("format.mapping.fuel", "P8", "    fuel", "per event", None, None),
+    figure("format.mapping-jq", "P8", "  mapping-jq", "µs per event", None, None),
+    figure("format.mapping-jq.fuel", "P8", "    fuel", "per event", None, None),
     figure("format.avro", "P8", "  avro", "µs per event", None, None),
     figure("format.avro.fuel", "P8", "    fuel", "per event", None, None),
     figure("format.protobuf", "P8", "  protobuf", "µs per event", None, None),
     figure("format.protobuf.fuel", "P8", "    fuel", "per event", None, None),
+    figure("format.otlp", "P8", "  otlp", "µs per event", None, None),
+    figure("format.otlp.fuel", "P8", "    fuel", "per event", None, None),
+    figure("format.prometheus", "P8", "  prometheus", "µs per event", None, None),
+    figure("format.prometheus.fuel", "P8", "    fuel", "per event", None, None),
     figure("five.ratio", "P9", "one event to 5 lanes against one: host CPU", "times", None, Some(Most(3.0))),
     figure("five.rate", "P9", "  end to end", "events/s", None, None),
     figure("five.cpu", "P9", "  host CPU", "s per million", None, None),

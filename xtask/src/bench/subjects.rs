@@ -38,7 +38,7 @@ const fn subject(name: &'static str, config: &'static str, counterpart: Counterp
 
 use Counterpart::{Files, Http, Nobody, Tcp, Udp};
 
-pub static CONNECTORS: [Subject; 24] = [
+pub static CONNECTORS: [Subject; 25] = [
     subject("appdynamics", "{account_name: bench}", Http),
     subject("cloudwatch-logs", "{group: bench, stream: bench}", Http),
     subject("datadog", "{}", Http),
@@ -57,6 +57,7 @@ pub static CONNECTORS: [Subject; 24] = [
     subject("qradar-reference", "{collection_id: 1, value: /user}", Http),
     subject("rest", "{}", Http),
     subject("sentinel", "{rule: dcr-00000000000000000000000000000000, stream: Custom-Bench_CL}", Http),
+    subject("sentinel-data-collector", "{api: retired, log_type: Bench}", Http),
     subject("splunk-hec", "{}", Http),
     subject("syslog", "{}", Tcp(Speech::Nothing)),
     subject("syslog-udp", "{}", Udp),

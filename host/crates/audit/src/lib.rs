@@ -1,5 +1,5 @@
 //! Delivery receipts: a record of every call into a connector that delivers, or that lets anything leave
-//! the host, in files that can be checked without the host.
+//! the host, and the trail of what people did, in one chain of files that can be checked without the host.
 //!
 //! Files are `receipts-<number>.jsonl` in `<data_dir>/audit`, numbers rising from 1. A line is a record:
 //!
@@ -9,8 +9,8 @@
 //!
 //! `hash` is SHA-256 over the bytes of the line before `,"hash":`; `prev` is the hash of record `n - 1`,
 //! zeros for record 1. The first line of a file is a record of kind `begin` that names format and file.
-//! Other kinds: `act`, what people or a rule of theirs did to events (a replay, a purge); `start` and `stop` of the host; `torn`, an unfinished line that a crash left and that was
-//! cut; `damaged`, a line that could not be read when the host started and was left as it is; `lost`,
+//! The trail: `change`, `refusal`, `sign_in` and `act` ([`TrailKind`]). Marks of the chain itself: `start` and
+//! `stop` of the host; `torn`, an unfinished line that a crash left and that was cut; `damaged`, a line that could not be read when the host started and was left as it is; `lost`,
 //! receipts that could not be written; `dropped`, the oldest file, removed to keep to `audit.max_bytes`:
 //! it holds where that file ended, which is what the oldest file that is left must continue from.
 //!
@@ -27,6 +27,7 @@ mod files;
 mod line;
 mod read;
 mod record;
+mod trail;
 mod verify;
 mod writer;
 
@@ -34,5 +35,6 @@ pub use blind::Blind;
 pub use chain::AuditSettings;
 pub use files::folder;
 pub use read::{Filter, Outcome, list, show};
+pub use trail::TrailKind;
 pub use verify::{Counts, Expected, Fault, FileReport, Found, Report, head, verify};
 pub use writer::{OpenError, Receipts};

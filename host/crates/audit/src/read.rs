@@ -8,14 +8,20 @@ use serde_json::{Map, Value};
 
 use crate::files::files;
 use crate::line::parse;
+use crate::trail::TrailKind;
 use crate::verify::{Lines, MARKS, Raw};
 
-/// Which receipts; no condition means all.
+/// Which records; no condition means all receipts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     pub instance: Option<String>,
-    /// `deliver`, `settle`, …; marks of the chain itself only where named.
+    /// The trail in place of receipts.
+    pub trail: bool,
+    /// `deliver`, `settle`, …; what is of the other sort, and marks of the chain itself, only where named.
     pub kind: Option<String>,
+    /// Who did it, and what: of the trail.
+    pub actor: Option<String>,
+    pub action: Option<String>,
     pub outcome: Option<Outcome>,
     /// Begun at or after, before: RFC 3339 in UTC.
     pub since: Option<String>,
@@ -75,11 +81,18 @@ impl Outcome {
 }
 
 impl Filter {
+    fn of_its_sort(&self, kind: &str) -> bool {
+        let trail = TrailKind::named(kind).is_some();
+        if self.trail { trail } else { !trail && !MARKS.contains(&kind) }
+    }
+
     fn holds(&self, n: u64, kind: &str, record: &Map<String, Value>) -> bool {
         let text = |name: &str| record.get(name).and_then(Value::as_str);
         let when = || text("begun").or_else(|| text("at")).unwrap_or_default().trim_end_matches('Z');
         self.before.is_none_or(|before| n < before)
-            && self.kind.as_deref().map_or(!MARKS.contains(&kind), |wanted| wanted == kind)
+            && self.kind.as_deref().map_or_else(|| self.of_its_sort(kind), |wanted| wanted == kind)
+            && self.actor.as_deref().is_none_or(|actor| text("actor") == Some(actor))
+            && self.action.as_deref().is_none_or(|action| text("action") == Some(action))
             && self.instance.as_deref().is_none_or(|instance| text("instance") == Some(instance))
             && self.outcome.is_none_or(|outcome| outcome.holds(record))
             // Both are UTC in one spelling, with as many digits behind the second as there are.

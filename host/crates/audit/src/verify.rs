@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::files::{self, files};
 use crate::line::{FORMAT, GENESIS, Line, MAX_LINE, parse};
-use crate::writer::ACT;
+use crate::trail::TrailKind;
 
 /// What the files hold.
 #[derive(Debug, Default)]
@@ -39,6 +39,8 @@ pub struct Counts {
     pub records: u64,
     /// Calls into connectors.
     pub receipts: u64,
+    /// What people and rules of theirs did.
+    pub trail: u64,
     /// Receipts that could not be written, as the chain says.
     pub lost: u64,
     /// Unfinished lines that were cut after a crash.
@@ -90,8 +92,8 @@ impl std::str::FromStr for Expected {
     }
 }
 
-/// Kinds that are no receipts.
-pub const MARKS: [&str; 8] = ["begin", "start", "stop", "torn", "damaged", "lost", "dropped", ACT];
+/// Kinds that say something about the chain itself.
+pub const MARKS: [&str; 7] = ["begin", "start", "stop", "torn", "damaged", "lost", "dropped"];
 
 /// Looks at every record. An error is one of reading; what is wrong with records is in the report. A
 /// running host may write meanwhile: what it has not finished is waited for.
@@ -293,6 +295,7 @@ impl<'a> Walk<'a> {
                 }
             }
             kind if MARKS.contains(&kind) => {}
+            kind if TrailKind::named(kind).is_some() => counts.trail += 1,
             _ => counts.receipts += 1,
         }
         self.report.head = Some((line.n, line.hash.clone()));

@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::chain::{AuditSettings, Chain, fields, now};
 use crate::record;
+use crate::trail::TrailKind;
 
 /// Receipts that wait to be written, those of calls under way included. When it is full, deliveries
 /// wait: nothing is lost, and whoever looks at the lanes sees it.
@@ -44,20 +45,17 @@ enum Message {
 /// A record to be written.
 enum Entry {
     Receipt(Box<Receipt>),
-    Act(Map<String, Value>),
+    Trail(TrailKind, Map<String, Value>),
 }
 
 impl Entry {
     fn record(&self) -> (&'static str, Map<String, Value>) {
         match self {
             Self::Receipt(receipt) => (receipt.call, record::receipt(receipt)),
-            Self::Act(fields) => (ACT, fields.clone()),
+            Self::Trail(kind, fields) => (kind.name(), fields.clone()),
         }
     }
 }
-
-/// Kind of what people, or a rule that they set, did to events: a replay, a purge.
-pub const ACT: &str = "act";
 
 /// Takes receipts and writes them on a thread of its own.
 pub struct Receipts {
@@ -89,14 +87,15 @@ impl Receipts {
         Ok(Self { queue, room: Arc::new(Semaphore::new(QUEUE)), thread: Mutex::new(Some(thread)) })
     }
 
-    /// Puts on record that events were replayed, changed or deleted: `action`, and what it was about.
-    /// Waits for a place. Cancel safe: dropped, nothing is written.
-    pub async fn act(&self, action: &str, mut about: Map<String, Value>) {
+    /// Puts an entry of the trail on record. Waits for a place. Cancel safe: dropped, nothing is written.
+    pub async fn trail(&self, kind: TrailKind, action: &str, about: Map<String, Value>) {
         // Never closed.
         let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else { return };
-        about.insert("at".into(), now().into());
-        about.insert("action".into(), action.into());
-        let _ = self.queue.try_send(Message::Put(Entry::Act(about), permit));
+        let mut fields = Map::with_capacity(about.len() + 2);
+        fields.insert("at".into(), now().into());
+        fields.insert("action".into(), action.into());
+        fields.extend(about);
+        let _ = self.queue.try_send(Message::Put(Entry::Trail(kind, fields), permit));
     }
 
     /// Writes what waits, says in the chain that the host stopped, syncs, and ends the thread. Blocks.

@@ -11,6 +11,7 @@ pub mod ids;
 pub mod json;
 pub mod projection;
 pub mod receipt;
+pub mod sync;
 
 pub use attr::{Attr, Kind, Severity, Shape};
 pub use batch::{Delivery, EventBatch, Failure, Formatted, Inbound, Outcome, Page, RecordBatch, RecordFormat, Refusal, Reply};
@@ -22,6 +23,7 @@ pub use guest::{
 };
 pub use ids::{LaneId, Seq, Tenant};
 pub use projection::Projection;
+pub use sync::{SyncRun, SyncStatus, SyncTrigger};
 
 /// The one thing callers branch on when something failed; texts are for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -200,6 +200,11 @@ impl Delivery {
         self.reception(instance)?.check().await
     }
 
+    /// Why nothing is asked of an instance; nothing where it is, or does not run.
+    pub fn held(&self, instance: &str) -> Option<&'static str> {
+        self.reception(instance).ok()?.held()
+    }
+
     fn reception(&self, instance: &str) -> Result<Arc<Reception>, AskError> {
         self.lock().instances.get(instance).map(|running| Arc::clone(&running.reception)).ok_or(AskError::Gone)
     }

@@ -80,9 +80,15 @@ impl Reception {
         self.end(visit, result)
     }
 
+    /// Why nothing is asked of the instance.
+    pub fn held(&self) -> Option<&'static str> {
+        let held = self.instance.state().1.filter(|cause| matches!(cause, HoldCause::Paused | HoldCause::Revoked | HoldCause::Quarantine));
+        held.map(HoldCause::name)
+    }
+
     async fn begin<'a>(&self, places: &'a Semaphore) -> Result<Visit<'a>, AskError> {
-        if let Some(cause @ (HoldCause::Paused | HoldCause::Revoked | HoldCause::Quarantine)) = self.instance.state().1 {
-            return Err(AskError::Held(cause.name()));
+        if let Some(cause) = self.held() {
+            return Err(AskError::Held(cause));
         }
         let place = tokio::time::timeout(WAIT, places.acquire()).await.map_err(|_| AskError::Busy)?;
         let place = place.map_err(|_| AskError::Gone)?;

@@ -40,7 +40,9 @@ pub use inbound::{
 };
 pub use normalise::{EventFault, Form, Normaliser, Refused, Rules, ShapeRule, Taken};
 pub use origin::Origin;
-pub use pull::{Cursors, PullNotice, PullParts, PullSettings, PullStatus, Pulls};
+pub use pull::{
+    Cron, CronFault, Cursors, MissedRuns, PullNotice, PullParts, PullSchedule, PullSettings, PullStatus, Pulls, Runs, SyncRefused, zones as time_zones,
+};
 pub use repeats::{Follower, LANE as REPEATS_LANE, OpenRepeatsError, RepeatSettings, Repeats};
 pub use seen::{Claim, Key, Seen};
 pub use shape::binary::BinaryHead;

@@ -3,36 +3,38 @@
 //! Promises: a cursor is kept only once the events before it are in the journal, so a crash repeats at most the
 //! last page and loses none; a page is taken as a whole, or not at all, until it was refused several times for
 //! records that are no events: then these alone are left out, and that is told. A full journal stops the pulling,
-//! which goes on by itself. A system that does not answer is asked again after a growing wait, and that is told
-//! once. Bounded: one page at a time for each instance, and no page twice without a wait.
+//! which goes on by itself. A run lasts until the system has nothing more or fails, and is recorded with its counts
+//! (`run`); it is due by an interval or a cron expression (`when`), or by hand. A system that does not answer is
+//! asked again after a growing wait, and that is told once. Bounded: one run and one page at a time for each
+//! instance, one more run that waits, and no page twice without a wait.
+
+mod cron;
+mod page;
+mod run;
+mod timer;
+mod when;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bulkhead_core::{AskError, BoxFuture, Clock, Failure, Page, Puller, RecordBatch, Tenant};
-use bulkhead_journal::{AppendBatch, Durability};
+use bulkhead_core::{BoxFuture, Clock, Puller, SyncRun, SyncTrigger, Tenant};
 use bulkhead_observe::Metrics;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use crate::gate::Gate;
-use crate::normalise::{Form, Normaliser, Rules, ShapeRule};
-use crate::sink::Sink;
+
+pub use cron::{Cron, CronFault, zones};
+pub(crate) use page::add;
+use run::Pull;
 
 /// Wait after the first failure, doubled with each.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// Longest wait that the other system can ask for.
-const LONGEST_ASKED: Duration = Duration::from_secs(3_600);
-/// Between two pages of which the first brought nothing.
-const EMPTY_WAIT: Duration = Duration::from_millis(200);
-/// Times that a page is asked for again before records of it that are no events are left out.
-const REFUSALS: u32 = 3;
-/// What an append under way gets when the host stops.
-const LAST_APPEND: Duration = Duration::from_secs(2);
 
 /// `instances.*.pull`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,9 +42,24 @@ pub struct PullSettings {
     pub instance: Arc<str>,
     /// Its connector: a cursor is of no use to another one.
     pub connector: Arc<str>,
-    /// Between two looks, once all pages were taken.
-    pub interval: Duration,
+    pub schedule: PullSchedule,
     pub tenant: Tenant,
+}
+
+/// When runs are due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PullSchedule {
+    /// This long after the end of the one before; the first at once.
+    Interval(Duration),
+    Cron(Cron, MissedRuns),
+}
+
+/// What becomes of a run that was due while the host was down or the instance held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissedRuns {
+    /// Once, however many were missed.
+    Run,
+    Skip,
 }
 
 /// How far the pulling is.
@@ -60,6 +77,11 @@ pub struct PullStatus {
     pub blocked: bool,
     /// Why the instance is not asked (it is held, or does not run), and how often in a row.
     pub idle: Option<(&'static str, u32)>,
+    /// When a run last began, and when the next does (not known while one is under way), in milliseconds since 1970.
+    pub began_ms: Option<i64>,
+    pub next_ms: Option<i64>,
+    /// The recorded run under way.
+    pub run: Option<Uuid>,
 }
 
 /// What people want to know of a pull.
@@ -78,6 +100,8 @@ pub enum PullNotice {
         records: u64,
         reason: String,
     },
+    /// A run by cron or by hand came to its end.
+    Completed(SyncRun),
 }
 
 /// Where cursors are kept. What `set` was given is on disk when it returns.
@@ -86,10 +110,36 @@ pub trait Cursors: Send + Sync {
     fn set<'a>(&'a self, pull: &'a str, cursor: &'a [u8]) -> BoxFuture<'a, Result<(), String>>;
 }
 
+/// Where runs are recorded, and up to when schedules need none. What was written is on disk when it returns.
+pub trait Runs: Send + Sync {
+    /// One that begins, unless it is there.
+    fn begin<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>>;
+    /// As it is now.
+    fn keep<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>>;
+    /// It came to nothing.
+    fn forget<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>>;
+    /// When the last one of an instance began, in milliseconds since 1970.
+    fn last<'a>(&'a self, instance: &'a str) -> BoxFuture<'a, Result<Option<i64>, String>>;
+    /// Until when this schedule of an instance needs no run; nothing for one that is not known, or is another.
+    fn settled<'a>(&'a self, instance: &'a str, schedule: &'a str) -> BoxFuture<'a, Result<Option<i64>, String>>;
+    fn settle<'a>(&'a self, instance: &'a str, schedule: &'a str, settled_ms: i64) -> BoxFuture<'a, Result<(), String>>;
+}
+
+/// Why no run begins by hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SyncRefused {
+    /// Nothing is pulled from the instance.
+    Unknown,
+    /// This one is under way, or about to be.
+    Running(Uuid),
+    Store(String),
+}
+
 /// The rooms' handles.
 pub struct PullParts {
     pub puller: Arc<dyn Puller>,
     pub cursors: Arc<dyn Cursors>,
+    pub runs: Arc<dyn Runs>,
     pub gate: Gate,
     pub metrics: Metrics,
     pub clock: Arc<dyn Clock>,
@@ -115,10 +165,19 @@ struct Running {
 #[derive(Default)]
 struct Shared {
     status: Mutex<PullStatus>,
-    /// Not at the next interval but now.
+    /// Something is wanted now, not at the next time.
     now: Notify,
     /// From the beginning again.
     anew: Mutex<bool>,
+    wanted: Mutex<Wanted>,
+}
+
+/// A run by hand that has not begun.
+#[derive(Default)]
+struct Wanted {
+    run: Option<SyncRun>,
+    /// Nobody is there to begin it.
+    closed: bool,
 }
 
 impl Pulls {
@@ -163,24 +222,60 @@ impl Pulls {
         self.running().iter().map(|(instance, pull)| (Arc::clone(instance), pull.shared.status().clone())).collect()
     }
 
-    /// Looks now and not at the next interval. False where nothing is pulled from the instance.
-    pub fn now(&self, instance: &str) -> bool {
-        self.running().get(instance).map(|pull| pull.shared.now.notify_one()).is_some()
+    /// What is pulled from whom, and when.
+    pub fn schedules(&self) -> Vec<(PullSettings, PullStatus)> {
+        self.running().values().map(|pull| (pull.settings.clone(), pull.shared.status().clone())).collect()
+    }
+
+    /// A run now, not at the next time. It is recorded when this returns.
+    pub async fn sync(&self, instance: &str, by: &str) -> Result<SyncRun, SyncRefused> {
+        let shared = self.running().get(instance).map(|pull| (Arc::clone(&pull.settings.instance), Arc::clone(&pull.shared)));
+        let Some((instance, shared)) = shared else { return Err(SyncRefused::Unknown) };
+        let run = SyncRun::begin(&instance, SyncTrigger::Manual, by, self.parts.now_ms());
+        shared.want(run.clone())?;
+        // Whoever asked may go away before the store has answered: the run is done all the same.
+        if let Err(error) = self.parts.runs.begin(&run).await
+            && shared.take_back(run.id)
+        {
+            return Err(SyncRefused::Store(error));
+        }
+        Ok(run)
     }
 
     /// The same as if nothing had been pulled yet: the cursor on disk is gone when it returns, and a page under
-    /// way brings none back.
-    pub async fn anew(&self, instance: &str) -> Result<bool, String> {
+    /// way brings none back. Answers the run that brings everything again.
+    pub async fn anew(&self, instance: &str, by: &str) -> Result<Uuid, SyncRefused> {
         let found = self.running().get(instance).map(|pull| (pull.settings.key(), Arc::clone(&pull.shared)));
-        let Some((key, shared)) = found else { return Ok(false) };
-        *shared.anew.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.parts.cursors.set(&key, &[]).await?;
-        shared.now.notify_one();
-        Ok(true)
+        let Some((key, shared)) = found else { return Err(SyncRefused::Unknown) };
+        shared.set_anew(true);
+        self.parts.cursors.set(&key, &[]).await.map_err(SyncRefused::Store)?;
+        match self.sync(instance, by).await {
+            Ok(run) => Ok(run.id),
+            // It does not end before it has begun anew.
+            Err(SyncRefused::Running(id)) => Ok(id),
+            Err(refused) => Err(refused),
+        }
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PullParts {
+    fn now_ms(&self) -> i64 {
+        i64::try_from(self.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX)
+    }
+}
+
+impl SyncRefused {
+    /// For people who asked for this instance.
+    pub fn words(&self, instance: &str) -> String {
+        match self {
+            Self::Unknown => format!("nothing is pulled from `{instance}`; set `instances.{instance}.pull`"),
+            Self::Running(id) => format!("a run of `{instance}` is under way: {id}"),
+            Self::Store(error) => error.clone(),
+        }
     }
 }
 
@@ -199,225 +294,44 @@ impl Shared {
     fn is_anew(&self) -> bool {
         *self.anew.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// One instance's.
-struct Pull {
-    settings: PullSettings,
-    parts: Arc<PullParts>,
-    shared: Arc<Shared>,
-    sink: Sink,
-    normaliser: Normaliser,
-    cursor: Option<Vec<u8>>,
-    /// A cursor whose events are in the journal, and which the store did not take.
-    unkept: Option<Vec<u8>>,
-    /// How often this page was refused for records that are no events.
-    refusals: u32,
-}
-
-/// What a page was: the wait before the next, where there is one.
-struct Taken(Option<Duration>);
-
-/// Why a page was not taken.
-struct Missed {
-    /// In metrics.
-    word: &'static str,
-    reason: String,
-    after: Option<Duration>,
-}
-
-impl Missed {
-    fn new(word: &'static str, reason: impl Into<String>) -> Self {
-        Self { word, reason: reason.into(), after: None }
-    }
-}
-
-fn stopped() -> Missed {
-    Missed::new("held", "the pulling ends")
-}
-
-impl From<AskError> for Missed {
-    fn from(error: AskError) -> Self {
-        let word = match &error {
-            AskError::Gone => "gone",
-            AskError::Held(_) => "held",
-            AskError::Busy => "busy",
-            AskError::Deadline(_) => "deadline",
-            AskError::Open(_) => "open",
-            AskError::Fault(_) => "fault",
-            AskError::Failed(failure) => failure.name(),
-        };
-        let after = match &error {
-            AskError::Failed(Failure::Unavailable { after, .. }) => *after,
-            // People must act.
-            AskError::Failed(Failure::Configuration(_) | Failure::Unauthorized(_) | Failure::Unsupported) => Some(LONGEST_WAIT),
-            _ => None,
-        };
-        Self { word, reason: error.to_string(), after }
-    }
-}
-
-impl Pull {
-    fn new(settings: PullSettings, parts: Arc<PullParts>, shared: Arc<Shared>) -> Self {
-        let label = format!("pull:{}", settings.instance);
-        let sink = Sink::new(parts.gate.clone(), parts.metrics.clone(), Arc::clone(&parts.clock), &label, Durability::Fsync);
-        let normaliser = Normaliser::new(Rules { shape: ShapeRule::Auto, strict: false, tenant: settings.tenant.clone() });
-        Self { settings, parts, shared, sink, normaliser, cursor: None, unkept: None, refusals: 0 }
+    fn set_anew(&self, anew: bool) {
+        *self.anew.lock().unwrap_or_else(PoisonError::into_inner) = anew;
     }
 
-    async fn run(mut self, cancel: CancellationToken) {
-        loop {
-            let wait = self.turn(&cancel).await;
-            tokio::select! {
-                biased;
-                () = cancel.cancelled() => return,
-                () = self.shared.now.notified() => {}
-                () = tokio::time::sleep(wait) => {}
-            }
-        }
+    fn wanted(&self) -> MutexGuard<'_, Wanted> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One page; answers the wait before the next.
-    async fn turn(&mut self, cancel: &CancellationToken) -> Duration {
-        match self.page(cancel).await {
-            Ok(Taken(wait)) => {
-                let recovered = {
-                    let mut status = self.shared.status();
-                    status.idle = None;
-                    status.last_ms = Some(self.parts.clock.unix_nanos() / 1_000_000);
-                    status.error = None;
-                    std::mem::take(&mut status.failures) > 0
-                };
-                if recovered {
-                    tracing::info!(instance = &*self.settings.instance, "pulled again");
-                    (self.parts.notify)(PullNotice::Recovered { instance: Arc::clone(&self.settings.instance) });
-                }
-                self.parts.metrics.pulls(&self.settings.instance, "taken").inc();
-                wait.unwrap_or(self.settings.interval)
-            }
-            Err(missed) => self.missed(&missed),
+    /// Refused where one is under way that is recorded, or waits to be.
+    fn want(&self, run: SyncRun) -> Result<(), SyncRefused> {
+        let mut wanted = self.wanted();
+        if wanted.closed {
+            return Err(SyncRefused::Unknown);
         }
-    }
-
-    fn missed(&self, missed: &Missed) -> Duration {
-        self.parts.metrics.pulls(&self.settings.instance, missed.word).inc();
-        // A reload takes an instance away for a moment, and a person may hold one: neither is a failure.
-        if matches!(missed.word, "gone" | "held") {
-            let mut status = self.shared.status();
-            let turns = status.idle.map_or(0, |(_, turns)| turns);
-            status.idle = Some((missed.word, turns.saturating_add(1)));
-            return FIRST_WAIT;
+        if let Some(id) = wanted.run.as_ref().map(|run| run.id).or(self.status().run) {
+            return Err(SyncRefused::Running(id));
         }
-        let failures = {
-            let mut status = self.shared.status();
-            status.idle = None;
-            status.failures = status.failures.saturating_add(1);
-            status.error = Some(missed.reason.clone());
-            status.failures
-        };
-        if failures == 1 {
-            tracing::warn!(instance = &*self.settings.instance, reason = missed.reason, "cannot pull; it is tried again");
-            (self.parts.notify)(PullNotice::Failed { instance: Arc::clone(&self.settings.instance), reason: missed.reason.clone() });
-        }
-        let growing = FIRST_WAIT.saturating_mul(1 << (failures - 1).min(10)).min(LONGEST_WAIT);
-        growing.max(missed.after.unwrap_or_default().min(LONGEST_ASKED))
-    }
-
-    async fn page(&mut self, cancel: &CancellationToken) -> Result<Taken, Missed> {
-        let (instance, key) = (Arc::clone(&self.settings.instance), self.settings.key());
-        let stored = |error| Missed::new("store", error);
-        if self.shared.is_anew() {
-            self.parts.cursors.set(&key, &[]).await.map_err(stored)?;
-            *self.shared.anew.lock().unwrap_or_else(PoisonError::into_inner) = false;
-            (self.cursor, self.unkept, self.refusals) = (None, None, 0);
-        }
-        if let Some(next) = &self.unkept {
-            // The events before it are in the journal: they are not asked for again.
-            self.parts.cursors.set(&key, next).await.map_err(stored)?;
-            self.cursor = self.unkept.take();
-        }
-        if self.cursor.is_none() {
-            self.cursor = Some(self.parts.cursors.get(&key).await.map_err(stored)?);
-        }
-        let from = self.cursor.clone().unwrap_or_default();
-        let Page { events, cursor: next, more } = tokio::select! {
-            biased;
-            () = cancel.cancelled() => return Err(stopped()),
-            page = self.parts.puller.pull(&instance, &from) => page?,
-        };
-        let (batches, left_out) = self.batches(&events)?;
-        self.append(batches, cancel).await?;
-        self.refusals = 0;
-        let (moved, count) = (next != from, events.len() as u64 - left_out);
-        if moved {
-            // Before it is written: a store that refuses must not make the page come again.
-            self.unkept = Some(next.clone());
-            self.parts.cursors.set(&key, &next).await.map_err(stored)?;
-            self.cursor = self.unkept.take();
-        }
-        let mut status = self.shared.status();
-        (status.events, status.pages) = (status.events + count, status.pages + 1);
-        // One that promises more behind the same cursor would be asked for ever.
-        Ok(Taken((more && moved).then_some(if count > 0 { Duration::ZERO } else { EMPTY_WAIT })))
-    }
-
-    /// All events of a page, and how many records were left out for being none: that happens only to a page that
-    /// was refused before.
-    fn batches(&mut self, events: &RecordBatch) -> Result<(Vec<AppendBatch>, u64), Missed> {
-        let received = self.parts.clock.unix_nanos();
-        let (mut full, mut batch) = (Vec::new(), AppendBatch::new());
-        let (mut left_out, mut why) = (0, None);
-        for index in 0..events.len() {
-            if let Err(reason) = add(events, index, &mut self.normaliser, received, &mut batch) {
-                left_out += 1;
-                why.get_or_insert(format!("pull: event {index} is none: {reason}"));
-            }
-            if self.sink.is_full(&batch) {
-                full.push(std::mem::take(&mut batch));
-            }
-        }
-        full.push(batch);
-        let Some(reason) = why else { return Ok((full, 0)) };
-        self.refusals += 1;
-        if self.refusals <= REFUSALS {
-            return Err(Missed::new("events", reason));
-        }
-        let instance = Arc::clone(&self.settings.instance);
-        tracing::error!(instance = &*instance, records = left_out, reason, "records that are no events are left out");
-        (self.parts.notify)(PullNotice::LeftOut { instance, records: left_out, reason });
-        Ok((full, left_out))
-    }
-
-    async fn append(&self, batches: Vec<AppendBatch>, cancel: &CancellationToken) -> Result<(), Missed> {
-        for mut batch in batches {
-            tokio::select! {
-                appended = self.sink.append(&mut batch) => appended.map_err(|error| Missed::new("journal", error.to_string()))?,
-                () = self.watch_blocked() => {}
-                () = async { cancel.cancelled().await; tokio::time::sleep(LAST_APPEND).await } => return Err(stopped()),
-            }
-        }
-        self.shared.status().blocked = false;
+        wanted.run = Some(run);
+        self.now.notify_one();
         Ok(())
     }
 
-    /// Never ends.
-    async fn watch_blocked(&self) {
-        loop {
-            tokio::time::sleep(FIRST_WAIT).await;
-            self.shared.status().blocked = self.sink.blocked.load(std::sync::atomic::Ordering::Relaxed);
+    /// The run under way has everything, unless all was asked for anew: under the lock of who asks, so that none
+    /// is answered with a run that looks no more.
+    fn ends(&self) -> bool {
+        let _wanted = self.wanted();
+        let ends = !self.is_anew();
+        if ends {
+            self.status().run = None;
         }
+        ends
     }
-}
 
-/// One record of a guest as an event at the end of a batch; the error says why it is none.
-pub(crate) fn add(records: &RecordBatch, index: usize, normaliser: &mut Normaliser, received: u64, batch: &mut AppendBatch) -> Result<(), String> {
-    let text = records.get(index);
-    std::str::from_utf8(text).map_err(|_| "not UTF-8".to_owned())?;
-    let taken = normaliser.event(text, 0, Form::Json, received, batch.buffer()).map_err(|refused| refused.fault.reason)?;
-    if bulkhead_core::json::skip_space(text, taken.end) < text.len() {
-        return Err("more text behind it".to_owned());
+    /// False where it has begun.
+    fn take_back(&self, id: Uuid) -> bool {
+        self.wanted().run.take_if(|run| run.id == id).is_some()
     }
-    batch.push_event().map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

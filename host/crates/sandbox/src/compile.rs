@@ -3,6 +3,10 @@
 //! lowers its own limits before it reads a byte; the parent bounds wall time, output and how many run at
 //! once, and kills what does not keep to it.
 //!
+//! A worker lets everything else go first, which on a machine that is full leaves it nothing: a component that
+//! takes a second of processor time would run into the bound on wall time. So it has half of that time; what is
+//! not done by then begins anew in a worker with a share for certain, with the other half.
+//!
 //! Tests of this crate compile in process; nothing that serves does.
 
 use std::ffi::OsString;
@@ -31,7 +35,9 @@ const MAX_WORDS: u64 = 4 << 10;
 /// Longest text of a compiler's refusal.
 const MAX_PROBLEM: usize = 1_024;
 /// Lowest priority: everything else goes first.
-const NICE: i32 = 19;
+const ASIDE: i32 = 19;
+/// A quarter of a processor that one other wants: enough to end, and not half of it for what was made to last.
+const SHARE: i32 = 5;
 
 /// Bounds of one compilation.
 #[derive(Debug, Clone, Copy)]
@@ -151,12 +157,22 @@ enum End {
 impl Workers {
     fn compile(&self, bytes: &[u8]) -> Result<Vec<u8>, End> {
         let _place = self.place();
+        let whole = self.settings.limits.time;
+        match self.run(bytes, true, whole / 2) {
+            Err(End::Stopped(Stopped::Time(_))) => self.run(bytes, false, whole - whole / 2),
+            end => end,
+        }
+    }
+
+    /// One worker, for at most this long.
+    fn run(&self, bytes: &[u8], aside: bool, most: Duration) -> Result<Vec<u8>, End> {
         let start = Instant::now();
         let unreachable = |what: &str, error: &dyn fmt::Display| End::Stopped(Stopped::Unreachable(format!("{what}: {error}")));
         let WorkerSettings { program, args, limits, .. } = &self.settings;
         let mut child = Command::new(program)
             .args(args)
             .args(["--memory", &limits.memory.to_string(), "--seconds", &limits.time.as_secs().max(1).to_string()])
+            .args(aside.then_some("--aside"))
             // It needs nothing of the host's, secrets in variables least of all.
             .env_clear()
             // The engine compiles on as many threads as there are processors; one leaves room for deliveries.
@@ -183,8 +199,8 @@ impl Workers {
                 made
             });
             // Its end closes the pipe; so does too much output, since nobody reads on.
-            let in_time = ended.recv_timeout(limits.time) != Err(RecvTimeoutError::Timeout);
-            let status = if in_time { end(&mut child, limits.time.saturating_sub(start.elapsed())) } else { None };
+            let in_time = ended.recv_timeout(most) != Err(RecvTimeoutError::Timeout);
+            let status = if in_time { end(&mut child, most.saturating_sub(start.elapsed())) } else { None };
             let status = match status {
                 Some(status) => status,
                 None => {
@@ -271,15 +287,15 @@ fn processor(time: Duration) -> Duration {
 
 /// The worker's side: lowers its own limits, reads a component, writes its artefact. The error is for
 /// people: the compiler's words, not yet cleaned.
-pub fn work(limits: CompileLimits, mut from: impl Read, mut to: impl Write) -> Result<(), String> {
-    confine(limits).map_err(|error| format!("the worker cannot limit itself: {error}"))?;
+pub fn work(limits: CompileLimits, aside: bool, mut from: impl Read, mut to: impl Write) -> Result<(), String> {
+    confine(limits, aside).map_err(|error| format!("the worker cannot limit itself: {error}"))?;
     let mut bytes = Vec::new();
     from.read_to_end(&mut bytes).map_err(|error| format!("the component cannot be read: {error}"))?;
     let artefact = precompile(&bytes).map_err(|error| format!("{error:#}"))?;
     to.write_all(&artefact).and_then(|()| to.flush()).map_err(|error| format!("the artefact cannot be handed over: {error}"))
 }
 
-fn confine(limits: CompileLimits) -> io::Result<()> {
+fn confine(limits: CompileLimits, aside: bool) -> io::Result<()> {
     let at_most = |value: u64| Rlimit { current: Some(value), maximum: Some(value) };
     setrlimit(Resource::As, at_most(limits.memory))?;
     setrlimit(Resource::Cpu, at_most(processor(limits.time).as_secs()))?;
@@ -287,7 +303,7 @@ fn confine(limits: CompileLimits) -> io::Result<()> {
     setrlimit(Resource::Fsize, at_most(0))?;
     setrlimit(Resource::Core, at_most(0))?;
     setrlimit(Resource::Nofile, at_most(64))?;
-    rustix::process::nice(NICE)?;
+    rustix::process::nice(if aside { ASIDE } else { SHARE })?;
     // Nobody waits for a worker whose host is gone.
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;

@@ -118,7 +118,8 @@ impl Entries {
     }
 
     async fn put(&self, tx: &mut SqliteConnection, entry: &Entry) -> Result<(), sqlx::Error> {
-        let keep = "INSERT OR REPLACE INTO entry_versions SELECT id, version, definition, key, updated_ms, updated_by FROM entries WHERE id = ? AND version <> ?";
+        let keep =
+            "INSERT OR REPLACE INTO entry_versions SELECT id, version, definition, key, updated_ms, updated_by FROM entries WHERE id = ? AND version <> ?";
         sqlx::query(keep).bind(&entry.id).bind(entry.version).execute(&mut *tx).await?;
         let (definition, key) = self.vault.seal(&entry.id, entry.version, &entry.definition);
         let sql = "INSERT INTO entries (id, section, name, version, definition, key, created_ms, created_by, updated_ms, updated_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \

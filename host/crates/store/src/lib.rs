@@ -6,6 +6,7 @@
 //! command or an operator's explicit setting. Refuses: unbounded growth (every table has a limit) and
 //! knowledge of events beyond the columns it is given.
 
+mod api_keys;
 mod connector_state;
 mod cursors;
 mod dead_letters;
@@ -14,7 +15,9 @@ mod error;
 mod inactive;
 mod lane_replays;
 mod store;
+mod sync_executions;
 
+pub use api_keys::ApiKeys;
 pub use connector_state::{ConnectorState, StateError, StateLimits};
 pub use cursors::PullCursors;
 pub use dead_letters::{
@@ -25,3 +28,4 @@ pub use error::StoreError;
 pub use inactive::Inactive;
 pub use lane_replays::{Busy, LaneReplay, LaneReplays, MOST_RUNNING, NewLaneReplay, ReplayState};
 pub use store::Store;
+pub use sync_executions::{SyncExecutions, SyncFilter};

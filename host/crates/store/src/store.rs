@@ -7,6 +7,7 @@ use bulkhead_seal::{AtRest, Keyring};
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row, SqlitePool};
 
+use crate::api_keys::ApiKeys;
 use crate::connector_state::ConnectorState;
 use crate::cursors::PullCursors;
 use crate::dead_letters::{DeadLetterSettings, DeadLetters, Vault};
@@ -14,14 +15,17 @@ use crate::entries::Entries;
 use crate::error::StoreError;
 use crate::inactive::Inactive;
 use crate::lane_replays::LaneReplays;
+use crate::sync_executions::SyncExecutions;
 
 /// Steps from an empty file to today's tables; step `n` leads to version `n + 1`. Released steps never change.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/1.sql"),
     include_str!("migrations/2.sql"),
     include_str!("migrations/3.sql"),
     include_str!("migrations/4.sql"),
     include_str!("migrations/5.sql"),
+    include_str!("migrations/6.sql"),
+    include_str!("migrations/7.sql"),
 ];
 const FILE: &str = "bulkhead.db";
 /// Room for a start on a full disk.
@@ -111,9 +115,19 @@ impl Store {
         LaneReplays::new(self.clone())
     }
 
+    /// Keys of the API.
+    pub fn api_keys(&self) -> ApiKeys {
+        ApiKeys::new(self.clone())
+    }
+
     /// How far pull connectors have come.
     pub fn pull_cursors(&self) -> PullCursors {
         PullCursors::new(self.clone())
+    }
+
+    /// Runs of pull connectors.
+    pub fn sync_executions(&self) -> SyncExecutions {
+        SyncExecutions::new(self.clone())
     }
 
     /// What connectors keep between restarts.

@@ -68,7 +68,34 @@ static FILES_INTAKE: Section = Section {
 
 static API: Section = Section {
     name: "api_listener",
-    keys: &[key("addr", Address, Default("127.0.0.1:8780"), "Address and port; port 0 takes a free one."), key("tokens", TOKENS, Default("[]"), TOKENS_DOC)],
+    keys: &[
+        key("addr", Address, Default("127.0.0.1:8780"), "Address and port; port 0 takes a free one."),
+        key(
+            "auth",
+            Choice(&["open", "keys"]),
+            Default("open"),
+            "keys: API keys let in, with what their roles may do. open: whoever reaches a loopback address, where there are no tokens.",
+        ),
+        key("tokens", TOKENS, Default("[]"), "Bearer tokens that let in to everything; for people and programs of their own use keys."),
+        key(
+            "pepper",
+            Secret,
+            Optional,
+            "What API keys are hashed with, at least 32 bytes, in place of the file `pepper` in data_dir; with another one no key counts.",
+        ),
+        key("tls", Map(&API_TLS), Optional, "TLS of the listener; its files are read again at SIGHUP."),
+        key("without_tls", Bool, Default("false"), "Speak plain HTTP beyond this machine: only where something in front of the host ends TLS."),
+    ],
+};
+
+static API_TLS: Section = Section {
+    name: "api_tls",
+    keys: &[
+        key("cert", Path, Required, "PEM file with the listener's certificate, its chain behind it."),
+        key("key", Path, Required, "PEM file with its key, not encrypted."),
+        key("client_ca", Path, Optional, "PEM file with the authorities that clients' certificates must be from, beside their credentials."),
+        key("min_version", Choice(&["1.2", "1.3"]), Optional, "Oldest version of TLS that is spoken; 1.2 where absent."),
+    ],
 };
 
 static HTTP: Section = Section {

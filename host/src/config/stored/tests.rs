@@ -39,8 +39,16 @@ fn entries_are_read_as_if_they_stood_in_the_file() {
     let entries = [
         entry(Section::Credentials, "hec", json!({"type": "header", "name": "Authorization", "value": "a-secret"})),
         entry(Section::Formatters, "mine", json!({"formatter": "cef", "config": {"device_vendor": "x"}})),
-        entry(Section::Instances, "siem", json!({"connector": "webhook", "destinations": {"primary": {"url": "https://siem.example", "credential": "hec"}}, "concurrency": 2, "batch": {"max_age": "5s"}})),
-        entry(Section::Routes, "second", json!({"when": {"min_severity": "high"}, "to": [{"instance": "siem", "format": "mine"}, {"instance": "filed", "format": "json"}]})),
+        entry(
+            Section::Instances,
+            "siem",
+            json!({"connector": "webhook", "destinations": {"primary": {"url": "https://siem.example", "credential": "hec"}}, "concurrency": 2, "batch": {"max_age": "5s"}}),
+        ),
+        entry(
+            Section::Routes,
+            "second",
+            json!({"when": {"min_severity": "high"}, "to": [{"instance": "siem", "format": "mine"}, {"instance": "filed", "format": "json"}]}),
+        ),
     ];
     let config = with(FILE, &entries).expect("valid");
     let names: Vec<_> = config.instances.iter().map(|instance| instance.name.as_str()).collect();
@@ -50,17 +58,17 @@ fn entries_are_read_as_if_they_stood_in_the_file() {
     assert!(entries.iter().all(|entry| config.merged.in_force.contains(&(entry.section, entry.name.clone()))));
     assert_eq!(config.effective()["credentials"]["hec"]["value"], "(hidden)");
     // The same in the file and stored is the same instance.
-    let file = format!(
-        "{FILE}  # more\n{}",
-        r#"formatters: {mine: {formatter: cef, config: {device_vendor: x}}}"#
-    );
+    let file = format!("{FILE}  # more\n{}", r#"formatters: {mine: {formatter: cef, config: {device_vendor: x}}}"#);
     let in_file = with(&file, &[entries[0].clone(), entries[2].clone(), entries[3].clone()]).expect("valid");
     assert_eq!(in_file.fingerprint("siem"), config.fingerprint("siem"));
 }
 
 #[test]
 fn an_empty_file_takes_entries_too() {
-    let entries = [entry(Section::Instances, "one", json!({"connector": "webhook"})), entry(Section::Routes, "all", json!({"when": {"always": true}, "to": [{"instance": "one", "format": "json"}]}))];
+    let entries = [
+        entry(Section::Instances, "one", json!({"connector": "webhook"})),
+        entry(Section::Routes, "all", json!({"when": {"always": true}, "to": [{"instance": "one", "format": "json"}]})),
+    ];
     for file in ["", "{}", "instances: {}\nroutes: []\n", "drain: 1s"] {
         let config = with(file, &entries).expect("valid");
         assert_eq!((config.instances.len(), config.routes.len()), (1, 1), "{file}");
@@ -81,7 +89,11 @@ fn faults_name_the_entry() {
     check(
         &[
             entry(Section::Instances, "siem", json!({"connector": "webhook", "batch": {"max_events": 0}, "retri": {}})),
-            entry(Section::Routes, "second", json!({"when": {"always": true}, "to": [{"instance": "siem", "format": "json"}, {"instance": "gone", "format": "json"}]})),
+            entry(
+                Section::Routes,
+                "second",
+                json!({"when": {"always": true}, "to": [{"instance": "siem", "format": "json"}, {"instance": "gone", "format": "json"}]}),
+            ),
             entry(Section::Routes, "third", json!({"id": "other", "when": {"always": true}, "to": [{"instance": "siem", "format": "json"}]})),
         ],
         &[
@@ -124,7 +136,9 @@ fn the_machine_and_the_files_secrets_are_out_of_reach() {
         &[credential("own")],
         &[("instances.siem.destinations.primary.credential", "the credential `own` of the configuration file is not for stored entries")],
     );
-    let tls = instance(json!({"destinations": {"primary": {"url": "https://evil.example", "tls": {"client_cert": "/etc/ssl/a.pem", "client_key": "/etc/ssl/a.key"}}}}));
+    let tls = instance(
+        json!({"destinations": {"primary": {"url": "https://evil.example", "tls": {"client_cert": "/etc/ssl/a.pem", "client_key": "/etc/ssl/a.key"}}}}),
+    );
     check(
         &[tls],
         &[

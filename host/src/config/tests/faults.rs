@@ -227,7 +227,15 @@ fn places_and_tls_of_destinations_are_faults_at_their_keys() {
 #[test]
 fn listeners_beyond_this_machine_need_tokens() {
     check_words("listen: {http: 0.0.0.0:1}", "needs `tokens`", "http: {addr");
-    check_words("listen: {api: {addr: \"[::]:1\", tokens: []}}", "needs `tokens`", "api: {addr");
+    check_words("listen: {api: {addr: \"[::]:1\", tokens: [], without_tls: true}}", "needs `auth: keys` or `tokens`", "auth: keys");
+    check_words("listen: {api: {addr: \"[::]:1\", auth: keys}}", "needs `tls`", "without_tls: true");
+    check_words("listen: {api: {addr: \"[::]:1\", tokens: [\"${TOKEN}\"]}}", "needs `tls`", "without_tls: true");
+    good("listen: {api: {addr: \"[::]:1\", auth: keys, without_tls: true}}");
+    good("listen: {api: {addr: 127.0.0.1:1, auth: keys}}");
+    check_words("listen: {api: {auth: everybody}}", "`everybody` is not possible", "open");
+    check_words("listen: {api: {auth: keys, pepper: too-short}}", "shorter than 32 bytes", "openssl rand");
+    check_words("listen: {api: {tls: {cert: server.pem}}}", "`key` is missing", "");
+    check_words("listen: {api: {tls: {cert: /missing.pem, key: /missing.key}}}", "/missing.pem, which cannot be read", "");
     check_words("listen: {api: 127.0.0.1:5, http: 127.0.0.1:5}", "the same address", "port");
     check_words("listen: {syslog: [{addr: 0.0.0.0:514}]}", "needs `allow`", "10.1.0.0/16");
     check_words("listen: {syslog: [{addr: 0.0.0.0:514, allow: [10.0.0.0/8, 10.0.0.0/40]}]}", "not a network", "10.1.0.0/16");
@@ -292,4 +300,30 @@ fn a_file_that_cannot_be_read_is_a_fault() {
     std::fs::write(&path, b"data_dir: caf\xe9").expect("written");
     let faults = super::super::Config::load(&path, &super::env).expect_err("not UTF-8");
     assert_eq!(faults[0].message, "the file is not UTF-8 text");
+}
+
+#[test]
+fn a_schedule_is_an_interval_or_cron() {
+    use FaultKind::{Conflict, OutOfRange, UnknownReference, WrongType};
+    for (pull, kind, key) in [
+        ("{interval: 60s, cron: \"0 6 * * *\"}", Conflict, "interval"),
+        ("{interval: 60s, timezone: UTC}", Conflict, "timezone"),
+        ("{missed: skip}", Conflict, "missed"),
+        ("{interval: 10ms}", OutOfRange, "interval"),
+        ("{cron: \"0 6 * *\"}", WrongType, "cron"),
+        ("{cron: \"0 0 30 2 *\"}", WrongType, "cron"),
+        ("{cron: \"@daily\", timezone: Europe/Berln}", UnknownReference, "timezone"),
+        ("{cron: \"@daily\", missed: never}", WrongType, "missed"),
+    ] {
+        let faults = bad(&instance(&format!("pull: {pull}")));
+        let found: Vec<_> = faults.iter().map(|fault| (fault.kind, fault.key.as_str())).collect();
+        assert_eq!(found, [(kind, &*format!("instances.one.pull.{key}"))], "{pull}: {faults:#?}");
+    }
+    let cron = |rest: &str| instance(&format!("pull: {{cron: {rest}}}"));
+    check_words(&cron("\"0 6 * * *\", timezone: Europe/Berln"), "there is no time zone `Europe/Berln`", "did you mean `Europe/Berlin`?");
+    check_words(&cron("\"0 6 * * *\", timezone: Mars"), "there is no time zone `Mars`", "as in the IANA database");
+    check_words(&cron("\"0 25 * * *\""), "`0 25 * * *` is no cron expression: ", "`0 6 * * MON-FRI`");
+    check_words(&cron("\"0 0 31 4 *\""), "names no time that ever comes", "minute, hour, day of the month");
+    check_words(&cron("\"0 6 * * *\", interval: 5s"), "`interval` and `cron` exclude each other", "leave one of them out");
+    check_words(&instance("pull: {missed: run}"), "`missed` goes with `cron`", "write `cron:");
 }

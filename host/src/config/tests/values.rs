@@ -126,7 +126,7 @@ fn every_choice_reaches_its_setting() {
     let config = good(
         "
 listen:
-  api: {addr: 0.0.0.0:1, tokens: [first-token, second-token]}
+  api: {addr: 0.0.0.0:1, tokens: [first-token, second-token], auth: keys, pepper: 0123456789abcdef0123456789abcdef, without_tls: true}
   syslog: [{addr: 127.0.0.1:3, proto: udp, framing: newline, tenant: acme, max_message: 8KiB, max_connections: 5, idle: 30s}, {addr: 0.0.0.0:4, allow: [10.1.0.0/16]}]
   http: {addr: 127.0.0.1:2, tenant: acme, max_body: 1MiB, durability: memory, shape: copybook, strict: true}
 instances:
@@ -153,6 +153,7 @@ drain: 0s
 ",
     );
     assert_eq!(config.api.tokens.iter().map(|token| token.expose_secret().to_owned()).collect::<Vec<_>>(), ["first-token", "second-token"]);
+    assert_eq!((config.api.keys, config.api.pepper.is_some(), config.api.tls.is_none()), (true, true, true));
     let http = &config.http;
     assert_eq!(
         (http.rules.tenant.as_str(), http.max_body, http.durability, http.rules.shape, http.rules.strict),
@@ -368,4 +369,19 @@ fn the_schema_follows_the_table() {
     // What the schema knows and what the reader knows is the same.
     let known: Vec<_> = schema["$defs"]["bulkhead"]["properties"].as_object().expect("properties").keys().cloned().collect();
     assert_eq!(bad("zzzzzzzzz: 1")[0].hint, Some(format!("possible are {}", known.join(", "))));
+}
+
+#[test]
+fn schedules_of_pulls() {
+    use bulkhead_ingest::{Cron, MissedRuns, PullSchedule};
+    let cron = |zone, missed| PullSchedule::Cron(Cron::new("0 6 * * MON-FRI", zone).expect("an expression"), missed);
+    for (pull, want) in [
+        ("{}", PullSchedule::Interval(Duration::from_secs(60))),
+        ("{interval: 5m}", PullSchedule::Interval(Duration::from_secs(300))),
+        ("{interval: null, cron: \"0 6 * * MON-FRI\"}", cron("UTC", MissedRuns::Run)),
+        ("{cron: \"0 6 * * MON-FRI\", timezone: europe/berlin, missed: skip}", cron("Europe/Berlin", MissedRuns::Skip)),
+    ] {
+        assert_eq!(good(&instance(&format!("pull: {pull}"))).instances[0].pull, Some(want), "{pull}");
+    }
+    assert_eq!(good(&instance("batch: {}")).instances[0].pull, None);
 }

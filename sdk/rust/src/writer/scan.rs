@@ -37,6 +37,19 @@ pub fn specials<E: Escape>(step: &[u8; 16]) -> u32 {
     step.iter().enumerate().fold(0, |bits, (at, byte)| bits | u32::from(is_special::<E>(*byte)) << at)
 }
 
+/// How many bytes stand before the first special one.
+#[inline]
+pub fn quiet<E: Escape>(text: &[u8]) -> usize {
+    let (steps, rest) = text.as_chunks::<16>();
+    for (place, step) in steps.iter().enumerate() {
+        let found = specials::<E>(step);
+        if found != 0 {
+            return place * 16 + found.trailing_zeros() as usize;
+        }
+    }
+    steps.len() * 16 + rest.iter().take_while(|byte| !is_special::<E>(**byte)).count()
+}
+
 /// No byte beyond ASCII.
 #[inline]
 pub fn is_ascii(text: &[u8]) -> bool {

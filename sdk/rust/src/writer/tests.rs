@@ -27,6 +27,7 @@ fn copies_of_every_length_are_exact() {
             let value = Value::new(&block, start, end, Kind::String);
             let want = String::from_utf8(block[start..end].to_vec()).unwrap();
             assert_eq!(written(|out| out.raw(value)), format!("<{want}>"));
+            assert_eq!(written(|out| out.bytes(&block[start..end])), format!("<{want}>"));
             assert_eq!(written(|out| out.escaped_text::<Pipe>(value, 1000)), format!("<{want}>"));
         }
     }
@@ -41,8 +42,10 @@ fn escapes_at_every_place() {
             // A special byte behind the value lies in the same 16 bytes and must not matter.
             let mut block = text.clone();
             block.extend_from_slice(b"||||||||||||||||||");
-            let want = String::from_utf8(text).unwrap().replace('|', "\\|");
+            let want = String::from_utf8(text.clone()).unwrap().replace('|', "\\|");
             assert_eq!(written(|out| out.escaped_text::<Pipe>(Value::new(&block, 0, length, Kind::String), 1000)), format!("<{want}>"));
+            // And with nothing behind it.
+            assert_eq!(written(|out| out.escaped::<Pipe>(&text)), format!("<{want}>"));
         }
     }
 }
@@ -73,7 +76,10 @@ fn json_of_every_kind() {
         assert_eq!(written(|out| out.json_text(value)), format!("<{text}>"));
     }
     let lines = "{\r\n \"a\\n\": 1\n}";
-    assert_eq!(written(|out| out.json_line(Value::new(lines.as_bytes(), 0, lines.len(), Kind::Object))), "<{   \"a\\n\": 1 }>");
+    let value = Value::new(lines.as_bytes(), 0, lines.len(), Kind::Object);
+    assert_eq!(written(|out| out.json_line(value)), "<{   \"a\\n\": 1 }>");
+    assert_eq!(written(|out| out.json_line_text(value)), r#"<"{   \"a\\n\": 1 }">"#);
+    assert_eq!(written(|out| out.json_line_text(Value::plain_text("x"))), "<\"x\">");
 }
 
 #[test]
@@ -102,4 +108,30 @@ fn text_beyond_ascii_is_seen_at_every_place() {
             assert!(!scan::is_ascii(&text), "{place} of {length}");
         }
     }
+}
+
+#[test]
+fn the_first_special_byte_is_found_at_every_place() {
+    for length in 0..40 {
+        let text = vec![b'x'; length];
+        assert_eq!(scan::quiet::<Pipe>(&text), length);
+        for place in 0..length {
+            let mut text = text.clone();
+            text[place..].fill(b'|');
+            assert_eq!(scan::quiet::<Pipe>(&text), place, "of {length}");
+        }
+    }
+}
+
+#[test]
+fn heads_are_put_where_one_byte_was_left() {
+    let with = |head: &'static [u8]| {
+        written(|out| {
+            let place = out.len();
+            out.literal(b"_inside");
+            out.set_head(place, head);
+            out.set_head(out.len(), b"never");
+        })
+    };
+    assert_eq!((with(b"1").as_str(), with(b"123").as_str(), with(b"").as_str()), ("<1inside>", "<123inside>", "<inside>"));
 }

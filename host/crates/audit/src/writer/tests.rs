@@ -217,20 +217,30 @@ fn a_full_disk_is_counted_and_the_chain_says_so_later() {
 }
 
 #[tokio::test]
-async fn acts_are_links_of_the_chain_and_no_receipts() {
+async fn the_trail_is_of_the_chain_and_is_no_receipt() {
     let dir = TempDir::new().expect("a folder");
     let settings = settings(&dir);
     let receipts = Receipts::open(&settings, &Metrics::new()).expect("opens");
     put(&receipts, receipt("siem", CallEnd::Answered)).await;
-    receipts.act("dead_letters.purge", fields(json!({"letters": 3}))).await;
+    receipts.trail(TrailKind::Act, "dead_letters.purge", fields(json!({"letters": 3}))).await;
+    receipts.trail(TrailKind::Change, "instances.pause", fields(json!({"actor": "key:one", "status": 200}))).await;
+    receipts.trail(TrailKind::Refusal, "instances.pause", fields(json!({"actor": "key:two", "status": 403}))).await;
     receipts.close();
     let report = verify(&settings.dir, None).expect("reads");
-    assert_eq!((report.fault, report.counts.receipts), (None, 1));
-    let acts = list(&settings.dir, &Filter { kind: Some(ACT.into()), ..Filter::default() }, 10).expect("reads");
+    assert_eq!((report.fault, report.counts.receipts, report.counts.trail), (None, 1, 3));
+    let acts = list(&settings.dir, &Filter { kind: Some("act".into()), ..Filter::default() }, 10).expect("reads");
     assert_eq!(
         (acts.len(), acts[0]["action"].as_str(), acts[0]["letters"].as_u64(), acts[0]["at"].is_string()),
         (1, Some("dead_letters.purge"), Some(3), true)
     );
     let all = list(&settings.dir, &Filter::default(), 10).expect("reads");
     assert_eq!((all.len(), all[0]["events"]["replayed"].as_u64()), (1, Some(2)), "asked for by name only");
+    let trail = |filter: Filter| {
+        let found = list(&settings.dir, &Filter { trail: true, ..filter }, 10).expect("reads");
+        found.iter().map(|record| record["kind"].as_str().expect("a kind").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(trail(Filter::default()), ["refusal", "change", "act"], "the newest first");
+    assert_eq!(trail(Filter { actor: Some("key:one".into()), ..Filter::default() }), ["change"]);
+    assert_eq!(trail(Filter { action: Some("instances.pause".into()), ..Filter::default() }), ["refusal", "change"]);
+    assert_eq!(trail(Filter { actor: Some("nobody".into()), ..Filter::default() }), Vec::<String>::new());
 }

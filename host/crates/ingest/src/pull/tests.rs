@@ -1,21 +1,27 @@
+mod runs;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bulkhead_core::Seq;
+use bulkhead_core::{AskError, Failure, Page, RecordBatch, Seq, SyncStatus};
 use bulkhead_journal::{Journal, JournalSettings, RealFs};
 
 use super::*;
 
-struct Still;
+/// The time of the tests, which moves only while nothing else is to be done.
+struct Quick(tokio::time::Instant);
 
-impl Clock for Still {
+impl Clock for Quick {
     fn unix_nanos(&self) -> u64 {
-        1_763_628_178_000_000_000
+        BEGIN_MS.cast_unsigned() * 1_000_000 + u64::try_from(self.0.elapsed().as_nanos()).expect("short")
     }
     fn monotonic(&self) -> Duration {
-        Duration::from_secs(1)
+        self.0.elapsed()
     }
 }
+
+/// 2026-11-26T05:59:50Z.
+const BEGIN_MS: i64 = 1_795_672_790_000;
 
 /// Answers in turn; then pages without anything. Cursors are numbers in decimal.
 #[derive(Default)]
@@ -26,6 +32,10 @@ struct World {
     /// The store takes nothing.
     broken: AtomicBool,
     told: Mutex<Vec<String>>,
+    runs: Mutex<Vec<SyncRun>>,
+    settled: Mutex<Option<i64>>,
+    /// Each write of a run.
+    writes: Mutex<u32>,
 }
 
 impl Puller for World {
@@ -46,6 +56,48 @@ impl Cursors for World {
                 return Err("the disk is full".to_owned());
             }
             *self.kept.lock().expect("whole") = cursor.to_vec();
+            Ok(())
+        })
+    }
+}
+
+impl World {
+    fn write(&self, run: &SyncRun, known: impl FnOnce(&mut SyncRun)) -> Result<(), String> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err("the disk is full".to_owned());
+        }
+        *self.writes.lock().expect("whole") += 1;
+        let mut runs = self.runs.lock().expect("whole");
+        match runs.iter_mut().find(|other| other.id == run.id) {
+            Some(other) => known(other),
+            None => runs.push(run.clone()),
+        }
+        Ok(())
+    }
+}
+
+impl Runs for World {
+    fn begin<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async { self.write(run, |_| {}) })
+    }
+    fn keep<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async { self.write(run, |known| *known = run.clone()) })
+    }
+    fn forget<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async {
+            self.runs.lock().expect("whole").retain(|known| known.id != run.id);
+            Ok(())
+        })
+    }
+    fn last<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<i64>, String>> {
+        Box::pin(async { Ok(self.runs.lock().expect("whole").last().map(|run| run.started_ms)) })
+    }
+    fn settled<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<Option<i64>, String>> {
+        Box::pin(async { Ok(*self.settled.lock().expect("whole")) })
+    }
+    fn settle<'a>(&'a self, _: &'a str, _: &'a str, settled_ms: i64) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            *self.settled.lock().expect("whole") = Some(settled_ms);
             Ok(())
         })
     }
@@ -72,34 +124,41 @@ struct Rig {
 }
 
 fn rig(answers: Vec<Result<Page, AskError>>) -> Rig {
+    rig_of(settings_of("desk"), None, answers)
+}
+
+fn rig_of(pull: PullSettings, settled: Option<i64>, answers: Vec<Result<Page, AskError>>) -> Rig {
     let dir = tempfile::tempdir().expect("a folder");
     let mut settings = JournalSettings::new(dir.path().join("journal"), 256 << 10);
-    settings.clock = Arc::new(Still);
+    let clock = Arc::new(Quick(tokio::time::Instant::now()));
+    settings.clock = Arc::clone(&clock) as _;
     let (journal, _) = Journal::open(settings, Arc::new(RealFs)).expect("a journal");
     journal.lanes_ready();
-    let world = Arc::new(World { answers: Mutex::new(answers.into()), ..World::default() });
+    let world = Arc::new(World { answers: Mutex::new(answers.into()), settled: Mutex::new(settled), ..World::default() });
     let told = Arc::clone(&world);
     let notify = move |notice| {
         told.told.lock().expect("whole").push(match notice {
             PullNotice::Failed { reason, .. } => reason,
             PullNotice::Recovered { .. } => "recovered".to_owned(),
             PullNotice::LeftOut { records, reason, .. } => format!("{records} left out: {reason}"),
+            PullNotice::Completed(run) => format!("{} completed", run.trigger.name()),
         });
     };
     let pulls = Pulls::new(PullParts {
         puller: Arc::clone(&world) as _,
         cursors: Arc::clone(&world) as _,
+        runs: Arc::clone(&world) as _,
         gate: journal.clone().into(),
         metrics: Metrics::new(),
-        clock: Arc::new(Still),
+        clock,
         notify: Arc::new(notify),
     });
-    pulls.replace(&[settings_of("desk")]);
+    pulls.replace(&[pull]);
     Rig { world, pulls, journal, _dir: dir }
 }
 
 fn settings_of(instance: &str) -> PullSettings {
-    PullSettings { instance: instance.into(), connector: "qradar".into(), interval: Duration::from_secs(60), tenant: Tenant::default() }
+    PullSettings { instance: instance.into(), connector: "qradar".into(), schedule: PullSchedule::Interval(Duration::from_secs(60)), tenant: Tenant::default() }
 }
 
 impl Rig {
@@ -136,9 +195,12 @@ async fn pages_are_taken_behind_their_cursors() {
     let (name, status) = rig.pulls.status().remove(0);
     assert_eq!((&*name, status.events, status.pages, status.failures, status.error), ("desk", 3, 3, 0, None));
     // By hand, and from the beginning.
-    assert!(rig.pulls.now("desk") && !rig.pulls.now("other"));
+    assert_eq!(rig.pulls.sync("other", "ada").await, Err(SyncRefused::Unknown));
+    assert!(rig.pulls.sync("desk", "ada").await.is_ok());
     rig.when("asked at once", |world| world.asked.lock().expect("whole").len() == 4).await;
-    assert_eq!((rig.pulls.anew("desk").await, rig.pulls.anew("other").await), (Ok(true), Ok(false)));
+    rig.when("it ended", |world| world.runs.lock().expect("whole").last().is_some_and(|run| run.status == SyncStatus::Completed)).await;
+    assert_eq!(rig.pulls.anew("other", "ada").await, Err(SyncRefused::Unknown));
+    assert!(rig.pulls.anew("desk", "ada").await.is_ok());
     assert_eq!(rig.kept(), "");
     rig.when("asked anew", |world| world.asked.lock().expect("whole").len() == 5).await;
     assert_eq!(rig.asked()[3..], ["desk@3", "desk@"]);
@@ -171,7 +233,7 @@ async fn pages_that_bring_nothing_are_not_asked_for_without_a_pause() {
     let rig = rig((0..50).map(|n| page(&[], if n % 2 == 0 { "a" } else { "b" }, true)).chain([page(&[r#"{"id":"1"}"#], "b", true)]).collect());
     let begun = tokio::time::Instant::now();
     rig.when("they are over", |world| world.asked.lock().expect("whole").len() == 51).await;
-    assert!(begun.elapsed() >= EMPTY_WAIT * 50, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= page::EMPTY_WAIT * 50, "{:?}", begun.elapsed());
     // The last one promises more behind the same cursor.
     rig.when("its event is there", |_| rig.journal.head() == Seq(1)).await;
     tokio::time::sleep(Duration::from_secs(30)).await;

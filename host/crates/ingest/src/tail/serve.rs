@@ -150,6 +150,9 @@ impl Run {
         self.sink.metrics.files(files, "followed").set(i64::try_from(status.followed).unwrap_or(i64::MAX));
         self.sink.metrics.files(files, "unreadable").set(i64::try_from(status.unreadable_count).unwrap_or(i64::MAX));
         self.sink.metrics.files_behind(files).set(i64::try_from(status.behind).unwrap_or(i64::MAX));
+        let (beyond, before) = (status.beyond, self.handle.status().beyond);
+        // Before anybody is told: who hears of it and looks finds it.
+        self.handle.set(|known| *known = status);
         for (path, error) in unreadable.iter().filter(|(path, _)| !self.unreadable.contains_key(*path)).take(NOTICES) {
             tracing::warn!(%files, path = %path.display(), error, "cannot read");
             (self.notify)(FilesNotice::Unreadable { files: Arc::clone(files), path: path.display().to_string(), error: error.clone() });
@@ -158,11 +161,10 @@ impl Run {
             tracing::info!(%files, path = %path.display(), "can be read again, or is gone");
             (self.notify)(FilesNotice::Recovered { files: Arc::clone(files), path: path.display().to_string() });
         }
-        if status.beyond > 0 && self.handle.status().beyond == 0 {
-            tracing::error!(%files, beyond = status.beyond, limit = super::MAX_FILES, "more files than one entry follows; name fewer in `paths`");
+        if beyond > 0 && before == 0 {
+            tracing::error!(%files, beyond, limit = super::MAX_FILES, "more files than one entry follows; name fewer in `paths`");
         }
         self.unreadable = unreadable;
-        self.handle.set(|known| *known = status);
     }
 }
 

@@ -1,29 +1,25 @@
--- Parts of the configuration that were made through the API, with the versions before.
-CREATE TABLE entries (
+-- Keys of the API: never a secret, only its keyed hash.
+CREATE TABLE api_keys (
     id TEXT PRIMARY KEY,
-    section TEXT NOT NULL,
     name TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    definition BLOB NOT NULL,
-    key BLOB,
+    -- Names of roles, of networks: separated by spaces.
+    roles TEXT NOT NULL,
+    ip_allow TEXT NOT NULL,
+    hash BLOB NOT NULL,
+    -- The secret before a rotation, for as long as it is let in.
+    previous_hash BLOB,
+    previous_until_ms INTEGER,
+    rate INTEGER NOT NULL,
     created_ms INTEGER NOT NULL,
     created_by TEXT NOT NULL,
-    updated_ms INTEGER NOT NULL,
-    updated_by TEXT NOT NULL,
-    UNIQUE (section, name)
+    rotated_ms INTEGER,
+    expires_ms INTEGER NOT NULL,
+    revoked_ms INTEGER,
+    revoked_by TEXT,
+    used_ms INTEGER,
+    used_from TEXT,
+    reminded INTEGER NOT NULL DEFAULT 0
 ) STRICT;
-CREATE TABLE entry_versions (
-    id TEXT NOT NULL REFERENCES entries (id) ON DELETE CASCADE,
-    version INTEGER NOT NULL,
-    definition BLOB NOT NULL,
-    key BLOB,
-    updated_ms INTEGER NOT NULL,
-    updated_by TEXT NOT NULL,
-    PRIMARY KEY (id, version)
-) STRICT;
--- Instances that are not to deliver, whatever the configuration says of them.
-CREATE TABLE inactive_instances (
-    instance TEXT PRIMARY KEY,
-    since_ms INTEGER NOT NULL,
-    by TEXT NOT NULL
-) STRICT;
+
+-- Which pepper the hashes were made with, told by its mark.
+CREATE TABLE api_pepper (one INTEGER PRIMARY KEY CHECK (one = 1), mark BLOB NOT NULL) STRICT;

@@ -47,10 +47,11 @@ async fn one_that_does_not_end_is_killed_with_its_children() {
     let file = folder.path().join("pid");
     let script = format!("sleep 600 & echo $! > {0}.new; mv {0}.new {0}; wait", file.display());
     let began = tokio::time::Instant::now();
-    let hanging = CommandSettings { timeout: Duration::from_millis(500), ..settings(&script) };
-    assert_eq!(ran(hanging).await, Err("was killed after 500ms; see `timeout`".into()));
+    // Time enough to start: what started late would not be there to be killed.
+    let hanging = CommandSettings { timeout: Duration::from_secs(2), ..settings(&script) };
+    assert_eq!(ran(hanging).await, Err("was killed after 2s; see `timeout`".into()));
     let took = began.elapsed();
-    assert!(took >= Duration::from_millis(500) && took < Duration::from_secs(10), "{took:?}");
+    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(20), "{took:?}");
     let pid: i32 = std::fs::read_to_string(&file).expect("it started").trim().parse().expect("a number");
     let gone = || {
         // A zombie that nobody waits for is dead, too.
