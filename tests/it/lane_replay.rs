@@ -258,8 +258,11 @@ fn a_replay_waits_for_its_lane_and_can_be_cancelled() {
     assert_eq!(told(&story, &["cancel", &first])["data"]["state"], "cancelled");
     refused(&story, &["cancel", &first], 1, "cancelled");
     let second = begin();
-    // A pause ends with the host: the lane goes on, and so does the replay.
+    // A pause outlives the host; once it ends the lane goes on, and so does the replay.
     let story = story.crash();
+    assert_eq!(target.kept().len(), 0, "it is still paused");
+    let resumed = Client::new(story.host.api).send("POST", "/api/integration/instances/siem/resume", &[], b"").expect("answers");
+    assert_eq!(resumed.status, 200, "{}", resumed.text());
     let done =
         wait::until("it is done", PATIENCE, || Ok(Some(told(&story, &["show", &second])).filter(|shown| shown["data"]["state"] == "done"))).expect("ends");
     assert_eq!(done["data"]["events"], 11_000, "{done}");

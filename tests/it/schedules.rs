@@ -172,7 +172,7 @@ fn by_hand_whoever_asks_hears_of_the_end() {
     assert_eq!((&run["trigger"], &run["status"], &run["initiated_by"]), (&json!("manual"), &json!("completed"), &json!("whoever is on this machine")), "{run}");
     let told = wait::until("it is told", PATIENCE, || Ok(story.records("news.ndjson").into_iter().find(|news| news["type"] == "bulkhead.sync.completed")));
     let told = told.unwrap_or_else(|error| panic!("{error:#}\n{}", story.host.log()));
-    assert_eq!((&told["subject"], &told["data"]["id"], &told["data"]["records"]), (&json!("whoever is on this machine"), &json!(id), &json!(3)), "{told}");
+    assert_eq!((&told["subject"], &told["data"]["id"], &told["data"]["records"]), (&json!("api"), &json!(id), &json!(3)), "{told}");
 
     // The counterpart fails.
     desk.change(|desk| desk.down = true);

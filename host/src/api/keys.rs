@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::Api;
 use super::auth::Actor;
 use super::extract::Words;
+use super::page::Page;
 use super::problem::Problem;
 use crate::access::{self, KeyError, LIFE_MS, LONGEST_LIFE_MS, NewKey, RATE};
 use crate::trail::Note;
@@ -28,22 +29,8 @@ const OVERLAP: i64 = 3_600;
 const LONGEST_OVERLAP: i64 = 7 * 86_400;
 const PATH: &str = "/api/integration/api-keys";
 
-pub async fn list(State(api): State<Api>, words: Words) -> Result<Json<Value>, Problem> {
-    words.known(&["limit", "offset"])?;
-    let limit = words.limit()? as usize;
-    let offset = usize::try_from(words.number("offset")?.unwrap_or(0)).map_err(|_| Problem::bad_request("bad_offset", "`offset` is less than 0"))?;
-    let all = api.access.list();
-    let data: Vec<Value> = all.iter().skip(offset).take(limit).map(|key| shown(&api, key)).collect();
-    let link = |offset: usize| format!("{PATH}?limit={limit}&offset={offset}");
-    Ok(Json(json!({
-        "meta": {"total": all.len(), "count": data.len(), "limit": limit, "offset": offset},
-        "links": {
-            "self": link(offset),
-            "next": (offset.saturating_add(limit) < all.len()).then(|| link(offset + limit)),
-            "prev": (offset > 0).then(|| link(offset.saturating_sub(limit))),
-        },
-        "data": data,
-    })))
+pub async fn list(State(api): State<Api>, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
+    Ok(page.bounds()?.answer(PATH, &api.access.list(), |key| shown(&api, key)))
 }
 
 pub async fn show(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
