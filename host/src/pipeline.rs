@@ -161,6 +161,8 @@ impl Host {
         let intake_listener = bind(config.http.addr, "listen.http").await?;
         let (api_addr, intake_addr) = (local(&api_listener, "listen.api")?, local(&intake_listener, "listen.http")?);
         let syslog = bind_syslog(&config.syslog).await?;
+        // Their TLS is renewed in place at reloads, so it must be these and none that is read again.
+        let listeners = config.syslog.clone();
 
         let keyring = keys::keyring(&config.encryption, &clock).await?;
         let at_rest = keys::at_rest(&config.encryption, keyring.as_ref());
@@ -300,7 +302,7 @@ impl Host {
             settings: control::Settings {
                 connectors_dir: config.connectors_dir.clone(),
                 upload: config.upload.clone(),
-                syslog: config.syslog.clone(),
+                syslog: listeners,
                 api_tls: config.api.tls.clone(),
             },
             delivery: Arc::clone(&delivery),
