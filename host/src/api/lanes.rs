@@ -1,5 +1,8 @@
 //! Instances and their lanes: health, status, resuming what is held.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use bulkhead_deliver::LaneStatus;
@@ -51,18 +54,24 @@ pub async fn health(State(api): State<Api>) -> Json<Value> {
 /// What runs of the entries that are shown: nothing but instances runs.
 pub struct Running<'a> {
     api: &'a Api,
-    lanes: Option<Vec<LaneStatus>>,
+    /// By instance.
+    lanes: Option<HashMap<Arc<str>, Vec<LaneStatus>>>,
 }
 
 impl<'a> Running<'a> {
     pub fn of(api: &'a Api, section: Section) -> Self {
-        Self { api, lanes: (section == Section::Instances).then(|| api.delivery.status()) }
+        let by_instance = || {
+            let mut lanes: HashMap<_, Vec<_>> = HashMap::new();
+            api.delivery.status().into_iter().for_each(|lane| lanes.entry(Arc::clone(&lane.lane.instance)).or_default().push(lane));
+            lanes
+        };
+        Self { api, lanes: (section == Section::Instances).then(by_instance) }
     }
 
     /// The entry with the state of its instance.
     pub fn with(&self, name: &str, mut entry: Value) -> Value {
         let Some(lanes) = &self.lanes else { return entry };
-        let own: Vec<_> = lanes.iter().filter(|lane| &*lane.lane.instance == name).collect();
+        let own = lanes.get(name).map(Vec::as_slice).unwrap_or_default();
         let status = if self.api.control.stored.is_inactive(name) {
             "inactive"
         } else if own.iter().any(|lane| lane.held.is_some()) {
@@ -71,7 +80,7 @@ impl<'a> Running<'a> {
             "active"
         };
         entry["status"] = status.into();
-        entry["lanes"] = own.into_iter().map(lane).collect();
+        entry["lanes"] = own.iter().map(lane).collect();
         entry["unverified_destinations"] = self.api.unverified.of(name).into();
         entry
     }

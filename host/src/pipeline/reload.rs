@@ -99,7 +99,14 @@ impl Control {
         let current = self.current();
         let config = self.stored.merge(file, &[]).await?;
         let plan = self.plan(&current, config, None).await?;
-        self.act(&current, plan).await
+        let done = self.act(&current, plan).await?;
+        // A line of the record has a bound.
+        let some = |names: &[Arc<str>]| json!({"count": names.len(), "names": names.iter().take(NAMED).map(|name| &**name).collect::<Vec<_>>()});
+        let about = json!({
+            "by": "SIGHUP", "added": some(&done.added), "changed": some(&done.changed), "removed": some(&done.removed), "restart": done.restart,
+        });
+        self.trail.act("configuration.reload", about).await;
+        Ok(done)
     }
 
     /// Checks and builds all instances, or those in `only` and takes the others as they run; nothing is different
@@ -147,12 +154,6 @@ impl Control {
         self.renew_listeners(&config);
         self.put(next);
         let names = |names: &[Arc<str>]| names.iter().map(|name| name.to_string()).collect();
-        // A line of the record has a bound.
-        let some = |names: &[Arc<str>]| json!({"count": names.len(), "names": names.iter().take(NAMED).map(|name| &**name).collect::<Vec<_>>()});
-        let about = json!({
-            "by": "SIGHUP", "added": some(&done.added), "changed": some(&done.changed), "removed": some(&done.removed), "restart": done.restart,
-        });
-        self.trail.act("configuration.reload", about).await;
         self.own_events.lifecycle(&Lifecycle::Reloaded { added: names(&done.added), changed: names(&done.changed), removed: names(&done.removed) });
         Ok(done)
     }
