@@ -1,6 +1,7 @@
 //! The management listener. What there is, and who may use it, is in [`routes`].
 
 mod auth;
+mod connect;
 mod connectors;
 mod dead_letters;
 mod entries;
@@ -40,6 +41,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use url::Url;
 
 use auth::Peer;
 use listener::TlsListener;
@@ -70,6 +72,8 @@ pub struct Api {
     pub receipts: Option<PathBuf>,
     pub clock: Arc<dyn Clock>,
     pub access: Arc<Access>,
+    /// Where browsers reach the listener.
+    pub public_url: Option<Url>,
     pub trail: Trail,
     /// Changes under way, those whose clients have gone among them.
     pub changes: TaskTracker,

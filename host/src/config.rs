@@ -27,6 +27,7 @@ mod tree;
 mod units;
 mod unsupported;
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,7 +39,7 @@ use bulkhead_ingest::{FilesSettings, HttpIntakeSettings, InboundSettings, PullSc
 use bulkhead_journal::JournalSettings;
 use bulkhead_observe::LogSettings;
 use bulkhead_route::{Filter, LaneIndex, Route};
-use bulkhead_sandbox::Limits;
+use bulkhead_sandbox::{Credential, Limits};
 use bulkhead_store::DeadLetterSettings;
 
 pub use checked::RawConfig;
@@ -65,6 +66,7 @@ pub struct Config {
     pub inbound: Vec<InboundSettings>,
     pub files: Vec<FilesSettings>,
     pub instances: Vec<Instance>,
+    pub credentials: BTreeMap<String, Arc<Credential>>,
     pub formatters: Vec<FormatterConfig>,
     /// Every pair of instance and format that a route names; [`LaneIndex`] counts in it.
     pub lanes: Vec<Lane>,

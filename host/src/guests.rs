@@ -210,9 +210,12 @@ impl<'a> Builder<'a> {
         digest.update(self.config.fingerprint(&instance.name).unwrap_or_default());
         digest.update(component.inspection().digest);
         // Renewed certificates count, also under the same file name.
+        let tokens = self.sandbox.refresh_tokens();
         instance.destinations.iter().for_each(|destination| {
             digest.update(destination.tls().digest());
             digest.update(destination.credential().and_then(|credential| credential.tls_digest()).unwrap_or_default());
+            // An instance that waited for somebody to connect its credential begins anew.
+            digest.update(destination.credential().map_or(0, |credential| tokens.generation(credential.name())).to_le_bytes());
         });
         let lanes: Vec<_> = self.config.lanes.iter().filter(|lane| lane.instance == at).collect();
         for lane in &lanes {

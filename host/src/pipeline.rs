@@ -1,5 +1,6 @@
 //! The rooms joined in the order of an event's way: ingest → journal → route → format → deliver.
 
+pub mod connect;
 mod control;
 mod gate;
 mod once;
@@ -46,7 +47,7 @@ use crate::keys::{self, KeysError};
 use crate::own_events::{Lifecycle, OwnEvents};
 use crate::receipts::{HostReceipts, ReceiptsError};
 use crate::replay::{self, Replayer};
-use crate::state::{self, StoredCursors, StoredRuns, StoredState};
+use crate::state::{self, StoredCursors, StoredGrants, StoredRuns, StoredState};
 use crate::trail::Trail;
 use crate::unverified::Unverified;
 
@@ -190,6 +191,14 @@ impl Host {
         }
         let dead_letters = store.with_room(async || store.dead_letters_at_rest(config.dead_letters, at_rest.clone()).await).await?;
 
+        let refresh_tokens = match &keyring {
+            Some(keyring) => {
+                let table = store.with_room(async || store.refresh_tokens(keyring.clone()).await).await?;
+                Arc::new(StoredGrants::open(table, &clock).await?)
+            }
+            // There is nothing to seal them with: they end with the process.
+            None => Arc::default(),
+        };
         let max_egress = max_egress(config.max_egress);
         let sandbox = Sandbox::new(
             SandboxSettings {
@@ -197,6 +206,7 @@ impl Host {
                 clock: Arc::clone(&clock),
                 compiler: compiler(&config),
                 max_egress,
+                refresh_tokens,
                 ..SandboxSettings::default()
             },
             metrics.clone(),
@@ -325,6 +335,7 @@ impl Host {
             current: RwLock::new(Arc::new(current)),
             fixed: config.fixed().to_vec(),
             trials: uploads::Trials::default(),
+            flows: connect::PendingFlows::default(),
             unverified: unverified.clone(),
         });
         let _ = heard.set(Arc::downgrade(&control));
@@ -374,6 +385,7 @@ impl Host {
             strict: config.http.rules.strict,
             receipts: config.audit.as_ref().map(|settings| settings.dir.clone()),
             access: Arc::clone(&access),
+            public_url: config.api.public_url.clone(),
             trail,
             changes: changes.clone(),
             control: Arc::clone(&control),

@@ -1,9 +1,13 @@
 //! Connectors' state, cursors, and runs of pulls: the sandbox and the intake ask, the store keeps.
 
+use std::sync::Arc;
+
 use bulkhead_core::{BoxFuture, Clock, SyncRun};
 use bulkhead_ingest::{Cursors, Runs};
-use bulkhead_sandbox::{StateError, StateQuota, StateScope, StateStore};
-use bulkhead_store::{ConnectorState, PullCursors, StateError as Refused, StateLimits, Store, StoreError, SyncExecutions};
+use bulkhead_sandbox::{KeepGrants, KeptGrant, RefreshTokens, StateError, StateQuota, StateScope, StateStore};
+use bulkhead_store::{ConnectorState, PullCursors, StateError as Refused, StateLimits, Store, StoreError, StoredTokens, SyncExecutions};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
 
 pub struct StoredState(pub ConnectorState);
 
@@ -40,6 +44,50 @@ impl Cursors for StoredCursors {
     fn set<'a>(&'a self, instance: &'a str, cursor: &'a [u8]) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move { self.0.set(instance, cursor).await.map_err(|error| error.to_string()) })
     }
+}
+
+/// Refresh tokens, in the store.
+pub struct StoredGrants {
+    table: StoredTokens,
+    clock: Arc<dyn Clock>,
+}
+
+impl StoredGrants {
+    /// Those that were kept, in memory. What cannot be read is none.
+    pub async fn open(table: StoredTokens, clock: &Arc<dyn Clock>) -> Result<RefreshTokens, StoreError> {
+        let kept = table.all().await?;
+        let kept: Vec<_> = kept.into_iter().filter_map(|(credential, kept)| Some((credential, grant(&kept)?))).collect();
+        Ok(RefreshTokens::kept_by(Arc::new(Self { table, clock: Arc::clone(clock) }), kept))
+    }
+}
+
+impl KeepGrants for StoredGrants {
+    fn kept<'a>(&'a self, credential: &'a str) -> BoxFuture<'a, Result<Option<KeptGrant>, String>> {
+        Box::pin(async move { self.table.get(credential).await.map(|kept| kept.as_ref().and_then(grant)).map_err(|error| error.to_string()) })
+    }
+
+    fn keep<'a>(&'a self, credential: &'a str, grant: &'a KeptGrant) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            let now_ms = i64::try_from(self.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX);
+            let token = grant.token.as_ref().map(|token| token.expose_secret());
+            let kept = json!({"grant": hex(&grant.digest), "token": token, "lost": grant.lost});
+            self.table.put(credential, &kept, now_ms).await.map_err(|error| error.to_string())
+        })
+    }
+}
+
+fn grant(kept: &serde_json::Value) -> Option<KeptGrant> {
+    let text = kept["grant"].as_str()?;
+    let bytes: Vec<u8> = (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect::<Option<_>>()?;
+    Some(KeptGrant {
+        digest: bytes.try_into().ok()?,
+        token: kept["token"].as_str().map(|token| Arc::new(SecretString::from(token.to_owned()))),
+        lost: kept["lost"].as_str().map(str::to_owned),
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The runs of pulls, those that the end of the host cut off closed: for its start, when nothing runs.

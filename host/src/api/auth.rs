@@ -30,6 +30,12 @@ pub struct Actor(pub String);
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(SocketAddr);
 
+impl Peer {
+    pub fn ip(&self) -> IpAddr {
+        self.0.ip().to_canonical()
+    }
+}
+
 impl Connected<IncomingStream<'_, TcpListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
         Self(*stream.remote_addr())
@@ -105,7 +111,7 @@ pub async fn no_such_method(State(api): State<Api>, request: Request) -> Problem
 
 fn peer(request: &Request) -> IpAddr {
     // Every connection has one; were it missing, nobody's networks hold this.
-    request.extensions().get::<ConnectInfo<Peer>>().map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.0.ip().to_canonical())
+    request.extensions().get::<ConnectInfo<Peer>>().map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.ip())
 }
 
 async fn identify(api: &Api, headers: &HeaderMap, from: IpAddr, action: &'static str) -> Result<Principal, Problem> {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::auth::Actor;
+use super::connect::connection;
 use super::entries::refused;
 use super::problem::Problem;
 use crate::config::Section;
@@ -51,9 +52,10 @@ pub async fn health(State(api): State<Api>) -> Json<Value> {
     }))
 }
 
-/// What runs of the entries that are shown: nothing but instances runs.
+/// How the entries that are shown are doing: instances run, credentials may be connected.
 pub struct Running<'a> {
     api: &'a Api,
+    section: Section,
     /// By instance.
     lanes: Option<HashMap<Arc<str>, Vec<LaneStatus>>>,
 }
@@ -65,11 +67,16 @@ impl<'a> Running<'a> {
             api.delivery.status().into_iter().for_each(|lane| lanes.entry(Arc::clone(&lane.lane.instance)).or_default().push(lane));
             lanes
         };
-        Self { api, lanes: (section == Section::Instances).then(by_instance) }
+        Self { api, section, lanes: (section == Section::Instances).then(by_instance) }
     }
 
-    /// The entry with the state of its instance.
+    /// The entry with its state.
     pub fn with(&self, name: &str, mut entry: Value) -> Value {
+        if self.section == Section::Credentials
+            && let Some(connection) = connection(self.api, name)
+        {
+            entry["connection"] = connection;
+        }
         let Some(lanes) = &self.lanes else { return entry };
         let own = lanes.get(name).map(Vec::as_slice).unwrap_or_default();
         let status = if self.api.control.stored.is_inactive(name) {

@@ -182,6 +182,37 @@ const DOCS: &[Doc] = &[
     ),
     get("sync_executions.show", "One run.", &[], ONE),
     Doc {
+        action: "auth_configs.test",
+        summary: "Whether a credential can be had now: a token is asked for, a program run; nothing of it is shown.",
+        query: &[],
+        body: Body::None,
+        answers: ONE,
+    },
+    Doc {
+        action: "auth_configs.refresh",
+        summary: "The same, for the record: a refresh token that the server gives in the place of another is kept.",
+        query: &[],
+        body: Body::None,
+        answers: ONE,
+    },
+    Doc {
+        action: "auth_configs.authorize",
+        summary: "Where somebody agrees in a browser that the host uses the credential; for the grant authorization_code.",
+        query: &[],
+        body: Body::None,
+        answers: ONE,
+    },
+    get(
+        "auth_configs.connect",
+        "Where the server sends the browser back. Open: what lets in is a `state` that was given out, once, for ten minutes.",
+        &[
+            field("state", Of::Text, "As it was given out."),
+            field("code", Of::Text, "What the server exchanges for a token."),
+            field("error", Of::Text, "Why there is none (RFC 6749 §4.1.2.1)."),
+        ],
+        &[(200, Form::Text)],
+    ),
+    Doc {
         action: "formatters.test",
         summary: "What a formatter makes of events; nothing is kept or sent.",
         query: &[],

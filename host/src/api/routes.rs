@@ -10,7 +10,7 @@ use bulkhead_access::Permission;
 use bulkhead_core::MAX_EVENT_BYTES;
 
 use super::entries::{self, Credentials, Formatters, Instances, Routes};
-use super::{Api, auth, connectors, dead_letters, inbound, keys, lanes, metrics, openapi, preview, problem, queries, readyz, receipts, replays, sync};
+use super::{Api, auth, connect, connectors, dead_letters, inbound, keys, lanes, metrics, openapi, preview, problem, queries, readyz, receipts, replays, sync};
 
 /// What most paths begin with.
 pub const PREFIX: &str = "/api/integration/";
@@ -79,6 +79,10 @@ fn table() -> Vec<Row> {
         DELETE "/api/integration/auth-configs/{name}"                                          IntegrationsWrite changes "auth_configs.delete"     entries::delete::<Credentials>,
         GET    "/api/integration/auth-configs/{name}/versions"                                 IntegrationsRead  reads   "auth_configs.versions"   entries::versions::<Credentials>,
         POST   "/api/integration/auth-configs/{name}/rollback"                                 IntegrationsWrite changes "auth_configs.rollback"   entries::roll_back::<Credentials>,
+        POST   "/api/integration/auth-configs/{name}/test"                                     IntegrationsWrite reads   "auth_configs.test"       connect::test,
+        POST   "/api/integration/auth-configs/{name}/refresh"                                  IntegrationsWrite changes "auth_configs.refresh"    connect::refresh,
+        POST   "/api/integration/auth-configs/{name}/authorize"                                IntegrationsWrite changes "auth_configs.authorize"  connect::authorize,
+        GET    "/api/integration/oauth/callback"                                               open              reads   "auth_configs.connect"    connect::callback,
         GET    "/api/integration/formatters"                                                   IntegrationsRead  reads   "formatters.list"         entries::list::<Formatters>,
         POST   "/api/integration/formatters"                                                   IntegrationsWrite changes "formatters.make"         entries::make::<Formatters>; DefaultBodyLimit::max(entries::MAX_BODY),
         GET    "/api/integration/formatters/{name}"                                            IntegrationsRead  reads   "formatters.show"         entries::show::<Formatters>,
@@ -179,13 +183,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strangers_get_to_health_alone_and_writes_are_changes() {
+    fn strangers_get_to_health_and_the_callback_alone_and_writes_are_changes() {
         let mut seen = BTreeSet::new();
         for info in table().iter().map(|row| row.info) {
             assert!(seen.insert((info.method, info.path)), "{info:?} stands there twice");
-            assert_eq!(info.needs.is_none(), ["/livez", "/readyz"].contains(&info.path), "{info:?}");
+            assert_eq!(info.needs.is_none(), ["/livez", "/readyz", "/api/integration/oauth/callback"].contains(&info.path), "{info:?}");
             // What asks a system or tries its connection changes nothing, though it is a POST.
-            let asks = ["instances.query", "instances.test", "formatters.test"].contains(&info.action);
+            let asks = ["instances.query", "instances.test", "formatters.test", "auth_configs.test"].contains(&info.action);
             assert_eq!(info.changes, info.method != "GET" && !asks, "{info:?}");
         }
     }

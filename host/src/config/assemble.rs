@@ -23,6 +23,7 @@ use bulkhead_store::{Cause, DeadLetterSettings, OnFull};
 use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use url::Url;
 
 use crate::components::Signing;
 use crate::replay::LetterRetry;
@@ -79,6 +80,7 @@ pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Config {
         syslog,
         inbound,
         files,
+        credentials: credentials.into_iter().filter_map(|(name, credential)| Some((name, credential?))).collect(),
         formatters: root.named("formatters").iter().filter_map(|(name, span, value)| formatter(name, *span, value.as_map()?)).collect(),
         lanes,
         routes,
@@ -164,13 +166,26 @@ fn api_listener(fields: &Fields, faults: &mut Faults) -> ApiListener {
         let hint = Some("`openssl rand -base64 32` makes one".to_owned());
         faults.push(FaultKind::OutOfRange, fields.span("pepper"), "listen.api.pepper", format!("shorter than {SHORTEST_PEPPER} bytes"), hint);
     }
+    let public_url = fields.text("public_url").and_then(|url| public_url(&url).map_err(|problem| {
+        faults.push(FaultKind::WrongType, fields.span("public_url"), "listen.api.public_url", problem, Some("write it as https://bulkhead.example.com".to_owned()));
+    }).ok());
     ApiListener {
+        public_url,
         addr: addr(fields),
         tokens: secrets(fields.list("tokens")),
         keys: fields.text("auth").as_deref() == Some("keys"),
         pepper,
         tls: intake::api_tls(fields, faults),
     }
+}
+
+fn public_url(url: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(url).map_err(|_| "is no URL")?;
+    let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
+    if !matches!(url.scheme(), "http" | "https") || !plain {
+        return Err("is no URL with http or https and nothing behind its path");
+    }
+    Ok(url)
 }
 
 fn addr(fields: &Fields) -> SocketAddr {

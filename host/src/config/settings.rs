@@ -12,6 +12,7 @@ use bulkhead_sandbox::{CompileLimits, Destination, FilesGrant, Limits, MachineGr
 use bulkhead_seal::FieldRules;
 use bulkhead_tls::ServerTls;
 use secrecy::SecretString;
+use url::Url;
 
 use crate::components::Signing;
 
@@ -29,6 +30,8 @@ pub struct ApiListener {
     /// What keys are hashed with, in place of the file in `data_dir`.
     pub pepper: Option<SecretString>,
     pub tls: Option<ServerTls>,
+    /// Where browsers reach it.
+    pub public_url: Option<Url>,
 }
 
 /// Keys, and what is sealed with them. Commands that print keys were not run yet.

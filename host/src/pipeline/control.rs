@@ -14,6 +14,7 @@ use bulkhead_seal::Keyring;
 use bulkhead_tls::ServerTls;
 
 use super::Current;
+use super::connect::PendingFlows;
 use super::stored::Stored;
 use super::uploads::Trials;
 use crate::components::Catalogue;
@@ -62,6 +63,7 @@ pub struct Control {
     /// The parts of the start that only a restart changes.
     pub(super) fixed: Vec<(&'static str, Fingerprint)>,
     pub(super) trials: Trials,
+    pub(super) flows: PendingFlows,
     pub(super) unverified: Unverified,
 }
 

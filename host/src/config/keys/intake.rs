@@ -84,6 +84,7 @@ static API: Section = Section {
             "What API keys are hashed with, at least 32 bytes, in place of the file `pepper` in data_dir; with another one no key counts.",
         ),
         key("tls", Map(&API_TLS), Optional, "TLS of the listener; its files are read again at SIGHUP."),
+        key("public_url", Url, Optional, "Where browsers of people reach this listener, https://bulkhead.example.com: servers send them back there."),
         key("without_tls", Bool, Default("false"), "Speak plain HTTP beyond this machine: only where something in front of the host ends TLS."),
     ],
 };

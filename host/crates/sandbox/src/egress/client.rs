@@ -30,7 +30,7 @@ use super::window::Windows;
 use super::{Allowed, Asked, Destination, Refusal, RefusalKind, Resolve, decide, decide_at, matching, retry_after};
 use crate::attempt::Receipts;
 use crate::bill::{Bill, Recording, thread_time};
-use crate::credentials::{Means, Outgoing};
+use crate::credentials::{Means, Outgoing, RefreshTokens};
 use crate::limits::{Limit, Limits, Watch};
 
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
@@ -168,7 +168,7 @@ impl Egress {
             instance: instance.into(),
             destinations,
             clients,
-            means: Means { resolver, metrics, clock, windows, watch: Arc::clone(&watch), receipts: None },
+            means: Means { resolver, metrics, clock, windows, watch: Arc::clone(&watch), receipts: None, tokens: Arc::default() },
             permits,
             connections,
             places,
@@ -185,6 +185,12 @@ impl Egress {
     /// Puts what the host asks for on its own account on record: requests for tokens.
     pub(crate) fn on_record(mut self, receipts: Option<Arc<Receipts>>) -> Self {
         self.means.receipts = receipts;
+        self
+    }
+
+    /// With the refresh tokens of the host.
+    pub(crate) fn refreshing(mut self, tokens: Arc<RefreshTokens>) -> Self {
+        self.means.tokens = tokens;
         self
     }
 
