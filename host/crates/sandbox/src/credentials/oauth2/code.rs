@@ -130,3 +130,30 @@ impl Inner {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of RFC 7636, appendix B.
+    #[test]
+    fn the_challenge_is_the_one_of_the_standard() {
+        let verifier = Verifier("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".to_owned().into());
+        assert_eq!(verifier.challenge(), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+        let (one, other) = (Verifier::mint().expect("random"), Verifier::mint().expect("random"));
+        assert_eq!(one.0.expose_secret().len(), 43);
+        assert_ne!(one.0.expose_secret(), other.0.expose_secret());
+    }
+
+    #[test]
+    fn where_browsers_can_be_sent() {
+        let none = BTreeMap::new();
+        for url in ["https://login.example.com/authorize", "http://127.0.0.1:1/a?tenant=b"] {
+            assert!(check(url, &none).is_ok(), "{url}");
+        }
+        for url in ["javascript:alert(1)", "https://user@login.example.com/", "https://login.example.com/#top", "/authorize", "ftp://a.b/", "https://a.b/?state=mine"] {
+            assert!(check(url, &none).is_err(), "{url}");
+        }
+        assert!(check("https://a.b/", &BTreeMap::from([("code_challenge".into(), "x".into())])).is_err());
+    }
+}
