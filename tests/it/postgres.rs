@@ -10,6 +10,7 @@ use bulkhead_tests::wait;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::pki::Authority;
 use crate::postgres_server::{PostgresServer, installed};
 use crate::story::{PATIENCE, Story, binary, copybook, file, receiver, spec};
 use crate::vendor::{Vendor, rule};
@@ -302,4 +303,75 @@ fn a_host_that_stood_still_ends_nothing_that_is_anothers_by_now() {
     other.host.terminate(PATIENCE).expect("ends");
     until(&holder, "it has the schedule again", || elsewhere(&holder).is_none());
     all_here(&[&holder, &other], &desk, 20);
+}
+
+#[test]
+fn a_store_moves_into_a_database_and_its_keys_are_told_before_they_change() {
+    let Some(server) = server("a_store_moves_into_a_database_and_its_keys_are_told_before_they_change") else { return };
+    let url = server.database().expect("a database");
+    let target = receiver("");
+    let mut story = Story::start(KEYS);
+    ask(&story, "POST", "instances", &json!({"name": "siem", "definition": sink(&target.url())}), 201);
+    ask(&story, "POST", "routes", &json!({"name": "all", "definition": {"when": {"always": true}, "to": [{"instance": "siem", "format": "cef"}]}}), 201);
+    let (config, dir) = (story.host.spec.config.clone(), story.host.spec.dir.clone());
+    let bulkhead = |args: &[&str]| {
+        let output = std::process::Command::new(binary()).args(args).arg("--config").arg(&config).current_dir(&dir).output().expect("runs");
+        (output.status.code(), format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
+    };
+    let (code, said) = bulkhead(&["store", "copy", "--to", &url]);
+    assert!(code == Some(1) && said.contains("in use"), "a host runs: {said}");
+    story.host.terminate(PATIENCE).expect("ends");
+    let (code, said) = bulkhead(&["store", "reseal", "--dry-run", "--json"]);
+    assert!(code == Some(0) && said.contains("\"anew\":0"), "{said}");
+    let (code, said) = bulkhead(&["store", "copy", "--to", &url]);
+    assert!(code == Some(0) && said.contains("2 entries"), "{said}");
+    let (code, said) = bulkhead(&["store", "copy", "--to", &url]);
+    assert!(code == Some(1) && said.contains("not empty"), "{said}");
+
+    // Another key, without the one before it: told, and nothing is changed.
+    let listen = r#"listen: {api: "127.0.0.1:0", http: "127.0.0.1:0"}"#;
+    let newer = "encryption: {key: 'mJ4xQ9vT2nB7cK1wR6dF3gH8lP5sYuEoAiZzXtNqW0A='";
+    let write = |keys: &str| std::fs::write(&config, format!("data_dir: ./data\n{listen}\n{}{keys}\n", store(&url))).expect("written");
+    write(&format!("{newer}}}"));
+    let (code, said) = bulkhead(&["store", "reseal", "--dry-run"]);
+    assert!(code == Some(1) && said.contains("2 would be sealed anew") && said.contains("missing"), "{said}");
+    let (code, said) = bulkhead(&["store", "reseal"]);
+    assert!(code == Some(1) && said.contains("sealed with"), "{said}");
+    write(&format!("{newer}, older_keys: ['qZ3v8mT1xK5hB7nW2cR9dF4gJ6lP0sYuEoAiUwXzQtM=']}}"));
+    let (code, said) = bulkhead(&["store", "reseal"]);
+    assert!(code == Some(0) && said.contains("2 sealed anew"), "{said}");
+    write(&format!("{newer}}}"));
+    let host = bulkhead_tests::host::Host::start(story.host.spec.clone()).expect("starts on the database");
+    let story = Story { dir: story.dir, host };
+    story.accept("application/x-ndjson", &copybook("moved", 5));
+    story.settled();
+}
+
+#[test]
+fn a_server_is_known_by_its_certificate_before_it_hears_a_password() {
+    if server("a_server_is_known_by_its_certificate_before_it_hears_a_password").is_none() {
+        return;
+    }
+    let (ours, other) = (Authority::new("ours"), Authority::new("other"));
+    let pair = ours.server(&["localhost"]);
+    let port = bulkhead_tests::port::free().expect("a port").port();
+    let server = PostgresServer::start_on(Some(port), Some((&pair.cert, &pair.key))).expect("starts");
+    let url = server.database().expect("a database");
+    let start = |url: &str, authority: &Authority| {
+        let dir = tempfile::TempDir::new().expect("a folder");
+        std::fs::write(dir.path().join("ca.pem"), authority.pem()).expect("written");
+        let store = format!("store: {{url: \"{url}\", timeout: 2s, start_timeout: 2s, tls: {{required: true, ca: ./ca.pem}}}}\n");
+        let spec = spec(dir.path(), r#"{api: "127.0.0.1:0", http: "127.0.0.1:0"}"#, &store);
+        (bulkhead_tests::host::Host::start(spec).map(drop).map_err(|error| format!("{error:#}")), dir)
+    };
+    let by_name = url.replace("127.0.0.1", "localhost");
+    start(&by_name, &ours).0.expect("the name and the authority are right");
+    for (url, authority, what) in [(&url, &ours, "another name"), (&by_name, &other, "another authority")] {
+        let refused = start(url, authority).0.expect_err(what);
+        assert!(refused.contains("certificate"), "{what}: {refused}");
+    }
+    // Where TLS is wanted, a server without it is no server.
+    let plain = PostgresServer::start_on(Some(bulkhead_tests::port::free().expect("a port").port()), None).expect("starts");
+    let url = plain.database().expect("a database");
+    start(&url, &ours).0.expect_err("no TLS");
 }

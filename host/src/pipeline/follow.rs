@@ -63,7 +63,12 @@ pub async fn follow(changes: Changes, seen: Generations, control: Arc<Control>, 
     }
     let (mut seen, mut failing) = (seen, HashSet::new());
     while tokio::time::timeout(LOOK, stop.cancelled()).await.is_err() {
-        let now = match changes.generations().await {
+        // A database that does not answer keeps no host from its end.
+        let looked = tokio::select! {
+            () = stop.cancelled() => return,
+            looked = changes.generations() => looked,
+        };
+        let now = match looked {
             Ok(now) => now,
             Err(error) => {
                 health.set(Some(&error));
