@@ -311,6 +311,27 @@ impl Access {
         Ok((before, after))
     }
 
+    /// Keys as the store has them by now: another host may have changed some.
+    pub async fn follow(&self) -> Result<(), StoreError> {
+        let _one = self.change.lock().await;
+        let (records, mark) = (self.table.all().await?, self.table.mark().await?);
+        let mut keys = self.keys();
+        let Some(keys) = keys.as_mut() else {
+            if !records.is_empty() {
+                tracing::error!(keys = records.len(), "another host made API keys, and this one has no pepper for them: set listen.api.pepper to the same on both");
+            }
+            return Ok(());
+        };
+        if !records.is_empty() && mark.as_deref() != Some(&keys.mark()[..]) {
+            tracing::error!("another host has another pepper: its API keys let nobody in here (listen.api.pepper)");
+            return Ok(());
+        }
+        let gone: Vec<KeyId> = keys.all().iter().map(|key| key.id.clone()).filter(|id| !records.iter().any(|record| record.id == *id)).collect();
+        gone.iter().for_each(|id| keys.remove(id));
+        records.into_iter().for_each(|record| keys.put(record));
+        Ok(())
+    }
+
     /// Writes what is due until cancelled: when keys were used, sums of refusals, reminders of keys that end.
     pub async fn keep(self: Arc<Self>, own_events: OwnEvents, stop: CancellationToken) {
         let mut ticks = 0_u32;

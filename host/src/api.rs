@@ -49,7 +49,7 @@ use problem::Problem;
 
 use crate::access::Access;
 use crate::answers::Answers;
-use crate::pipeline::Control;
+use crate::pipeline::{Control, StoreHealth};
 use crate::replay::{self, Replayer};
 use crate::trail::Trail;
 use crate::unverified::Unverified;
@@ -89,6 +89,8 @@ pub struct Api {
     /// Answers to questions.
     pub answers: Arc<Answers>,
     pub sync_executions: SyncExecutions,
+    /// Whether the store answers.
+    pub store: StoreHealth,
 }
 
 /// Serves until cancelled. Not cancel safe beyond the token: requests under way are answered.

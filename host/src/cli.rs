@@ -19,6 +19,7 @@ mod replay;
 mod schema;
 mod send;
 mod serve;
+mod store;
 mod sync;
 mod unseal;
 mod validate;
@@ -121,6 +122,8 @@ enum Verb {
     Key(key::KeyArgs),
     /// Offline tools for the journal of a host that is not running.
     Journal(journal::JournalArgs),
+    /// Offline tools for the control store of a host that is not running.
+    Store(store::StoreArgs),
     /// Open sealed fields in text, with the keys of a configuration.
     Unseal(unseal::UnsealArgs),
     /// Compile the component on standard input within limits; the host starts this for each.
@@ -181,6 +184,7 @@ pub fn main() -> ExitCode {
         Verb::Connector(args) => connector::run(&args, output),
         Verb::Key(args) => key::run(&args, output),
         Verb::Journal(args) => journal::run(&args, output),
+        Verb::Store(args) => store::run(&args, output),
         Verb::Unseal(args) => unseal::run(&args, output),
         Verb::CompileComponent(args) => compile::run(&args),
         Verb::Policy(args) => policy::run(&args, output),

@@ -74,7 +74,8 @@ impl HostLeases {
             }
         }
         let _ = tokio::time::timeout(LAST, async {
-            for name in self.ledger().all_held() {
+            let held = self.ledger().all_held();
+            for name in held {
                 let _ = self.table.give_up(&table_name(&name), &self.me).await;
             }
         })

@@ -2,6 +2,7 @@
 
 pub mod connect;
 mod control;
+mod follow;
 mod gate;
 mod once;
 mod preview;
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use control::Control;
+pub use follow::StoreHealth;
 pub use preview::{Preview, PreviewError};
 pub use reload::{ReloadError, Reloaded};
 use stored::{MergeError, Stored};
@@ -180,6 +182,9 @@ impl Host {
         let (journal, recovery) = Journal::open(journal_settings(&config, at_rest.clone(), &clock, &metrics), Arc::new(RealFs))?;
         tracing::info!(?recovery, "journal open");
         let store = Store::open_with(&config.data_dir, config.store.server.as_ref()).await?;
+        // Before what it counts is read: a change in between is looked at twice rather than never.
+        let generations = store.changes().generations().await?;
+        let store_health = StoreHealth::new(&store, &metrics);
         let entries = store.with_room(async || store.entries(keyring.clone()).await).await?;
         let stored = Stored::open(entries, store.inactive()).await?;
         let config = stored.merge(config, given_up.entries).await.map_err(|error| match error {
@@ -407,10 +412,19 @@ impl Host {
             pulls: Arc::clone(&pulls),
             answers: Arc::default(),
             sync_executions,
+            store: store_health.clone(),
         };
         let serving_api = tokio::spawn(api::serve(api_listener, config.api.tls.clone(), api, stop_api.clone()));
 
         let stop_access = CancellationToken::new();
+        following.spawn(follow::follow(
+            store.changes(),
+            generations,
+            Arc::clone(&control),
+            Arc::clone(&access),
+            store_health.clone(),
+            stop_following.clone(),
+        ));
         let keeping_access = tokio::spawn(access.keep(own_events.clone(), stop_access.clone()));
 
         own_events.lifecycle(&started);

@@ -45,6 +45,8 @@ mod otlp;
 mod own_events;
 mod pages;
 mod pki;
+mod postgres;
+mod postgres_server;
 mod prometheus;
 mod qradar;
 mod reload;

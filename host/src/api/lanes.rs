@@ -26,7 +26,8 @@ pub async fn health(State(api): State<Api>) -> Json<Value> {
     let pulls = api.pulls.status();
     // A reload takes an instance away for a moment.
     let behind = pulls.iter().any(|(_, pull)| pull.failures > 0 || pull.idle.is_some_and(|(_, turns)| turns > 10));
-    let degraded = unread || behind || lanes.iter().any(|lane| lane.held.is_some() || lane.dead_letters_full || lane.breaker.name() != "closed");
+    let store_up = api.store.is_up();
+    let degraded = unread || behind || !store_up || lanes.iter().any(|lane| lane.held.is_some() || lane.dead_letters_full || lane.breaker.name() != "closed");
     let status = if stats.fault.is_some() {
         "unhealthy"
     } else if degraded {
@@ -41,6 +42,11 @@ pub async fn health(State(api): State<Api>) -> Json<Value> {
             "status": if stats.fault.is_some() { "unhealthy" } else { "healthy" }, "message": stats.fault,
             "bytes": stats.bytes, "max_bytes": stats.max_bytes, "segments": stats.segments, "head": stats.head.0, "oldest": stats.oldest.0,
             "lost_ranges": stats.lost_ranges,
+        },
+        // Without it events are taken in and delivered all the same: degraded, never unready.
+        "store": {
+            "status": if store_up { "healthy" } else { "degraded" }, "engine": if api.store.shared { "postgresql" } else { "sqlite" },
+            "message": (!store_up).then_some("the database does not answer (store.url); the host's log says why"),
         },
         "dead_letters": {"letters": letters.letters, "bytes": letters.bytes, "max_bytes": api.dead_letters.settings().max_bytes},
         "lanes": lanes.iter().map(lane).collect::<Vec<_>>(),

@@ -59,7 +59,7 @@ fn refusal(instance: &str, refused: SyncRefused) -> Problem {
         SyncRefused::Unknown => Problem::not_found(words),
         SyncRefused::Running(id) => Problem::new(StatusCode::CONFLICT, "sync_running", words).errors(vec![json!({"id": id.to_string()})]),
         SyncRefused::Elsewhere(_) => Problem::new(StatusCode::CONFLICT, "elsewhere", words),
-        SyncRefused::Store(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", words),
+        SyncRefused::Store(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", words).retry_after(5),
     }
 }
 

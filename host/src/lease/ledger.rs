@@ -90,7 +90,7 @@ impl Ledger {
     /// Held and wanted no more; they are not held from now on.
     pub fn given_up(&mut self) -> Vec<Arc<str>> {
         let gone: Vec<Arc<str>> = self.held.keys().filter(|name| !self.wanted.contains_key(*name)).cloned().collect();
-        gone.iter().for_each(|name| drop(self.held.remove(name)));
+        self.held.retain(|name, _| !gone.contains(name));
         gone
     }
 

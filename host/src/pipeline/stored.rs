@@ -119,7 +119,7 @@ pub struct Stored {
     /// By section and name.
     all: RwLock<Arc<[Entry]>>,
     inactive: Inactive,
-    off: RwLock<BTreeSet<String>>,
+    pub(super) off: RwLock<BTreeSet<String>>,
 }
 
 impl Stored {
@@ -130,6 +130,19 @@ impl Stored {
 
     pub fn all(&self) -> Arc<[Entry]> {
         Arc::clone(&self.all.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// As the store has them now.
+    pub(super) async fn read(&self) -> Result<Arc<[Entry]>, StoreError> {
+        self.entries.all().await.map(Into::into)
+    }
+
+    pub(super) async fn read_inactive(&self) -> Result<BTreeSet<String>, StoreError> {
+        self.inactive.all().await
+    }
+
+    pub(super) fn put_all(&self, entries: Arc<[Entry]>) {
+        *self.all.write().unwrap_or_else(PoisonError::into_inner) = entries;
     }
 
     pub fn get(&self, section: Section, name: &str) -> Option<Entry> {
@@ -229,9 +242,7 @@ impl Control {
         }
         let config = merged(&current.config, &after).map_err(|faults| refused(faults, &entries))?;
         self.try_formatters(&config, &entries).await?;
-        // What means the same runs on as it is: among a thousand instances one is changed in the time of one.
-        let differs = |name: &str| !current.instances.contains_key(name) || config.fingerprint(name) != current.config.fingerprint(name);
-        let only: HashSet<Arc<str>> = config.instances.iter().map(|instance| instance.name.as_str()).filter(|name| differs(name)).map(Arc::from).collect();
+        let only = differing(&current, &config);
         let plan = self.plan(&current, config, Some(&only)).await.map_err(|error| match error {
             ReloadError::Faults(faults) => refused(faults, &entries),
             other => EntryError::Refused(other),
@@ -397,6 +408,13 @@ impl Control {
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.current().config)
     }
+}
+
+/// Instances that are built anew. What means the same runs on as it is: among a thousand one is changed in the time
+/// of one.
+pub(super) fn differing(current: &Current, config: &Config) -> HashSet<Arc<str>> {
+    let differs = |name: &str| !current.instances.contains_key(name) || config.fingerprint(name) != current.config.fingerprint(name);
+    config.instances.iter().map(|instance| instance.name.as_str()).filter(|name| differs(name)).map(Arc::from).collect()
 }
 
 /// As the store has them.

@@ -9,6 +9,7 @@
 mod api_keys;
 mod changes;
 mod connector_state;
+mod copy;
 mod cursors;
 mod database;
 mod dead_letters;
@@ -24,12 +25,13 @@ mod sync_executions;
 pub use api_keys::ApiKeys;
 pub use changes::{Changes, Generations, Topic};
 pub use connector_state::{ConnectorState, StateError, StateLimits};
+pub use copy::{Copied, CopyError, copy};
 pub use cursors::PullCursors;
 pub use database::{Database, FromColumn, PostgresSettings, PostgresTls, Row, Tx, UrlError, Value};
 pub use dead_letters::{
     Added, Attempt, By, Cause, DeadLetter, DeadLetterFilter, DeadLetterSettings, DeadLetters, Edited, Expired, NewDeadLetter, OnFull, Replaying, State, Totals,
 };
-pub use entries::{Entries, Entry, KEPT_VERSIONS, Raced, Version};
+pub use entries::{Entries, SealedWith, Entry, KEPT_VERSIONS, Raced, Version};
 pub use error::{StoreError, is_unavailable};
 pub use inactive::Inactive;
 pub use leases::{Fence, Lease, Leases};

@@ -326,3 +326,17 @@ fn a_schedule_is_an_interval_or_cron() {
     check_words(&cron("\"0 6 * * *\", interval: 5s"), "`interval` and `cron` exclude each other", "leave one of them out");
     check_words(&instance("pull: {missed: run}"), "`missed` goes with `cron`", "write `cron:");
 }
+
+#[test]
+fn a_store_is_named_by_a_whole_url_and_its_tls_beside_it() {
+    good("store: {url: null}");
+    good("store: {url: \"postgres://u:p@db.example/bulkhead\", tls: {required: false}, connections: 4, timeout: 2s, start_timeout: 1m, lease: 5s}");
+    check_words("store: {url: \"mysql://u:secret@h/d\"}", "must begin with postgres://", "");
+    check_words("store: {url: \"postgres://u:secret@h\"}", "must name the database", "");
+    check_words("store: {url: \"postgres://u:secret@h/d?sslmode=disable\"}", "store.tls", "required");
+    check_words("store: {url: \"postgres://u:secret@h/d\", tls: {ca: /nowhere/ca.pem}}", "cannot read /nowhere/ca.pem", "");
+    for fault in bad("store: {url: \"postgres://u:very-secret-word@h\"}") {
+        assert!(!fault.to_string().contains("very-secret-word"), "{fault}");
+    }
+    assert_eq!(bad("store: {lease: 1s}").len(), 1);
+}
