@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bulkhead_access::{
     Admitted, Allow, ApiKey, Denied, Guesses, KeyId, KeyRecord, Keys, MOST_KEYS, Now, Pepper, PepperError, Permission, Permissions, Principal, Revoked, Role,
-    Room, State,
+    Room, State, TokenDenied,
 };
 use bulkhead_core::Clock;
 use bulkhead_store::{ApiKeys, Store, StoreError};
@@ -86,6 +86,8 @@ pub enum Stranger {
     /// Too many wrong ones came from there.
     Guessing(Duration),
     Key(Denied),
+    /// A token of a session.
+    Session(TokenDenied),
 }
 
 /// What a request brought along.
@@ -115,6 +117,9 @@ pub struct NewKey {
     pub expires_ms: i64,
 }
 
+/// Wrong credentials by address, of whatever sort.
+pub type SharedGuesses = Arc<Mutex<Guesses>>;
+
 pub struct Access {
     /// No credentials are needed: a loopback listener that nobody closed.
     open: bool,
@@ -122,7 +127,7 @@ pub struct Access {
     accepts_keys: bool,
     /// Nothing before the first key, where no pepper is configured.
     keys: Mutex<Option<Keys>>,
-    guesses: Mutex<Guesses>,
+    guesses: SharedGuesses,
     /// Changes of keys go one after the other.
     change: tokio::sync::Mutex<()>,
     table: ApiKeys,
@@ -161,11 +166,11 @@ impl Access {
             pepper => pepper.map(|pepper| Keys::new(pepper, records)),
         };
         let access = Arc::new(Self {
-            open: !listener.keys && listener.tokens.is_empty(),
+            open: listener.is_open(),
             tokens: listener.tokens.clone(),
             accepts_keys: listener.keys,
             keys: Mutex::new(keys),
-            guesses: Mutex::default(),
+            guesses: SharedGuesses::default(),
             change: tokio::sync::Mutex::new(()),
             table,
             pepper: path,
@@ -180,6 +185,11 @@ impl Access {
             show(&key);
         }
         Ok(access)
+    }
+
+    /// For others who check credentials: whoever guesses does so at all doors together.
+    pub fn shared_guesses(&self) -> SharedGuesses {
+        Arc::clone(&self.guesses)
     }
 
     /// Whether everybody who reaches the listener is let in.

@@ -18,7 +18,9 @@ mod queries;
 mod receipts;
 mod replays;
 mod routes;
+mod sign_in;
 mod sync;
+mod users;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,6 +49,7 @@ use problem::Problem;
 
 use crate::access::Access;
 use crate::answers::Answers;
+use crate::people::People;
 use crate::pipeline::Control;
 use crate::replay::{self, Replayer};
 use crate::trail::Trail;
@@ -70,6 +73,7 @@ pub struct Api {
     pub receipts: Option<PathBuf>,
     pub clock: Arc<dyn Clock>,
     pub access: Arc<Access>,
+    pub people: Arc<People>,
     pub trail: Trail,
     /// Changes under way, those whose clients have gone among them.
     pub changes: TaskTracker,

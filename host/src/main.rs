@@ -11,6 +11,7 @@ mod guests;
 mod integrity;
 mod keys;
 mod own_events;
+mod people;
 mod pipeline;
 mod receipts;
 mod replay;

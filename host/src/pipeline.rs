@@ -44,6 +44,7 @@ use crate::guests::{self, Built, Parts, Purpose};
 use crate::integrity::{Integrity, IntegrityError};
 use crate::keys::{self, KeysError};
 use crate::own_events::{Lifecycle, OwnEvents};
+use crate::people::{self, People};
 use crate::receipts::{HostReceipts, ReceiptsError};
 use crate::replay::{self, Replayer};
 use crate::state::{self, StoredCursors, StoredRuns, StoredState};
@@ -246,6 +247,16 @@ impl Host {
         let (own_events, writing_own_events) = OwnEvents::start(config.own_events, &journal, &clock);
         let trail = Trail::new(receipts.as_ref());
         let access = Access::open(&config.api, &config.data_dir, &store, given_up.api_keys, &clock, &trail, show).await?;
+        let parts = people::Parts {
+            store: &store,
+            keyring: keyring.clone(),
+            guesses: access.shared_guesses(),
+            clock: &clock,
+            trail: &trail,
+            own_events: &own_events,
+        };
+        let people = People::open(&config.api, parts).await?;
+        following.spawn(Arc::clone(&people).keep(stop_following.clone()));
         let replayer = Replayer::new(dead_letters.clone(), journal.clone(), Arc::clone(&clock), metrics.clone(), trail.clone());
         store.with_room(async || replayer.recover().await).await?;
         let replays = store.lane_replays();
@@ -374,6 +385,7 @@ impl Host {
             strict: config.http.rules.strict,
             receipts: config.audit.as_ref().map(|settings| settings.dir.clone()),
             access: Arc::clone(&access),
+            people,
             trail,
             changes: changes.clone(),
             control: Arc::clone(&control),

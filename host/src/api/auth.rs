@@ -5,12 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::extract::connect_info::{ConnectInfo, Connected};
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
-use bulkhead_access::{Admitted, Denied, Permission, Principal, Role};
+use bulkhead_access::{AccessToken, Admitted, Denied, Permission, Principal, Role, TokenDenied};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -39,6 +40,17 @@ impl Connected<IncomingStream<'_, TcpListener>> for Peer {
 impl Connected<IncomingStream<'_, TlsListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
         Self(*stream.remote_addr())
+    }
+}
+
+/// The address of the other end of the connection.
+pub struct From(pub IpAddr);
+
+impl<S: Send + Sync> FromRequestParts<S> for From {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(address(parts.extensions.get())))
     }
 }
 
@@ -104,8 +116,12 @@ pub async fn no_such_method(State(api): State<Api>, request: Request) -> Problem
 }
 
 fn peer(request: &Request) -> IpAddr {
+    address(request.extensions().get())
+}
+
+fn address(peer: Option<&ConnectInfo<Peer>>) -> IpAddr {
     // Every connection has one; were it missing, nobody's networks hold this.
-    request.extensions().get::<ConnectInfo<Peer>>().map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.0.ip().to_canonical())
+    peer.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.0.ip().to_canonical())
 }
 
 async fn identify(api: &Api, headers: &HeaderMap, from: IpAddr, action: &'static str) -> Result<Principal, Problem> {
@@ -160,6 +176,10 @@ impl Refused {
                     Denied::Rate(wait) => (S::TOO_MANY_REQUESTS, "rate_limited", "more requests a second than the key may make".into(), Some(wait)),
                     Denied::Unknown => (S::UNAUTHORIZED, "unauthorized", String::from("the credentials are not known"), None),
                 },
+                Stranger::Session(TokenDenied::Expired) => {
+                    (S::UNAUTHORIZED, "token_expired", "the access token has expired; POST /api/v2/auth/refresh brings another".into(), None)
+                }
+                Stranger::Session(TokenDenied::Unknown) => (S::UNAUTHORIZED, "unauthorized", "the session has ended; sign in again".into(), None),
             },
         };
         let problem = Problem::new(status, code, detail);
@@ -173,16 +193,18 @@ impl Refused {
 }
 
 /// Whole seconds, rounded up.
-fn seconds(wait: Duration) -> u32 {
+pub fn seconds(wait: Duration) -> u32 {
     u32::try_from(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).unwrap_or(u32::MAX)
 }
 
+/// What stands behind `Bearer`.
+pub fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let (scheme, text) = headers.get(header::AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| text.trim_ascii())
+}
+
 fn credential(headers: &HeaderMap) -> Result<Credential<'_>, Refused> {
-    let bearer = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes()).and_then(|value| {
-        let (scheme, text) = value.split_at_checked(7)?;
-        scheme.eq_ignore_ascii_case(b"bearer ").then(|| text.trim_ascii())
-    });
-    match (bearer, headers.get("x-api-key")) {
+    match (bearer(headers), headers.get("x-api-key")) {
         (Some(_), Some(_)) => Err(Refused::Two),
         (Some(text), None) => Ok(Credential::Text(text)),
         (None, Some(value)) => Ok(Credential::Text(value.as_bytes().trim_ascii())),
@@ -194,6 +216,14 @@ fn look(api: &Api, headers: &HeaderMap, credential: &Credential<'_>, from: IpAdd
     // A page of another site can make a browser post to loopback; it cannot forge this header away.
     if api.access.is_open() && headers.contains_key(header::ORIGIN) {
         return Err(Refused::Page);
+    }
+    // Not counted as a guess: with some 380 random bits it is none, and a client whose session has ended may not know it yet.
+    if let Credential::Text(text) = credential
+        && !api.access.is_open()
+        && let Some(token) = std::str::from_utf8(text).ok().and_then(AccessToken::parse)
+    {
+        let admitted = |principal| Admitted { principal, sign_in: None };
+        return api.people.admit(&token).map(admitted).map_err(|denied| Refused::Stranger(Stranger::Session(denied), None));
     }
     api.access.identify(credential, from).map_err(|stranger| {
         // The id is worth a place on record only where the secret was right: anybody can write down an id.

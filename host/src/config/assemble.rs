@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bulkhead_access::SHORTEST_PEPPER;
+use bulkhead_access::{Lives, SHORTEST_PEPPER};
 use bulkhead_audit::AuditSettings;
 use bulkhead_core::{Seq, Tenant};
 use bulkhead_deliver::{
@@ -111,8 +111,8 @@ fn listeners(listen: &Fields, faults: &mut Faults) -> (ApiListener, HttpIntakeSe
     let (api, http) = (listen.map("api"), listen.map("http"));
     for (name, fields) in [("api", api), ("http", http)] {
         let beyond = fields.address("addr").is_some_and(|addr| !addr.ip().is_loopback());
-        let keys = fields.text("auth").as_deref() == Some("keys");
-        if beyond && fields.list("tokens").is_empty() && !keys {
+        let closed = fields.texts("auth").iter().any(|kind| kind != "open");
+        if beyond && fields.list("tokens").is_empty() && !closed {
             let (needs, write) = match name {
                 "api" => ("`auth: keys` or `tokens`", "auth: keys"),
                 _ => ("`tokens`", "tokens: [\"${BULKHEAD_TOKEN}\"]"),
@@ -164,13 +164,35 @@ fn api_listener(fields: &Fields, faults: &mut Faults) -> ApiListener {
         let hint = Some("`openssl rand -base64 32` makes one".to_owned());
         faults.push(FaultKind::OutOfRange, fields.span("pepper"), "listen.api.pepper", format!("shorter than {SHORTEST_PEPPER} bytes"), hint);
     }
+    let auth = fields.texts("auth");
+    let lets_in = |kind: &str| auth.iter().any(|known| known == kind);
+    if lets_in("open") && auth.len() > 1 {
+        let hint = Some("leave `open` out: what else stands there closes the listener".to_owned());
+        faults.push(FaultKind::Conflict, fields.span("auth"), "listen.api.auth", "`open` stands alone", hint);
+    }
     ApiListener {
         addr: addr(fields),
         tokens: secrets(fields.list("tokens")),
-        keys: fields.text("auth").as_deref() == Some("keys"),
+        keys: lets_in("keys"),
+        users: lets_in("users"),
+        sign_in: sign_in(fields.map("sign_in"), faults),
         pepper,
         tls: intake::api_tls(fields, faults),
     }
+}
+
+fn sign_in(fields: &Fields, faults: &mut Faults) -> Lives {
+    let life = |name| fields.duration(name).unwrap_or_default();
+    let lives = Lives { access: life("access_for"), refresh: life("refresh_for"), session: life("session_for") };
+    for (name, shorter, longer, other) in
+        [("access_for", lives.access, lives.refresh, "refresh_for"), ("refresh_for", lives.refresh, lives.session, "session_for")]
+    {
+        if shorter > longer {
+            let hint = Some(format!("{other} is the longer one"));
+            faults.push(FaultKind::Conflict, fields.span(name), format!("listen.api.sign_in.{name}"), format!("longer than {other}"), hint);
+        }
+    }
+    lives
 }
 
 fn addr(fields: &Fields) -> SocketAddr {

@@ -14,6 +14,7 @@ mod entries;
 mod error;
 mod inactive;
 mod lane_replays;
+mod people;
 mod store;
 mod sync_executions;
 
@@ -27,5 +28,6 @@ pub use entries::{Entries, Entry, KEPT_VERSIONS, Version};
 pub use error::StoreError;
 pub use inactive::Inactive;
 pub use lane_replays::{Busy, LaneReplay, LaneReplays, MOST_RUNNING, NewLaneReplay, ReplayState};
+pub use people::{People, PeopleChange};
 pub use store::Store;
 pub use sync_executions::{SyncExecutions, SyncFilter};
