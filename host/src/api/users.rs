@@ -144,7 +144,7 @@ fn refused(error: &UserError) -> Problem {
         UserError::Unknown => Problem::not_found(text),
         UserError::Exists => Problem::new(StatusCode::CONFLICT, "exists", text),
         UserError::LastAdmin => Problem::new(StatusCode::CONFLICT, "last_admin", text),
-        UserError::NoKey => Problem::new(StatusCode::CONFLICT, "no_encryption_key", text),
+        UserError::NoKey => Problem::new(StatusCode::CONFLICT, "no_key", text),
         UserError::Full => Problem::new(StatusCode::INSUFFICIENT_STORAGE, "too_many_users", text),
         UserError::Password(_) => fault("/password", text),
         UserError::Busy(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).retry_after(1),

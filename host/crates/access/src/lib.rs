@@ -8,7 +8,9 @@
 //! time is an argument.
 
 mod allow;
+mod claims;
 mod guesses;
+mod jwt;
 mod key;
 mod keys;
 mod password;
@@ -23,6 +25,8 @@ mod user;
 
 pub use allow::{Allow, AllowError, MOST_NETWORKS};
 pub use guesses::{Guesses, MOST_SOURCES, Source};
+pub use claims::{RoleMap, claim_texts};
+pub use jwt::{JwtAlgorithm, JwtFault, JwtKeys, JwtRules, KeySetFault, MOST_TOKEN, check_token, looks_like_token};
 pub use key::{ApiKey, KeyId};
 pub use keys::{Admitted, Denied, Keys, MOST_KEYS, Now, Room, SignIn};
 pub use password::{HashError, LONGEST_PASSWORD, PasswordFault, PasswordHash, SHORTEST_PASSWORD, check_password};
