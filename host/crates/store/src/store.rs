@@ -16,6 +16,7 @@ use crate::entries::Entries;
 use crate::error::StoreError;
 use crate::inactive::Inactive;
 use crate::lane_replays::LaneReplays;
+use crate::people::People;
 use crate::sync_executions::SyncExecutions;
 
 const FILE: &str = "bulkhead.db";
@@ -148,6 +149,11 @@ impl Store {
     /// Parts of the configuration that were made through the API, sealed with the newest key. Not cancel safe.
     pub async fn entries(&self, keyring: Option<Keyring>) -> Result<Entries, StoreError> {
         Entries::open(self.shared.clone(), keyring).await
+    }
+
+    /// People and their sessions; secrets of codes are sealed with the newest key. Not cancel safe.
+    pub async fn people(&self, keyring: Option<Keyring>) -> Result<People, StoreError> {
+        People::open(self.shared.clone(), keyring).await
     }
 
     /// Instances that are switched off.

@@ -7,7 +7,7 @@ use crate::error::StoreError;
 use crate::params;
 
 /// Steps from an empty file to today's tables, by the version they lead to. Released steps never change.
-pub(crate) const MIGRATIONS: [(i64, &str); 8] = [
+pub(crate) const MIGRATIONS: [(i64, &str); 9] = [
     (1, include_str!("../migrations/1.sql")),
     (2, include_str!("../migrations/2.sql")),
     (3, include_str!("../migrations/3.sql")),
@@ -15,6 +15,7 @@ pub(crate) const MIGRATIONS: [(i64, &str); 8] = [
     (5, include_str!("../migrations/5.sql")),
     (6, include_str!("../migrations/6.sql")),
     (7, include_str!("../migrations/7.sql")),
+    (8, include_str!("../migrations/8.sql")),
     (11, include_str!("../migrations/11.sql")),
 ];
 /// Where PostgreSQL begins: the shared tables as steps 1 to 7 made them.
