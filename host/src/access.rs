@@ -20,6 +20,7 @@ use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ApiListener;
+use crate::oidc::OidcDenied;
 use crate::own_events::{Lifecycle, OwnEvents};
 use crate::trail::Trail;
 
@@ -88,6 +89,8 @@ pub enum Stranger {
     Key(Denied),
     /// A token of a session.
     Session(TokenDenied),
+    /// A token of the OpenID provider.
+    Oidc(OidcDenied),
 }
 
 /// What a request brought along.
@@ -195,6 +198,11 @@ impl Access {
     /// Whether everybody who reaches the listener is let in.
     pub fn is_open(&self) -> bool {
         self.open
+    }
+
+    /// Whether API keys let in.
+    pub fn accepts_keys(&self) -> bool {
+        self.accepts_keys
     }
 
     /// Who sends this, from there.

@@ -2,6 +2,7 @@
 
 mod auth;
 mod connectors;
+mod cors;
 mod dead_letters;
 mod entries;
 mod extract;
@@ -28,7 +29,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::State;
 use axum::extract::connect_info::Connected;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::serve::{IncomingStream, Listener};
 use bulkhead_core::{Clock, LaneId};
@@ -49,6 +50,7 @@ use problem::Problem;
 
 use crate::access::Access;
 use crate::answers::Answers;
+use crate::oidc::Oidc;
 use crate::people::People;
 use crate::pipeline::Control;
 use crate::replay::{self, Replayer};
@@ -74,6 +76,10 @@ pub struct Api {
     pub clock: Arc<dyn Clock>,
     pub access: Arc<Access>,
     pub people: Arc<People>,
+    /// The provider whose tokens let in.
+    pub oidc: Option<Arc<Oidc>>,
+    /// Origins of web pages that may use the API.
+    pub cors: Arc<[HeaderValue]>,
     pub trail: Trail,
     /// Changes under way, those whose clients have gone among them.
     pub changes: TaskTracker,

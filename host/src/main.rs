@@ -10,6 +10,7 @@ mod config;
 mod guests;
 mod integrity;
 mod keys;
+mod oidc;
 mod own_events;
 mod people;
 mod pipeline;

@@ -43,6 +43,7 @@ use crate::config::{Config, Fault};
 use crate::guests::{self, Built, Parts, Purpose};
 use crate::integrity::{Integrity, IntegrityError};
 use crate::keys::{self, KeysError};
+use crate::oidc::{Oidc, ProviderError};
 use crate::own_events::{Lifecycle, OwnEvents};
 use crate::people::{self, People};
 use crate::receipts::{HostReceipts, ReceiptsError};
@@ -84,6 +85,8 @@ pub enum StartError {
     Inbound(#[from] InboundError),
     #[error(transparent)]
     Receipts(#[from] ReceiptsError),
+    #[error(transparent)]
+    Oidc(#[from] ProviderError),
     #[error(transparent)]
     Access(#[from] access::OpenError),
     #[error("cannot start delivery")]
@@ -256,6 +259,10 @@ impl Host {
             own_events: &own_events,
         };
         let people = People::open(&config.api, parts).await?;
+        let oidc = config.api.oidc.clone().map(|settings| Oidc::new(settings, &clock)).transpose()?;
+        if let Some(oidc) = &oidc {
+            oidc.warm(None);
+        }
         following.spawn(Arc::clone(&people).keep(stop_following.clone()));
         let replayer = Replayer::new(dead_letters.clone(), journal.clone(), Arc::clone(&clock), metrics.clone(), trail.clone());
         store.with_room(async || replayer.recover().await).await?;
@@ -386,6 +393,8 @@ impl Host {
             receipts: config.audit.as_ref().map(|settings| settings.dir.clone()),
             access: Arc::clone(&access),
             people,
+            oidc,
+            cors: config.api.cors.clone().into(),
             trail,
             changes: changes.clone(),
             control: Arc::clone(&control),

@@ -2,6 +2,7 @@
 //! listener by its `Origin`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::connect_info::{ConnectInfo, Connected};
@@ -11,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
-use bulkhead_access::{AccessToken, Admitted, Denied, Permission, Principal, Role, TokenDenied};
+use bulkhead_access::{AccessToken, Admitted, Denied, JwtFault, Permission, Principal, Role, SignIn, TokenDenied, looks_like_token};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -20,6 +21,7 @@ use super::listener::TlsListener;
 use super::problem::Problem;
 use super::routes::{Info, PREFIX};
 use crate::access::{Credential, Stranger};
+use crate::oidc::{Oidc, OidcDenied};
 use crate::trail::{Change, Note, Refusal};
 
 /// Who asks, for the registry's memory and the log.
@@ -125,7 +127,14 @@ fn address(peer: Option<&ConnectInfo<Peer>>) -> IpAddr {
 }
 
 async fn identify(api: &Api, headers: &HeaderMap, from: IpAddr, action: &'static str) -> Result<Principal, Problem> {
-    let (status, code, problem, actor) = match credential(headers).and_then(|credential| look(api, headers, &credential, from)) {
+    let admitted = match credential(headers) {
+        Ok(credential) => match foreign(api, &credential) {
+            Some((oidc, token)) => vouched(oidc, token, from).await,
+            None => look(api, headers, &credential, from),
+        },
+        Err(refused) => Err(refused),
+    };
+    let (status, code, problem, actor) = match admitted {
         Ok(admitted) => {
             if let Some(news) = admitted.sign_in {
                 let roles: Vec<&str> = news.roles.iter().map(|role| role.name()).collect();
@@ -179,6 +188,16 @@ impl Refused {
                 Stranger::Session(TokenDenied::Expired) => {
                     (S::UNAUTHORIZED, "token_expired", "the access token has expired; POST /api/v2/auth/refresh brings another".into(), None)
                 }
+                Stranger::Oidc(OidcDenied::Away) => (
+                    S::SERVICE_UNAVAILABLE,
+                    "provider_unavailable",
+                    "the token's key is not known, and the OpenID provider does not answer".into(),
+                    Some(PROVIDER_WAIT),
+                ),
+                Stranger::Oidc(OidcDenied::Token(fault)) => {
+                    let (code, detail) = said(fault);
+                    (S::UNAUTHORIZED, code, detail.into(), None)
+                }
                 Stranger::Session(TokenDenied::Unknown) => (S::UNAUTHORIZED, "unauthorized", "the session has ended; sign in again".into(), None),
             },
         };
@@ -189,6 +208,24 @@ impl Refused {
         };
         let actor = if let Self::Stranger(_, actor) = self { actor } else { None };
         (status, code, problem, actor)
+    }
+}
+
+/// When the provider is asked again.
+const PROVIDER_WAIT: Duration = Duration::from_secs(10);
+
+/// What is wrong with a provider's token.
+fn said(fault: JwtFault) -> (&'static str, &'static str) {
+    match fault {
+        JwtFault::TooLarge => ("token_too_large", "the token has more than 16 KiB"),
+        JwtFault::Malformed => ("token_malformed", "this is no token of an OpenID provider, or one for something else"),
+        JwtFault::Algorithm => ("token_algorithm", "the token is not signed as `listen.api.oidc.algorithms` allows, or not as its key is for"),
+        JwtFault::Key => ("token_key_unknown", "the provider has no such key"),
+        JwtFault::Signature => ("token_signature", "the token's signature is wrong"),
+        JwtFault::Issuer => ("token_issuer", "the token is of another issuer than `listen.api.oidc.issuer`"),
+        JwtFault::Audience => ("token_audience", "the token is for somebody else than `listen.api.oidc.audience`"),
+        JwtFault::Expired => ("token_expired", "the token has expired"),
+        JwtFault::NotYet => ("token_not_yet", "the token is not valid yet"),
     }
 }
 
@@ -210,6 +247,20 @@ fn credential(headers: &HeaderMap) -> Result<Credential<'_>, Refused> {
         (None, Some(value)) => Ok(Credential::Text(value.as_bytes().trim_ascii())),
         (None, None) => Ok(Credential::None),
     }
+}
+
+/// What has the form of a provider's token, where there is a provider.
+fn foreign<'a>(api: &'a Api, credential: &Credential<'a>) -> Option<(&'a Arc<Oidc>, &'a str)> {
+    let Credential::Text(text) = credential else { return None };
+    let text = std::str::from_utf8(text).ok().filter(|text| looks_like_token(text))?;
+    Some((api.oidc.as_ref()?, text))
+}
+
+/// Not counted as a guess: nobody guesses a signature.
+async fn vouched(oidc: &Arc<Oidc>, token: &str, from: IpAddr) -> Result<Admitted, Refused> {
+    let vouched = oidc.identify(token, from).await.map_err(|denied| Refused::Stranger(Stranger::Oidc(denied), None))?;
+    let sign_in = vouched.news.then(|| SignIn { name: vouched.principal.actor.clone(), roles: vouched.roles, before: None });
+    Ok(Admitted { principal: vouched.principal, sign_in })
 }
 
 fn look(api: &Api, headers: &HeaderMap, credential: &Credential<'_>, from: IpAddr) -> Result<Admitted, Refused> {

@@ -282,6 +282,7 @@ const DOCS: &[Doc] = &[
     ),
     get("connectors.activate", "Uses this version.", &[], ONE),
     get("connectors.revoke", "It must not run any more.", &[field("reason", Of::Text, "For people.")], ONE),
+    get("auth.methods", "What lets in here, and which OpenID provider vouches for people.", &[], OBJECT),
     Doc {
         action: "auth.login",
         summary: "Signs a user in: an access token for some minutes, and a refresh token that brings the next pair.",
@@ -380,7 +381,7 @@ fn whole() -> Value {
         "paths": paths,
         "components": {
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, the access token of a session, or one of `listen.api.tokens`."},
+                "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, the access token of a session, a token of the OpenID provider, or one of `listen.api.tokens`."},
                 "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             },
             "schemas": {"Problem": problem(), "List": list(), "One": {"type": "object", "required": ["data"], "properties": {"data": {}}}},

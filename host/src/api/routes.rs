@@ -10,7 +10,7 @@ use bulkhead_access::Permission;
 use bulkhead_core::MAX_EVENT_BYTES;
 
 use super::entries::{self, Credentials, Formatters, Instances, Routes};
-use super::{Api, auth, connectors, dead_letters, inbound, keys, lanes, metrics, openapi, preview, problem, queries, readyz, receipts, replays, sign_in, sync, users};
+use super::{Api, auth, connectors, cors, dead_letters, inbound, keys, lanes, metrics, openapi, preview, problem, queries, readyz, receipts, replays, sign_in, sync, users};
 
 /// What most paths begin with.
 pub const PREFIX: &str = "/api/integration/";
@@ -141,6 +141,7 @@ fn table() -> Vec<Row> {
         POST   "/api/integration/connectors/{id}/versions/{digest}/approve"           ConnectorsGrant   changes "connectors.approve"      connectors::approve,
         POST   "/api/integration/connectors/{id}/versions/{digest}/activate"          ConnectorsInstall changes "connectors.activate"     connectors::activate,
         POST   "/api/integration/connectors/{id}/versions/{digest}/revoke"            ConnectorsGrant   changes "connectors.revoke"       connectors::revoke,
+        GET    "/api/v2/auth/methods"                                                 open              reads   "auth.methods"            sign_in::methods,
         POST   "/api/v2/auth/login"                                                   open              changes "auth.login"              sign_in::login,
         POST   "/api/v2/auth/refresh"                                                 open              changes "auth.refresh"            sign_in::refresh,
         DELETE "/api/v2/auth/logout"                                                  open              changes "auth.logout"             sign_in::logout,
@@ -173,12 +174,18 @@ pub fn router(api: Api) -> Router {
         let guarded = if info.needs.is_some() { handler.route_layer(from_fn_with_state((api.clone(), info), auth::guard)) } else { handler };
         router = router.route(info.path, guarded);
     }
-    router
+    let cors = cors::layer(&api.cors);
+    let router = router
         .fallback(auth::nowhere)
         .method_not_allowed_fallback(auth::no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(map_response(problem::uniform))
-        .with_state(api)
+        .with_state(api);
+    // Before everything else: a browser asks without credentials whether it may ask.
+    match cors {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
 }
 
 #[cfg(test)]

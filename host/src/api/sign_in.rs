@@ -19,6 +19,15 @@ use super::problem::Problem;
 use crate::people::{Login, SignInError, SignedIn};
 use crate::trail::{Change, Noted, Refusal};
 
+/// For those who want to sign in and do not know how.
+pub async fn methods(State(api): State<Api>) -> Json<Value> {
+    let oidc = api.oidc.as_ref().map(|oidc| {
+        let settings = oidc.settings();
+        json!({"issuer": settings.rules.issuer, "client_id": settings.client_id, "scopes": settings.scopes})
+    });
+    Json(json!({"open": api.access.is_open(), "keys": api.access.accepts_keys(), "users": api.people.accepts(), "oidc": oidc}))
+}
+
 pub async fn login(State(api): State<Api>, From(from): From, body: Bytes) -> Result<Response, Problem> {
     let words = words(&body, &["username", "password", "mfa_token"])?;
     let (name, password) = (must(&words, "username")?, must(&words, "password")?);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bulkhead_access::{Lives, SHORTEST_PEPPER};
+use bulkhead_access::SHORTEST_PEPPER;
 use bulkhead_audit::AuditSettings;
 use bulkhead_core::{Seq, Tenant};
 use bulkhead_deliver::{
@@ -38,6 +38,7 @@ use super::integrity;
 use super::nearest;
 use super::routing::{self, Lanes, number};
 use super::schedule;
+use super::sign_in;
 use super::settings::{ApiListener, FormatterConfig, Instance, QueryCacheSettings, UploadSettings};
 use super::{Config, ConfigFile, Merged};
 
@@ -171,29 +172,18 @@ fn api_listener(fields: &Fields, faults: &mut Faults) -> ApiListener {
         let hint = Some("leave `open` out: what else stands there closes the listener".to_owned());
         faults.push(FaultKind::Conflict, fields.span("auth"), "listen.api.auth", "`open` stands alone", hint);
     }
+    let open = fields.list("tokens").is_empty() && !auth.iter().any(|kind| kind != "open");
     ApiListener {
         addr: addr(fields),
         tokens: secrets(fields.list("tokens")),
         keys: lets_in("keys"),
         users: lets_in("users"),
-        sign_in: sign_in(fields.map("sign_in"), faults),
+        sign_in: sign_in::lives(fields.map("sign_in"), faults),
+        oidc: sign_in::oidc(fields, lets_in("oidc"), faults),
+        cors: sign_in::origins(fields, open, faults),
         pepper,
         tls: intake::api_tls(fields, faults),
     }
-}
-
-fn sign_in(fields: &Fields, faults: &mut Faults) -> Lives {
-    let life = |name| fields.duration(name).unwrap_or_default();
-    let lives = Lives { access: life("access_for"), refresh: life("refresh_for"), session: life("session_for") };
-    for (name, shorter, longer, other) in
-        [("access_for", lives.access, lives.refresh, "refresh_for"), ("refresh_for", lives.refresh, lives.session, "session_for")]
-    {
-        if shorter > longer {
-            let hint = Some(format!("{other} is the longer one"));
-            faults.push(FaultKind::Conflict, fields.span(name), format!("listen.api.sign_in.{name}"), format!("longer than {other}"), hint);
-        }
-    }
-    lives
 }
 
 fn addr(fields: &Fields) -> SocketAddr {

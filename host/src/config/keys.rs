@@ -3,9 +3,11 @@
 
 mod credentials;
 mod intake;
+mod sign_in;
 mod storage;
 
 pub(super) use credentials::COMMAND;
+use bulkhead_access::JwtAlgorithm;
 use credentials::CREDENTIALS;
 use intake::{INBOUND, LISTEN};
 use storage::{DEAD_LETTERS, ENCRYPTION, INTEGRITY, JOURNAL, POINTERS, STORE};

@@ -15,6 +15,7 @@ use bulkhead_tls::ServerTls;
 use secrecy::SecretString;
 
 use crate::components::Signing;
+use crate::oidc::OidcSettings;
 
 use super::checked::RawConfig;
 use super::fault::Span;
@@ -31,6 +32,10 @@ pub struct ApiListener {
     pub users: bool,
     /// How long they stay signed in.
     pub sign_in: Lives,
+    /// The provider whose tokens let in, where they do.
+    pub oidc: Option<OidcSettings>,
+    /// Origins of web pages that may use the API.
+    pub cors: Vec<http::HeaderValue>,
     /// What keys are hashed with, in place of the file in `data_dir`.
     pub pepper: Option<SecretString>,
     pub tls: Option<ServerTls>,
@@ -39,12 +44,12 @@ pub struct ApiListener {
 impl ApiListener {
     /// Nothing is needed, on a loopback address only.
     pub fn is_open(&self) -> bool {
-        !self.keys && !self.users && self.tokens.is_empty()
+        !self.keys && !self.users && self.oidc.is_none() && self.tokens.is_empty()
     }
 
     /// Nobody but users of this host is let in.
     pub fn is_only_users(&self) -> bool {
-        self.users && !self.keys && self.tokens.is_empty()
+        self.users && !self.keys && self.oidc.is_none() && self.tokens.is_empty()
     }
 }
 

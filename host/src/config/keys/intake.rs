@@ -1,5 +1,6 @@
 //! Listeners, files, inbound webhooks.
 
+use super::sign_in::{CORS, OIDC, SIGN_IN};
 use super::*;
 
 pub(super) static LISTEN: Section = Section {
@@ -74,7 +75,7 @@ static API: Section = Section {
             "auth",
             OneOrMany(&Choice(AUTH)),
             Default("open"),
-            "What lets in, one or a list. keys: API keys, with what their roles may do. users: people with a password of this host. open, alone: whoever reaches a loopback address, where there are no tokens.",
+            "What lets in, one or a list. keys: API keys, with what their roles may do. users: people with a password of this host. oidc: people and programs with a token of an OpenID provider. open, alone: whoever reaches a loopback address, where there are no tokens.",
         ),
         key("tokens", TOKENS, Default("[]"), "Bearer tokens that let in to everything; for people and programs of their own use keys."),
         key(
@@ -84,22 +85,15 @@ static API: Section = Section {
             "What API keys are hashed with, at least 32 bytes, in place of the file `pepper` in data_dir; with another one no key counts.",
         ),
         key("sign_in", Map(&SIGN_IN), Default("{}"), "How long people stay signed in (auth: users)."),
+        key("oidc", Map(&OIDC), Optional, "The OpenID provider whose tokens let in (auth: oidc)."),
+        key("cors", Map(&CORS), Default("{}"), "Web pages of others that may use the API from a browser."),
         key("tls", Map(&API_TLS), Optional, "TLS of the listener; its files are read again at SIGHUP."),
         key("without_tls", Bool, Default("false"), "Speak plain HTTP beyond this machine: only where something in front of the host ends TLS."),
     ],
 };
 
 /// What may let in at the API.
-const AUTH: &[&str] = &["open", "keys", "users"];
-
-static SIGN_IN: Section = Section {
-    name: "sign_in",
-    keys: &[
-        key("access_for", Duration { min: SECOND, max: HOUR }, Default("15m"), "Life of an access token."),
-        key("refresh_for", Duration { min: SECOND, max: 90 * DAY }, Default("24h"), "A session in which nobody asks for the next tokens ends after this."),
-        key("session_for", Duration { min: SECOND, max: 365 * DAY }, Default("30d"), "A session ends after this in any case."),
-    ],
-};
+const AUTH: &[&str] = &["open", "keys", "users", "oidc"];
 
 static API_TLS: Section = Section {
     name: "api_tls",
