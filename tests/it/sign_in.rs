@@ -140,10 +140,10 @@ fn a_user_comes_and_goes_by_the_command_line() {
     assert_eq!((own(&["key", "list"], "").status.code(), admin(&["user", "show", "ada"], "").status.code()), (Some(4), Some(5)));
 
     let entries = guarded.trail("limit=1000", 15);
-    let of = |kind: &str, action: &str| entries.iter().filter(|entry| entry["call"] == kind && entry["action"] == action).count();
+    let of = |kind: &str, action: &str| entries.iter().filter(|entry| entry["kind"] == kind && entry["action"] == action).count();
     let changes = ["users.create", "users.put", "users.password", "users.disable", "users.enable", "users.remove", "auth.logout"];
     assert!(changes.iter().all(|action| of("change", action) >= 1), "{entries:#?}");
-    let signed_in = entries.iter().filter(|entry| entry["call"] == "sign_in" && entry["actor"] == "user:ada").count();
+    let signed_in = entries.iter().filter(|entry| entry["kind"] == "sign_in" && entry["actor"] == "user:ada").count();
     assert!(signed_in >= 3, "{entries:#?}");
     let disk = on_disk(&guarded.story);
     for secret in [PASSWORD, "eight oak trees", "another password", &token[21..]] {
