@@ -11,6 +11,7 @@ mod guests;
 mod integrity;
 mod keys;
 mod oidc;
+mod lease;
 mod own_events;
 mod people;
 mod pipeline;
