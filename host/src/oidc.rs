@@ -15,8 +15,8 @@ use bulkhead_access::{JwtFault, JwtKeys, JwtRules, Principal, Role, RoleMap, che
 use bulkhead_core::Clock;
 use serde_json::Value;
 
-pub use provider::{ProviderError, is_safe};
 use provider::Provider;
+pub use provider::{ProviderError, is_safe};
 
 /// Least time between two looks at the provider's keys.
 const BETWEEN: Duration = Duration::from_secs(10);

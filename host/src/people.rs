@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bulkhead_access::{
-    AccessToken, Guesses, Lives, Pair, PasswordHash, Principal, RefreshToken, Refreshed, Role, Session, SessionId, Sessions, Subject, TokenDenied, User, UserName,
+    AccessToken, Guesses, Lives, Pair, PasswordHash, Principal, RefreshToken, Refreshed, Role, Session, SessionId, Sessions, Subject, TokenDenied, User,
+    UserName,
 };
 use bulkhead_core::Clock;
 use bulkhead_seal::Keyring;

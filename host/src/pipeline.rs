@@ -43,8 +43,8 @@ use crate::config::{Config, Fault};
 use crate::guests::{self, Built, Parts, Purpose};
 use crate::integrity::{Integrity, IntegrityError};
 use crate::keys::{self, KeysError};
-use crate::oidc::{Oidc, ProviderError};
 use crate::lease::HostLeases;
+use crate::oidc::{Oidc, ProviderError};
 use crate::own_events::{Lifecycle, OwnEvents};
 use crate::people::{self, People};
 use crate::receipts::{HostReceipts, ReceiptsError};
@@ -257,14 +257,8 @@ impl Host {
         let (own_events, writing_own_events) = OwnEvents::start(config.own_events, &journal, &clock);
         let trail = Trail::new(receipts.as_ref());
         let access = Access::open(&config.api, &config.data_dir, &store, given_up.api_keys, &clock, &trail, show).await?;
-        let parts = people::Parts {
-            store: &store,
-            keyring: keyring.clone(),
-            guesses: access.shared_guesses(),
-            clock: &clock,
-            trail: &trail,
-            own_events: &own_events,
-        };
+        let parts =
+            people::Parts { store: &store, keyring: keyring.clone(), guesses: access.shared_guesses(), clock: &clock, trail: &trail, own_events: &own_events };
         let people = People::open(&config.api, parts).await?;
         let oidc = config.api.oidc.clone().map(|settings| Oidc::new(settings, &clock)).transpose()?;
         if let Some(oidc) = &oidc {

@@ -127,7 +127,8 @@ fn keys_come_and_go_with_the_provider() {
     problem(&guarded.with(&odd, "GET", HEALTH, ""), 401, "token_key_unknown");
     drop(first);
     let until = |what: &str, token: &str, status: u16| {
-        wait::until(what, PATIENCE, || Ok((guarded.status(token) == status).then_some(()))).unwrap_or_else(|error| panic!("{error:#}\n{}", guarded.story.host.log()));
+        wait::until(what, PATIENCE, || Ok((guarded.status(token) == status).then_some(())))
+            .unwrap_or_else(|error| panic!("{error:#}\n{}", guarded.story.host.log()));
     };
     until("the provider is missed", &odd, 503);
     let answer = guarded.with(&odd, "GET", HEALTH, "");

@@ -324,7 +324,13 @@ fn odd_users_are_not_made() {
         assert_eq!(problem(&make(body.clone()), 400, "bad_field")["errors"][0]["pointer"], pointer, "{body}");
     }
     problem(&make(json!({"name": "ada", "roles": ["auditor"], "password": PASSWORD, "enabled": true})), 400, "unknown_field");
-    for (body, code) in [("", "bad_field"), ("{}", "bad_field"), ("[]", "bad_body"), (r#"{"username": 7, "password": "x"}"#, "bad_field"), (r#"{"user": "x"}"#, "unknown_field")] {
+    for (body, code) in [
+        ("", "bad_field"),
+        ("{}", "bad_field"),
+        ("[]", "bad_body"),
+        (r#"{"username": 7, "password": "x"}"#, "bad_field"),
+        (r#"{"user": "x"}"#, "unknown_field"),
+    ] {
         let problem = problem(&guarded.send("POST", LOGIN, &[], body), 400, code);
         assert_eq!(problem["error"], code, "{problem}");
     }

@@ -10,7 +10,10 @@ use bulkhead_access::Permission;
 use bulkhead_core::MAX_EVENT_BYTES;
 
 use super::entries::{self, Credentials, Formatters, Instances, Routes};
-use super::{Api, auth, connectors, cors, dead_letters, inbound, keys, lanes, metrics, openapi, preview, problem, queries, readyz, receipts, replays, sign_in, sync, users};
+use super::{
+    Api, auth, connectors, cors, dead_letters, inbound, keys, lanes, metrics, openapi, preview, problem, queries, readyz, receipts, replays, sign_in, sync,
+    users,
+};
 
 /// What most paths begin with.
 pub const PREFIX: &str = "/api/integration/";

@@ -75,7 +75,9 @@ pub async fn token(api: &str, given: Option<&str>) -> Result<Option<String>, Fai
     if kept.is_fresh() {
         return Ok(Some(kept.access_token));
     }
-    let ended = |why: String| Failure::new(Exit::NotAllowed, "session.ended", format!("the session with {api} has ended: {why}")).hint("`bulkhead login` begins another");
+    let ended = |why: String| {
+        Failure::new(Exit::NotAllowed, "session.ended", format!("the session with {api} has ended: {why}")).hint("`bulkhead login` begins another")
+    };
     let Some(refresh) = kept.refresh_token.clone() else { return Err(ended("its token has expired".into())) };
     let (url, request) = match &kept.provider {
         None => {

@@ -38,8 +38,8 @@ use super::integrity;
 use super::nearest;
 use super::routing::{self, Lanes, number};
 use super::schedule;
-use super::sign_in;
 use super::settings::{ApiListener, FormatterConfig, Instance, QueryCacheSettings, UploadSettings};
+use super::sign_in;
 use super::{Config, ConfigFile, Merged};
 
 /// The configuration but for its source and what is said about it, which come once all faults are known.

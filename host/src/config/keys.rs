@@ -6,8 +6,8 @@ mod intake;
 mod sign_in;
 mod storage;
 
-pub(super) use credentials::COMMAND;
 use bulkhead_access::JwtAlgorithm;
+pub(super) use credentials::COMMAND;
 use credentials::CREDENTIALS;
 use intake::{INBOUND, LISTEN};
 use storage::{DEAD_LETTERS, ENCRYPTION, INTEGRITY, JOURNAL, POINTERS, STORE};

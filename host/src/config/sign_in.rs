@@ -66,9 +66,9 @@ fn pem(path: &Path, span: Span, key: &str, faults: &mut Faults) -> Option<Vec<u8
     use std::io::Read as _;
     let mut bytes = Vec::new();
     let read = std::fs::File::open(path).and_then(|file| file.take(MOST_PEM).read_to_end(&mut bytes)).map_err(|error| error.to_string());
-    let fit = read.and_then(|_| reqwest::Certificate::from_pem_bundle(&bytes).map_err(|error| error.to_string())).and_then(|all| {
-        if all.is_empty() { Err("there is no certificate in it".to_owned()) } else { Ok(()) }
-    });
+    let fit = read
+        .and_then(|_| reqwest::Certificate::from_pem_bundle(&bytes).map_err(|error| error.to_string()))
+        .and_then(|all| if all.is_empty() { Err("there is no certificate in it".to_owned()) } else { Ok(()) });
     match fit {
         Ok(()) => Some(bytes),
         Err(why) => {

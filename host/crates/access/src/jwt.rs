@@ -119,9 +119,7 @@ impl JwtKey {
             return None;
         }
         let fit: &[Algorithm] = match &jwk.algorithm {
-            AlgorithmParameters::RSA(_) => {
-                &[Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::PS256, Algorithm::PS384, Algorithm::PS512]
-            }
+            AlgorithmParameters::RSA(_) => &[Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::PS256, Algorithm::PS384, Algorithm::PS512],
             AlgorithmParameters::EllipticCurve(params) if params.curve == Curve::P256 => &[Algorithm::ES256],
             AlgorithmParameters::EllipticCurve(params) if params.curve == Curve::P384 => &[Algorithm::ES384],
             AlgorithmParameters::OctetKeyPair(params) if params.curve == Curve::Ed25519 => &[Algorithm::EdDSA],

@@ -24,8 +24,8 @@ mod totp;
 mod user;
 
 pub use allow::{Allow, AllowError, MOST_NETWORKS};
-pub use guesses::{Guesses, MOST_SOURCES, Source};
 pub use claims::{RoleMap, claim_texts};
+pub use guesses::{Guesses, MOST_SOURCES, Source};
 pub use jwt::{JwtAlgorithm, JwtFault, JwtKeys, JwtRules, KeySetFault, MOST_TOKEN, check_token, looks_like_token};
 pub use key::{ApiKey, KeyId};
 pub use keys::{Admitted, Denied, Keys, MOST_KEYS, Now, Room, SignIn};

@@ -16,8 +16,8 @@ mod entries;
 mod error;
 mod inactive;
 mod lane_replays;
-mod people;
 mod leases;
+mod people;
 mod store;
 mod sync_executions;
 
@@ -32,8 +32,8 @@ pub use dead_letters::{
 pub use entries::{Entries, Entry, KEPT_VERSIONS, Raced, Version};
 pub use error::{StoreError, is_unavailable};
 pub use inactive::Inactive;
-pub use leases::{Fence, Lease, Leases};
 pub use lane_replays::{Busy, LaneReplay, LaneReplays, MOST_RUNNING, NewLaneReplay, ReplayState};
+pub use leases::{Fence, Lease, Leases};
 pub use people::{People, PeopleChange};
 pub use store::Store;
 pub use sync_executions::{SyncExecutions, SyncFilter};

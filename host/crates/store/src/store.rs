@@ -17,8 +17,8 @@ use crate::entries::Entries;
 use crate::error::StoreError;
 use crate::inactive::Inactive;
 use crate::lane_replays::LaneReplays;
-use crate::people::People;
 use crate::leases::Leases;
+use crate::people::People;
 use crate::sync_executions::SyncExecutions;
 
 const FILE: &str = "bulkhead.db";

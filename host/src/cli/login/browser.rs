@@ -70,7 +70,10 @@ async fn code(listener: &TcpListener, state: &str, issuer: &str) -> Result<Strin
             None => ("404 Not Found", "There is nothing here."),
         };
         let (status, text) = page;
-        let answer = format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n{text}", text.len());
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n{text}",
+            text.len()
+        );
         // A browser that has gone needs no page.
         let _ = tokio::time::timeout(REQUEST, stream.write_all(answer.as_bytes())).await;
         match back {

@@ -44,10 +44,7 @@ pub(super) static OIDC: Section = Section {
 
 static ROLES_OF: Section = Section {
     name: "roles_of",
-    keys: &[
-        key("value", Text, Required, "As the token has it."),
-        key("roles", OneOrMany(&Choice(ROLES)), Required, "What it means here."),
-    ],
+    keys: &[key("value", Text, Required, "As the token has it."), key("roles", OneOrMany(&Choice(ROLES)), Required, "What it means here.")],
 };
 
 /// The names of [`Role::ALL`]; a test holds both against each other.

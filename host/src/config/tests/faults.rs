@@ -242,7 +242,9 @@ fn listeners_beyond_this_machine_need_tokens() {
     check_words("listen: {api: {auth: users, sign_in: {access_for: 2h}}}", "`2h` is out of range", "to 1h");
     let oidc = |more: &str| format!("listen: {{api: {{auth: oidc, oidc: {{issuer: https://id.example, audience: bulkhead{more}}}}}}}");
     good(&oidc(""));
-    good(&oidc(", algorithms: [ES256, EdDSA], role_claims: [realm_access.roles, groups], roles: [{value: /admins, roles: [security_admin, auditor]}], leeway: 0s"));
+    good(&oidc(
+        ", algorithms: [ES256, EdDSA], role_claims: [realm_access.roles, groups], roles: [{value: /admins, roles: [security_admin, auditor]}], leeway: 0s",
+    ));
     check_words("listen: {api: {auth: oidc}}", "`oidc` needs `listen.api.oidc`", "issuer");
     check_words("listen: {api: {auth: oidc, oidc: {issuer: http://id.example, audience: x}}}", "speaks https", "https://");
     check_words("listen: {api: {auth: oidc, oidc: {issuer: https://id.example}}}", "`audience` is missing", "");

@@ -7,8 +7,11 @@ use jsonwebtoken::signature::{self, Verifier};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 use ring::signature as sig;
 
-static PROVIDER: CryptoProvider =
-    CryptoProvider { signer_factory: |_, _| Err(new_error(ErrorKind::UnsupportedAlgorithm)), verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
+static PROVIDER: CryptoProvider = CryptoProvider {
+    signer_factory: |_, _| Err(new_error(ErrorKind::UnsupportedAlgorithm)),
+    verifier_factory: verifier,
+    key_utils: KeyUtils::new_unimplemented(),
+};
 
 /// Once in a process; later calls find it there.
 pub fn install() {
@@ -51,9 +54,7 @@ impl Verifier<Vec<u8>> for Ring {
             (Check::Rsa(parameters), DecodingKeyKind::RsaModulusExponent { n, e }) => {
                 sig::RsaPublicKeyComponents { n, e }.verify(parameters, message, signature).is_ok()
             }
-            (Check::Other(algorithm), DecodingKeyKind::SecretOrDer(bytes)) => {
-                sig::UnparsedPublicKey::new(*algorithm, bytes).verify(message, signature).is_ok()
-            }
+            (Check::Other(algorithm), DecodingKeyKind::SecretOrDer(bytes)) => sig::UnparsedPublicKey::new(*algorithm, bytes).verify(message, signature).is_ok(),
             _ => false,
         };
         if good { Ok(()) } else { Err(signature::Error::new()) }
