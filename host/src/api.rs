@@ -3,6 +3,7 @@
 mod auth;
 mod connect;
 mod connectors;
+mod cors;
 mod dead_letters;
 mod entries;
 mod extract;
@@ -19,7 +20,9 @@ mod queries;
 mod receipts;
 mod replays;
 mod routes;
+mod sign_in;
 mod sync;
+mod users;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,7 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::State;
 use axum::extract::connect_info::Connected;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::serve::{IncomingStream, Listener};
 use bulkhead_core::{Clock, LaneId};
@@ -50,6 +53,8 @@ use problem::Problem;
 use crate::access::Access;
 use crate::answers::Answers;
 use crate::pipeline::{Control, StoreHealth};
+use crate::oidc::Oidc;
+use crate::people::People;
 use crate::replay::{self, Replayer};
 use crate::trail::Trail;
 use crate::unverified::Unverified;
@@ -74,6 +79,11 @@ pub struct Api {
     pub access: Arc<Access>,
     /// Where browsers reach the listener.
     pub public_url: Option<Url>,
+    pub people: Arc<People>,
+    /// The provider whose tokens let in.
+    pub oidc: Option<Arc<Oidc>>,
+    /// Origins of web pages that may use the API.
+    pub cors: Arc<[HeaderValue]>,
     pub trail: Trail,
     /// Changes under way, those whose clients have gone among them.
     pub changes: TaskTracker,

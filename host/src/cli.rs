@@ -12,16 +12,20 @@ mod http_client;
 mod inspect;
 mod journal;
 mod key;
+mod login;
 mod notify;
 mod policy;
+mod prompt;
 mod pull;
 mod replay;
 mod schema;
 mod send;
 mod serve;
 mod store;
+mod session;
 mod sync;
 mod unseal;
+mod user;
 mod validate;
 
 use std::path::PathBuf;
@@ -120,6 +124,12 @@ enum Verb {
     Connector(connector::ConnectorArgs),
     /// API keys of a running host: make, list, show, rotate, revoke.
     Key(key::KeyArgs),
+    /// People who sign in at a running host with a password: make, list, change, remove.
+    User(user::UserArgs),
+    /// Sign in at a host; other verbs use the session where no token is given.
+    Login(login::LoginArgs),
+    /// End the session with a host.
+    Logout(login::LogoutArgs),
     /// Offline tools for the journal of a host that is not running.
     Journal(journal::JournalArgs),
     /// Offline tools for the control store of a host that is not running.
@@ -183,6 +193,9 @@ pub fn main() -> ExitCode {
         Verb::Push(args) => connector::push(&args, output),
         Verb::Connector(args) => connector::run(&args, output),
         Verb::Key(args) => key::run(&args, output),
+        Verb::User(args) => user::run(&args, output),
+        Verb::Login(args) => login::login(&args, output),
+        Verb::Logout(args) => login::logout(&args, output),
         Verb::Journal(args) => journal::run(&args, output),
         Verb::Store(args) => store::run(&args, output),
         Verb::Unseal(args) => unseal::run(&args, output),

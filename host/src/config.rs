@@ -22,6 +22,7 @@ mod schedule;
 mod schema;
 mod secret_fields;
 mod settings;
+mod sign_in;
 mod store;
 mod stored;
 mod tree;

@@ -47,7 +47,9 @@ use crate::guests::{self, Built, Parts, Purpose};
 use crate::integrity::{Integrity, IntegrityError};
 use crate::keys::{self, KeysError};
 use crate::lease::HostLeases;
+use crate::oidc::{Oidc, ProviderError};
 use crate::own_events::{Lifecycle, OwnEvents};
+use crate::people::{self, People};
 use crate::receipts::{HostReceipts, ReceiptsError};
 use crate::replay::{self, Replayer};
 use crate::state::{self, StoredCursors, StoredGrants, StoredRuns, StoredState};
@@ -89,6 +91,8 @@ pub enum StartError {
     Inbound(#[from] InboundError),
     #[error(transparent)]
     Receipts(#[from] ReceiptsError),
+    #[error(transparent)]
+    Oidc(#[from] ProviderError),
     #[error(transparent)]
     Access(#[from] access::OpenError),
     #[error("cannot start delivery")]
@@ -268,6 +272,14 @@ impl Host {
         let (own_events, writing_own_events) = OwnEvents::start(config.own_events, &journal, &clock);
         let trail = Trail::new(receipts.as_ref());
         let access = Access::open(&config.api, &config.data_dir, &store, given_up.api_keys, &clock, &trail, show).await?;
+        let parts =
+            people::Parts { store: &store, keyring: keyring.clone(), guesses: access.shared_guesses(), clock: &clock, trail: &trail, own_events: &own_events };
+        let people = People::open(&config.api, parts).await?;
+        let oidc = config.api.oidc.clone().map(|settings| Oidc::new(settings, &clock)).transpose()?;
+        if let Some(oidc) = &oidc {
+            oidc.warm(None);
+        }
+        following.spawn(Arc::clone(&people).keep(stop_following.clone()));
         let replayer = Replayer::new(dead_letters.clone(), journal.clone(), Arc::clone(&clock), metrics.clone(), trail.clone());
         store.with_room(async || replayer.recover().await).await?;
         let replays = store.lane_replays();
@@ -402,6 +414,9 @@ impl Host {
             receipts: config.audit.as_ref().map(|settings| settings.dir.clone()),
             access: Arc::clone(&access),
             public_url: config.api.public_url.clone(),
+            people,
+            oidc,
+            cors: config.api.cors.clone().into(),
             trail,
             changes: changes.clone(),
             control: Arc::clone(&control),

@@ -10,7 +10,10 @@ use bulkhead_access::Permission;
 use bulkhead_core::MAX_EVENT_BYTES;
 
 use super::entries::{self, Credentials, Formatters, Instances, Routes};
-use super::{Api, auth, connect, connectors, dead_letters, inbound, keys, lanes, metrics, openapi, preview, problem, queries, readyz, receipts, replays, sync};
+use super::{
+    Api, auth, connect, connectors, cors, dead_letters, inbound, keys, lanes, metrics, openapi, preview, problem, queries, readyz, receipts, replays, sign_in, sync,
+    users,
+};
 
 /// What most paths begin with.
 pub const PREFIX: &str = "/api/integration/";
@@ -145,6 +148,20 @@ fn table() -> Vec<Row> {
         POST   "/api/integration/connectors/{id}/versions/{digest}/approve"           ConnectorsGrant   changes "connectors.approve"      connectors::approve,
         POST   "/api/integration/connectors/{id}/versions/{digest}/activate"          ConnectorsInstall changes "connectors.activate"     connectors::activate,
         POST   "/api/integration/connectors/{id}/versions/{digest}/revoke"            ConnectorsGrant   changes "connectors.revoke"       connectors::revoke,
+        GET    "/api/v2/auth/methods"                                                 open              reads   "auth.methods"            sign_in::methods,
+        POST   "/api/v2/auth/login"                                                   open              changes "auth.login"              sign_in::login,
+        POST   "/api/v2/auth/refresh"                                                 open              changes "auth.refresh"            sign_in::refresh,
+        DELETE "/api/v2/auth/logout"                                                  open              changes "auth.logout"             sign_in::logout,
+        GET    "/api/integration/users"                                               SystemAdmin       reads   "users.list"              users::list,
+        POST   "/api/integration/users"                                               SystemAdmin       changes "users.create"            users::create,
+        GET    "/api/integration/users/{name}"                                        SystemAdmin       reads   "users.show"              users::show,
+        PUT    "/api/integration/users/{name}"                                        SystemAdmin       changes "users.put"               users::put,
+        DELETE "/api/integration/users/{name}"                                        SystemAdmin       changes "users.remove"            users::remove,
+        POST   "/api/integration/users/{name}/password"                               SystemAdmin       changes "users.password"          users::set_password,
+        POST   "/api/integration/users/{name}/enable"                                 SystemAdmin       changes "users.enable"            users::enable,
+        POST   "/api/integration/users/{name}/disable"                                SystemAdmin       changes "users.disable"           users::disable,
+        POST   "/api/integration/users/{name}/totp"                                   SystemAdmin       changes "users.totp"              users::enrol,
+        DELETE "/api/integration/users/{name}/totp"                                   SystemAdmin       changes "users.totp_remove"       users::release,
         GET    "/api/integration/api-keys"                                            SystemAdmin       reads   "api_keys.list"           keys::list,
         POST   "/api/integration/api-keys"                                            SystemAdmin       changes "api_keys.create"         keys::create,
         GET    "/api/integration/api-keys/{id}"                                       SystemAdmin       reads   "api_keys.show"           keys::show,
@@ -164,12 +181,18 @@ pub fn router(api: Api) -> Router {
         let guarded = if info.needs.is_some() { handler.route_layer(from_fn_with_state((api.clone(), info), auth::guard)) } else { handler };
         router = router.route(info.path, guarded);
     }
-    router
+    let cors = cors::layer(&api.cors);
+    let router = router
         .fallback(auth::nowhere)
         .method_not_allowed_fallback(auth::no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(map_response(problem::uniform))
-        .with_state(api)
+        .with_state(api);
+    // Before everything else: a browser asks without credentials whether it may ask.
+    match cors {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
 }
 
 #[cfg(test)]
@@ -187,7 +210,9 @@ mod tests {
         let mut seen = BTreeSet::new();
         for info in table().iter().map(|row| row.info) {
             assert!(seen.insert((info.method, info.path)), "{info:?} stands there twice");
-            assert_eq!(info.needs.is_none(), ["/livez", "/readyz", "/api/integration/oauth/callback"].contains(&info.path), "{info:?}");
+            // What takes the place of a credential checks it by itself.
+            let signs_in = info.path.starts_with("/api/v2/auth/");
+            assert_eq!(info.needs.is_none(), signs_in || ["/livez", "/readyz", "/api/integration/oauth/callback"].contains(&info.path), "{info:?}");
             // What asks a system or tries its connection changes nothing, though it is a POST.
             let asks = ["instances.query", "instances.test", "formatters.test", "auth_configs.test"].contains(&info.action);
             assert_eq!(info.changes, info.method != "GET" && !asks, "{info:?}");
@@ -199,7 +224,8 @@ mod tests {
         for info in table().iter().map(|row| row.info) {
             let Some(permission) = info.needs else { continue };
             assert!(Role::ALL.iter().any(|role| role.permissions().has(permission)), "{info:?}");
-            assert_eq!(info.path.contains("api-keys"), permission == Permission::SystemAdmin, "{info:?}");
+            let of_people = info.path.contains("api-keys") || info.path.contains("/users");
+            assert_eq!(of_people, permission == Permission::SystemAdmin, "{info:?}");
         }
     }
 
@@ -212,7 +238,8 @@ mod tests {
     fn tables() -> [(&'static str, String); 2] {
         let mut endpoints = String::from("| method | path | permission | on record as |\n|---|---|---|---|\n");
         for info in table().iter().map(|row| row.info) {
-            let needs = info.needs.map_or("open to everybody".to_owned(), |permission| format!("`{}`", permission.name()));
+            let open = if info.changes { "checks what it is given" } else { "open to everybody" };
+            let needs = info.needs.map_or(open.to_owned(), |permission| format!("`{}`", permission.name()));
             let record = if info.changes { format!("`{}`", info.action) } else { "–".to_owned() };
             let _ = writeln!(endpoints, "| {} | `{}` | {needs} | {record} |", info.method, info.path);
         }

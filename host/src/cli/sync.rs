@@ -86,7 +86,7 @@ async fn get(to: &Server, path: &str, query: &[(&str, String)]) -> Result<Vec<u8
         url.push('?');
         url.push_str(&query.join("&"));
     }
-    answered(&url, to.request(Method::GET, &url)?).await
+    answered(&url, to.request(Method::GET, &url).await?).await
 }
 
 /// Part of a query (RFC 3986 §2.1).

@@ -40,6 +40,7 @@ use super::nearest;
 use super::routing::{self, Lanes, number};
 use super::schedule;
 use super::settings::{ApiListener, FormatterConfig, Instance, QueryCacheSettings, UploadSettings};
+use super::sign_in;
 use super::{Config, ConfigFile, Merged};
 
 /// The configuration but for its source and what is said about it, which come once all faults are known.
@@ -114,8 +115,8 @@ fn listeners(listen: &Fields, faults: &mut Faults) -> (ApiListener, HttpIntakeSe
     let (api, http) = (listen.map("api"), listen.map("http"));
     for (name, fields) in [("api", api), ("http", http)] {
         let beyond = fields.address("addr").is_some_and(|addr| !addr.ip().is_loopback());
-        let keys = fields.text("auth").as_deref() == Some("keys");
-        if beyond && fields.list("tokens").is_empty() && !keys {
+        let closed = fields.texts("auth").iter().any(|kind| kind != "open");
+        if beyond && fields.list("tokens").is_empty() && !closed {
             let (needs, write) = match name {
                 "api" => ("`auth: keys` or `tokens`", "auth: keys"),
                 _ => ("`tokens`", "tokens: [\"${BULKHEAD_TOKEN}\"]"),
@@ -170,11 +171,22 @@ fn api_listener(fields: &Fields, faults: &mut Faults) -> ApiListener {
     let public_url = fields.text("public_url").and_then(|url| public_url(&url).map_err(|problem| {
         faults.push(FaultKind::WrongType, fields.span("public_url"), "listen.api.public_url", problem, Some("write it as https://bulkhead.example.com".to_owned()));
     }).ok());
+    let auth = fields.texts("auth");
+    let lets_in = |kind: &str| auth.iter().any(|known| known == kind);
+    if lets_in("open") && auth.len() > 1 {
+        let hint = Some("leave `open` out: what else stands there closes the listener".to_owned());
+        faults.push(FaultKind::Conflict, fields.span("auth"), "listen.api.auth", "`open` stands alone", hint);
+    }
+    let open = fields.list("tokens").is_empty() && !auth.iter().any(|kind| kind != "open");
     ApiListener {
         public_url,
         addr: addr(fields),
         tokens: secrets(fields.list("tokens")),
-        keys: fields.text("auth").as_deref() == Some("keys"),
+        keys: lets_in("keys"),
+        users: lets_in("users"),
+        sign_in: sign_in::lives(fields.map("sign_in"), faults),
+        oidc: sign_in::oidc(fields, lets_in("oidc"), faults),
+        cors: sign_in::origins(fields, open, faults),
         pepper,
         tls: intake::api_tls(fields, faults),
     }

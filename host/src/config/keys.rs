@@ -3,8 +3,10 @@
 
 mod credentials;
 mod intake;
+mod sign_in;
 mod storage;
 
+use bulkhead_access::JwtAlgorithm;
 pub(super) use credentials::COMMAND;
 use credentials::CREDENTIALS;
 use intake::{INBOUND, LISTEN};

@@ -38,6 +38,12 @@ pub enum Lifecycle {
         name: String,
         expires: String,
     },
+    /// A refresh token of a session was shown twice.
+    TokenReused {
+        actor: String,
+        session: String,
+        from: String,
+    },
 }
 
 /// A name stands for what it stood for before.
@@ -111,6 +117,7 @@ impl Described {
             }
             Lifecycle::ReloadFailed { reason } => Self::new("reload_failed", Level::High, "", json!({"reason": reason})),
             Lifecycle::KeyExpires { id, name, expires } => Self::new("key.expires", Level::Medium, id, json!({"name": name, "expires_at": expires})),
+            Lifecycle::TokenReused { actor, session, from } => Self::new("sign_in.token_reused", Level::High, actor, json!({"session": session, "from": from})),
             Lifecycle::RolledBack(RolledBack { component, from, to, instances, cause }) => {
                 let mut data = json!({"from": from, "to": to, "instances": instances});
                 let level = match cause {

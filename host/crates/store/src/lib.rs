@@ -19,6 +19,7 @@ mod inactive;
 mod lane_replays;
 mod leases;
 mod refresh_tokens;
+mod people;
 mod store;
 mod sync_executions;
 
@@ -34,9 +35,10 @@ pub use dead_letters::{
 pub use entries::{Entries, SealedWith, Entry, KEPT_VERSIONS, Raced, Version};
 pub use error::{StoreError, is_unavailable};
 pub use inactive::Inactive;
-pub use leases::{Fence, Lease, Leases};
 pub use lane_replays::{Busy, LaneReplay, LaneReplays, MOST_RUNNING, NewLaneReplay, ReplayState};
 pub use refresh_tokens::StoredTokens;
+pub use leases::{Fence, Lease, Leases};
+pub use people::{People, PeopleChange};
 pub use store::Store;
 pub use sync_executions::{SyncExecutions, SyncFilter};
 

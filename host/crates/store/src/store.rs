@@ -19,6 +19,7 @@ use crate::inactive::Inactive;
 use crate::lane_replays::LaneReplays;
 use crate::leases::Leases;
 use crate::refresh_tokens::StoredTokens;
+use crate::people::People;
 use crate::sync_executions::SyncExecutions;
 
 const FILE: &str = "bulkhead.db";
@@ -166,6 +167,11 @@ impl Store {
     /// Refresh tokens that servers gave, sealed with the newest key. Not cancel safe.
     pub async fn refresh_tokens(&self, keyring: Keyring) -> Result<StoredTokens, StoreError> {
         StoredTokens::open(self.shared.clone(), keyring).await
+    }
+
+    /// People and their sessions; secrets of codes are sealed with the newest key. Not cancel safe.
+    pub async fn people(&self, keyring: Option<Keyring>) -> Result<People, StoreError> {
+        People::open(self.shared.clone(), keyring).await
     }
 
     /// Instances that are switched off.

@@ -233,6 +233,29 @@ fn listeners_beyond_this_machine_need_tokens() {
     good("listen: {api: {addr: \"[::]:1\", auth: keys, without_tls: true}}");
     good("listen: {api: {addr: 127.0.0.1:1, auth: keys}}");
     check_words("listen: {api: {auth: everybody}}", "`everybody` is not possible", "open");
+    check_words("listen: {api: {auth: [open, keys]}}", "`open` stands alone", "leave `open` out");
+    check_words("listen: {api: {auth: [keys, everybody]}}", "`everybody` is not possible", "users");
+    check_words("listen: {api: {auth: []}}", "0 entries", "");
+    good("listen: {api: {addr: \"[::]:1\", auth: [keys, users], without_tls: true}}");
+    check_words("listen: {api: {auth: users, sign_in: {access_for: 1h, refresh_for: 30m}}}", "longer than refresh_for", "");
+    check_words("listen: {api: {auth: users, sign_in: {refresh_for: 2d, session_for: 1d}}}", "longer than session_for", "");
+    check_words("listen: {api: {auth: users, sign_in: {access_for: 2h}}}", "`2h` is out of range", "to 1h");
+    let oidc = |more: &str| format!("listen: {{api: {{auth: oidc, oidc: {{issuer: https://id.example, audience: bulkhead{more}}}}}}}");
+    good(&oidc(""));
+    good(&oidc(
+        ", algorithms: [ES256, EdDSA], role_claims: [realm_access.roles, groups], roles: [{value: /admins, roles: [security_admin, auditor]}], leeway: 0s",
+    ));
+    check_words("listen: {api: {auth: oidc}}", "`oidc` needs `listen.api.oidc`", "issuer");
+    check_words("listen: {api: {auth: oidc, oidc: {issuer: http://id.example, audience: x}}}", "speaks https", "https://");
+    check_words("listen: {api: {auth: oidc, oidc: {issuer: https://id.example}}}", "`audience` is missing", "");
+    check_words(&oidc(", algorithms: [none]"), "`none` is not possible", "");
+    check_words(&oidc(", algorithms: [HS256]"), "`HS256` is not possible", "S256");
+    check_words(&oidc(", roles: [{value: x, roles: root}]"), "`root` is not possible", "auditor");
+    check_words(&oidc(", ca: /missing.pem"), "/missing.pem cannot be used", "");
+    check_words("listen: {api: {auth: keys, cors: {origins: [\"*\"]}}}", "not an origin", "without `*`");
+    check_words("listen: {api: {auth: keys, cors: {origins: [\"https://a.example/\"]}}}", "not an origin", "without a path");
+    check_words("listen: {api: {cors: {origins: [\"https://a.example\"]}}}", "an open listener takes no web pages", "auth: keys");
+    good("listen: {api: {auth: keys, cors: {origins: [\"https://a.example\", \"http://127.0.0.1:3000\"]}}}");
     check_words("listen: {api: {auth: keys, pepper: too-short}}", "shorter than 32 bytes", "openssl rand");
     check_words("listen: {api: {tls: {cert: server.pem}}}", "`key` is missing", "");
     check_words("listen: {api: {tls: {cert: /missing.pem, key: /missing.key}}}", "/missing.pem, which cannot be read", "");

@@ -15,6 +15,7 @@ pub(crate) const MIGRATIONS: [(i64, &str); 9] = [
     (5, include_str!("../migrations/5.sql")),
     (6, include_str!("../migrations/6.sql")),
     (7, include_str!("../migrations/7.sql")),
+    (8, include_str!("../migrations/8.sql")),
     (11, include_str!("../migrations/11.sql")),
     (12, include_str!("../migrations/12.sql")),
 ];
