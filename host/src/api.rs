@@ -4,6 +4,7 @@ mod auth;
 mod connectors;
 mod dead_letters;
 mod entries;
+mod event_types;
 mod extract;
 mod inbound;
 mod keys;
@@ -19,6 +20,7 @@ mod receipts;
 mod replays;
 mod routes;
 mod sync;
+mod webhooks;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,10 +49,12 @@ use problem::Problem;
 
 use crate::access::Access;
 use crate::answers::Answers;
+use crate::idempotency::Idempotency;
 use crate::pipeline::Control;
 use crate::replay::{self, Replayer};
 use crate::trail::Trail;
 use crate::unverified::Unverified;
+use crate::webhooks::Once;
 
 /// Most uploads at the same time.
 pub const UPLOADS: usize = 4;
@@ -85,6 +89,9 @@ pub struct Api {
     /// Answers to questions.
     pub answers: Arc<Answers>,
     pub sync_executions: SyncExecutions,
+    /// Single events to webhooks, and the log of their deliveries.
+    pub once: Once,
+    pub idempotency: Arc<Idempotency>,
 }
 
 /// Serves until cancelled. Not cancel safe beyond the token: requests under way are answered.
