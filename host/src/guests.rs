@@ -280,7 +280,7 @@ impl<'a> Builder<'a> {
     async fn sync(&mut self, at: usize, instance: &Instance, subscription: &str) -> Option<Built> {
         let known = self.config.subscriptions.iter().find(|known| known.name == subscription)?;
         let SubscriptionAction::Sync { instance: target, min_interval } = &known.action else { return None };
-        let (door, clock) = self.parts.sync.cloned().unwrap_or_else(|| (SyncDoor::default(), Arc::new(SystemClock::default())));
+        let (door, clock) = self.parts.sync.cloned().unwrap_or_else(|| (SyncDoor::default(), Arc::new(SystemClock::default()) as Arc<dyn Clock>));
         let mut settings = InstanceSettings::new(&instance.name, Arc::new(SyncSource::new(subscription, target, *min_interval, door, clock)));
         settings.tenant = self.config.http.rules.tenant.clone();
         settings.concurrency = instance.concurrency;

@@ -73,6 +73,9 @@ fn an_event_sets_off_one_run_however_many_come_and_a_kill_changes_nothing() {
     ));
     let action = json!({"type": "sync", "instance": "crm", "min_interval": "3600s"});
     ask(&story, "POST", "event-subscriptions", &json!({"name": "pull", "definition": {"when": {"event_type": "SecurityEvent"}, "action": action}}), 201);
+    let schedules = ask(&story, "GET", "schedules", &Value::Null, 200);
+    let shown = schedules["data"].as_array().expect("schedules").iter().find(|one| one["type"] == "event").expect("is there").clone();
+    assert_eq!((&shown["instance"], &shown["event_trigger"], &shown["active"]), (&json!("crm"), &json!("pull"), &json!(true)), "{shown}");
     for batch in ["a", "b", "c"] {
         story.accept("application/x-ndjson", &copybook(batch, 20));
     }

@@ -31,8 +31,9 @@ pub async fn list(State(api): State<Api>) -> Result<Json<Value>, Problem> {
     while after < head {
         // What is gone meanwhile, or cannot be read, is passed over by the next look.
         let Ok(frame) = reader.next().await else { break };
-        for (seq, event) in frame.events().filter(|(seq, _)| *seq > after && *seq <= head) {
-            after = seq;
+        let from = after;
+        after = Seq(frame.first().0 + frame.len() as u64 - 1);
+        for (_, event) in frame.events().filter(|(seq, _)| *seq > from && *seq <= head) {
             if event.shape() == Shape::Own {
                 continue;
             }

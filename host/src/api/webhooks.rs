@@ -180,7 +180,7 @@ async fn with_secret(response: Response, secret: Option<String>) -> Result<Respo
     body["data"]["secret"] = secret.into();
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
-    Ok((parts, Json(body).into_response().into_body()).into_response())
+    Ok(Response::from_parts(parts, Json(body).into_response().into_body()))
 }
 
 /// A secret made here, where the definition brings none.

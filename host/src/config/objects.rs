@@ -320,10 +320,10 @@ pub(super) fn written(made: &[Made], key: &str) -> Option<String> {
     let same = [(".destinations.primary", ".url"), (".config.headers", ".headers"), (".config", ""), (".secret", ".secret"), (".retry", ".retry")];
     let webhook = made.of == Section::Webhooks;
     let rest = match rest.as_str() {
-        rest if rest.starts_with(".when") => if webhook { ".events" } else { ".when" }.to_owned(),
-        rest if rest.ends_with(".format") => if webhook { ".format" } else { ".action" }.to_owned(),
-        rest if rest.starts_with(".to") => if webhook { "" } else { ".action" }.to_owned(),
-        rest => same.iter().find_map(|(part, is)| rest.starts_with(part).then(|| (*is).to_owned())).unwrap_or_default(),
+        rest if rest.starts_with(".when") => [".when", ".events"][usize::from(webhook)],
+        rest if rest.ends_with(".format") => [".action", ".format"][usize::from(webhook)],
+        rest if rest.starts_with(".to") => [".action", ""][usize::from(webhook)],
+        rest => same.iter().find_map(|(part, is)| rest.starts_with(part).then_some(*is)).unwrap_or_default(),
     };
     Some(format!("{}.{}{rest}", made.of.name(), made.by))
 }
@@ -377,7 +377,7 @@ pub(super) fn subscriptions(root: &Fields, faults: &mut Faults) -> Vec<Subscript
             "webhook" => SubscriptionAction::Webhook,
             _ => SubscriptionAction::Notification,
         };
-        all.push(Subscription { name: name.clone(), action });
+        all.push(Subscription { name: name.clone(), enabled: fields.bool("enabled").unwrap_or(true), action });
     }
     all
 }

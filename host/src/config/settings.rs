@@ -145,6 +145,7 @@ pub struct WebhookLogSettings {
 #[derive(Debug, Clone)]
 pub struct Subscription {
     pub name: String,
+    pub enabled: bool,
     pub action: SubscriptionAction,
 }
 
