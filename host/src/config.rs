@@ -23,6 +23,7 @@ mod schedule;
 mod schema;
 mod secret_fields;
 mod settings;
+mod store;
 mod stored;
 mod tree;
 mod units;
@@ -52,6 +53,7 @@ pub use secret_fields::secret_fields;
 pub use settings::{
     ApiListener, EncryptionSettings, FormatterConfig, Instance, Lane, QueryCacheSettings, Subscription, SubscriptionAction, UploadSettings, Webhook, WebhookLogSettings,
 };
+pub use store::StoreSettings;
 pub use stored::{Entry, Merged, Section, hide, unhide};
 
 use fault::Faults;
@@ -90,6 +92,7 @@ pub struct Config {
     /// How long answers are kept for their `Idempotency-Key`; `None` where they are not.
     pub idempotency_window: Option<Duration>,
     pub encryption: EncryptionSettings,
+    pub store: StoreSettings,
     pub delivery: DeliverySettings,
     /// Requests and connections of all connectors at the same time; derived from the limit of open
     /// files where absent.

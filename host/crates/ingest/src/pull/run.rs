@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bulkhead_core::{SyncRun, SyncStatus, SyncTrigger};
+use bulkhead_core::{SyncRun, SyncStatus};
 use bulkhead_journal::Durability;
 use tokio_util::sync::CancellationToken;
 
