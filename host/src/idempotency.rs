@@ -153,7 +153,7 @@ fn known(kept: &KeptAnswer, fingerprint: &[u8; 32]) -> Response {
         return refusal(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", "this `Idempotency-Key` came with another request before");
     }
     let Some(answer) = &kept.answer else {
-        let detail = "the host ended while this change was under way, and whether it was made is not known; look, and use another key";
+        let detail = "this change was begun and never answered: the host that made it ended, or is another one and still at it; look whether it was made, and use another key";
         return refusal(StatusCode::CONFLICT, "idempotency_unknown", detail);
     };
     let mut parts = answer.splitn(2, |byte| *byte == b'\n');

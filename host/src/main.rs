@@ -11,6 +11,7 @@ mod guests;
 mod idempotency;
 mod integrity;
 mod keys;
+mod lease;
 mod own_events;
 mod pipeline;
 mod receipts;

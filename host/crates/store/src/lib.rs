@@ -8,6 +8,7 @@
 
 mod api_answers;
 mod api_keys;
+mod changes;
 mod connector_state;
 mod cursors;
 mod database;
@@ -16,21 +17,24 @@ mod entries;
 mod error;
 mod inactive;
 mod lane_replays;
+mod leases;
 mod store;
 mod sync_executions;
 mod webhooks;
 
 pub use api_answers::{ApiAnswers, KeptAnswer};
 pub use api_keys::ApiKeys;
+pub use changes::{Changes, Generations, Topic};
 pub use connector_state::{ConnectorState, StateError, StateLimits};
 pub use cursors::PullCursors;
 pub use database::{Database, FromColumn, PostgresSettings, PostgresTls, Row, Tx, UrlError, Value};
 pub use dead_letters::{
     Added, Attempt, By, Cause, DeadLetter, DeadLetterFilter, DeadLetterSettings, DeadLetters, Edited, Expired, NewDeadLetter, OnFull, Replaying, State, Totals,
 };
-pub use entries::{Entries, Entry, KEPT_VERSIONS, Version};
+pub use entries::{Entries, Entry, KEPT_VERSIONS, Raced, Version};
 pub use error::{StoreError, is_unavailable};
 pub use inactive::Inactive;
+pub use leases::{Fence, Lease, Leases};
 pub use lane_replays::{Busy, LaneReplay, LaneReplays, MOST_RUNNING, NewLaneReplay, ReplayState};
 pub use store::Store;
 pub use sync_executions::{SyncExecutions, SyncFilter};

@@ -9,6 +9,7 @@ use sqlx::{ConnectOptions, Connection, SqlitePool};
 
 use crate::api_answers::ApiAnswers;
 use crate::api_keys::ApiKeys;
+use crate::changes::Changes;
 use crate::connector_state::ConnectorState;
 use crate::cursors::PullCursors;
 use crate::database::{self, Database, PostgresSettings};
@@ -17,6 +18,7 @@ use crate::entries::Entries;
 use crate::error::StoreError;
 use crate::inactive::Inactive;
 use crate::lane_replays::LaneReplays;
+use crate::leases::Leases;
 use crate::sync_executions::SyncExecutions;
 use crate::webhooks::WebhookDeliveries;
 
@@ -132,14 +134,24 @@ impl Store {
         ApiKeys::new(self.shared.clone())
     }
 
-    /// Deliveries to webhooks, at most so many of each.
+    /// Deliveries to webhooks, at most so many of each: this host's own, for they name places in its journal.
     pub fn webhook_deliveries(&self, most: u64) -> WebhookDeliveries {
-        WebhookDeliveries::new(self.shared.clone(), most)
+        WebhookDeliveries::new(Database::sqlite(self.write.clone(), self.read.clone()), most)
     }
 
     /// Answers of the API that are kept for their keys.
     pub fn api_answers(&self) -> ApiAnswers {
         ApiAnswers::new(self.shared.clone())
+    }
+
+    /// How one host tells the others what it changed.
+    pub fn changes(&self) -> Changes {
+        Changes::new(self.shared.clone())
+    }
+
+    /// Which host does what only one may do.
+    pub fn leases(&self) -> Leases {
+        Leases::new(self.shared.clone())
     }
 
     /// How far pull connectors have come.

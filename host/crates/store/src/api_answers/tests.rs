@@ -3,7 +3,7 @@ use crate::testing::{Place, each_engine};
 
 #[tokio::test]
 async fn a_key_stands_for_its_first_request_until_it_is_old_or_forgotten() {
-    each_engine("a_key_stands_for_its_first_request_until_it_is_old_or_forgotten", |place: Place| async move {
+    each_engine("a_key_stands_for_its_first_request_until_it_is_old_or_forgotten", async |place: Place| {
         let answers = place.open().await.api_answers();
         assert_eq!(answers.begin(b"one", b"request", 100, 0).await.unwrap(), None);
         let cut_off = KeptAnswer { fingerprint: b"request".to_vec(), answer: None };
@@ -25,7 +25,7 @@ async fn a_key_stands_for_its_first_request_until_it_is_old_or_forgotten() {
 
 #[tokio::test]
 async fn the_oldest_keys_go_first() {
-    each_engine("the_oldest_keys_go_first", |place: Place| async move {
+    each_engine("the_oldest_keys_go_first", async |place: Place| {
         let answers = place.open().await.api_answers();
         let mut tx = answers.database.begin().await.unwrap();
         for at in 0..MOST {

@@ -25,7 +25,7 @@ use DeliveryStatus::{Delivered, Failed, Pending, Retrying};
 
 #[tokio::test]
 async fn a_delivery_is_what_was_attempted_last() {
-    each_engine("a_delivery_is_what_was_attempted_last", |place: Place| async move {
+    each_engine("a_delivery_is_what_was_attempted_last", async |place: Place| {
         let deliveries = place.open().await.webhook_deliveries(100);
         let id = deliveries.expect("a", 7, ("e-7", "t"), Some(3), 10).await.unwrap();
         assert_eq!(statuses(&deliveries, "a").await, [(7, Pending, 0)]);
@@ -49,7 +49,7 @@ async fn a_delivery_is_what_was_attempted_last() {
 
 #[tokio::test]
 async fn failures_count_from_the_first_behind_a_success() {
-    each_engine("failures_count_from_the_first_behind_a_success", |place: Place| async move {
+    each_engine("failures_count_from_the_first_behind_a_success", async |place: Place| {
         let deliveries = place.open().await.webhook_deliveries(100);
         let since = async || deliveries.state("a").await.unwrap();
         assert_eq!(since().await, WebhookState::default());
@@ -65,7 +65,7 @@ async fn failures_count_from_the_first_behind_a_success() {
 
 #[tokio::test]
 async fn the_log_has_a_bound_by_count_and_by_age_and_what_is_given_up_says_so() {
-    each_engine("the_log_has_a_bound_by_count_and_by_age_and_what_is_given_up_says_so", |place: Place| async move {
+    each_engine("the_log_has_a_bound_by_count_and_by_age_and_what_is_given_up_says_so", async |place: Place| {
         let deliveries = place.open().await.webhook_deliveries(3);
         for seq in 1..=5 {
             deliveries.attempted(&[attempt("a", seq, 1, Retrying, seq * 10), attempt("b", seq, 1, Delivered, 1_000)]).await.unwrap();
