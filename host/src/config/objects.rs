@@ -317,9 +317,10 @@ fn map<'a>(pairs: impl IntoIterator<Item = (&'a str, Node)>) -> Node {
 pub(super) fn written(made: &[Made], key: &str) -> Option<String> {
     let of = |made: &Made| Some((made.clone(), key.strip_prefix(made.section.name())?.strip_prefix('.')?.strip_prefix(made.name.as_str())?.to_owned()));
     let (made, rest) = made.iter().filter_map(of).find(|(_, rest)| rest.is_empty() || rest.starts_with(['.', '[']))?;
-    let same = [(".destinations.primary", ".url"), (".config.headers", ".headers"), (".config", ""), (".secret", ".secret"), (".retry", ".retry")];
+    let same = [(".destinations.primary", ".url"), (".config.headers", ".headers"), (".config", ""), (".retry", ".retry")];
     let webhook = made.of == Section::Webhooks;
     let rest = match rest.as_str() {
+        _ if made.section == Section::Credentials => ".secret",
         rest if rest.starts_with(".when") => [".when", ".events"][usize::from(webhook)],
         rest if rest.ends_with(".format") => [".action", ".format"][usize::from(webhook)],
         rest if rest.starts_with(".to") => [".action", ""][usize::from(webhook)],

@@ -42,7 +42,7 @@ mod tests {
     fn every_kind_has_its_meaning() {
         let source = include_str!("describe.rs");
         let mut raised: Vec<&str> = source.match_indices(", Level::").filter_map(|(at, _)| source[..at].strip_suffix('"')?.rsplit('"').next()).collect();
-        raised.extend(["instance.quarantined", "instance.error"].into_iter().filter(|kind| source.contains(&format!("\"{kind}\""))));
+        raised.extend(["instance.quarantined", "instance.error", "component.rolled_back"].into_iter().filter(|kind| source.contains(&format!("\"{kind}\""))));
         raised.extend(source.contains("STOPPED: &str = \"stopped\"").then_some("stopped"));
         raised.extend(source.contains("\"integrity.resolved\"").then_some("integrity.resolved"));
         raised.sort_unstable();
