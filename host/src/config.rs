@@ -51,7 +51,8 @@ pub use objects::{SYNC, webhook_instance, webhook_of};
 pub use schema::schema;
 pub use secret_fields::secret_fields;
 pub use settings::{
-    ApiListener, EncryptionSettings, FormatterConfig, Instance, Lane, QueryCacheSettings, Subscription, SubscriptionAction, UploadSettings, Webhook, WebhookLogSettings,
+    ApiListener, EncryptionSettings, FormatterConfig, Instance, Lane, QueryCacheSettings, Subscription, SubscriptionAction, UploadSettings, Webhook,
+    WebhookLogSettings,
 };
 pub use store::StoreSettings;
 pub use stored::{Entry, Merged, Section, hide, unhide};

@@ -158,17 +158,7 @@ async fn tried(source: &dyn ConnectorSource, format: &RecordFormat) -> Result<()
 
 impl<'a> Builder<'a> {
     fn new(config: &'a Config, components: &'a Components, sandbox: &'a Sandbox, state: Arc<dyn StateStore>, purpose: Purpose, parts: Parts<'a>) -> Self {
-        Self {
-            config,
-            sandbox,
-            state,
-            purpose,
-            parts,
-            components,
-            loaded: HashMap::new(),
-            formats: HashMap::new(),
-            faults: Vec::new(),
-        }
+        Self { config, sandbox, state, purpose, parts, components, loaded: HashMap::new(), formats: HashMap::new(), faults: Vec::new() }
     }
 
     async fn instance(&mut self, at: usize, instance: &Instance) -> Option<Built> {

@@ -67,7 +67,9 @@ impl Idempotency {
         let key = match key(request.headers()) {
             Ok(None) => return Ok((request, None)),
             Ok(Some(key)) if action != WITHOUT => key.to_owned(),
-            Ok(Some(_)) => return Err(refusal(StatusCode::BAD_REQUEST, "idempotency_key_unsupported", "an upload takes no key: the same component is one version")),
+            Ok(Some(_)) => {
+                return Err(refusal(StatusCode::BAD_REQUEST, "idempotency_key_unsupported", "an upload takes no key: the same component is one version"));
+            }
             Err(problem) => return Err(problem.into_response()),
         };
         let (parts, body) = request.into_parts();
@@ -180,7 +182,9 @@ fn known(kept: &KeptAnswer, fingerprint: &[u8; 32]) -> Response {
 }
 
 fn under_way() -> Response {
-    Problem::new(StatusCode::CONFLICT, "idempotency_under_way", "the first request with this `Idempotency-Key` is not answered yet").retry_after(1).into_response()
+    Problem::new(StatusCode::CONFLICT, "idempotency_under_way", "the first request with this `Idempotency-Key` is not answered yet")
+        .retry_after(1)
+        .into_response()
 }
 
 fn refusal(status: StatusCode, code: &'static str, detail: &str) -> Response {
@@ -215,7 +219,10 @@ mod tests {
     use super::*;
 
     fn response(action: &'static str, body: &str) -> KeptAnswer {
-        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json")), (header::LOCATION, HeaderValue::from_static("/there"))]);
+        let headers = HeaderMap::from_iter([
+            (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (header::LOCATION, HeaderValue::from_static("/there")),
+        ]);
         KeptAnswer { fingerprint: vec![1; 32], answer: Some(kept(action, StatusCode::CREATED, &headers, &Bytes::from(body.to_owned()))) }
     }
 

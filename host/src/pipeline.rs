@@ -362,12 +362,7 @@ impl Host {
             trail: trail.clone(),
             moved: Arc::default(),
         });
-        let once = webhooks::Once {
-            journal: journal.clone(),
-            deliveries: webhook_deliveries,
-            clock: Arc::clone(&clock),
-            moved: Arc::clone(&keeper.moved),
-        };
+        let once = webhooks::Once { journal: journal.clone(), deliveries: webhook_deliveries, clock: Arc::clone(&clock), moved: Arc::clone(&keeper.moved) };
 
         let (stop_intake, stop_api) = (CancellationToken::new(), CancellationToken::new());
         let writing_deliveries = tokio::spawn(Arc::clone(&keeper).write(heard_deliveries, stop_api.clone()));

@@ -68,7 +68,9 @@ impl Shared {
             Err(SyncRefused::Running(_)) => later(LOOK),
             Err(refused @ SyncRefused::Unknown) => Err(Failure::Configuration(refused.words(&self.target)).into()),
             // Tried again: which host it is may change, and where it does not the events are dead letters in the end.
-            Err(refused @ (SyncRefused::Store(_) | SyncRefused::Elsewhere(_))) => Err(Failure::Unavailable { reason: refused.words(&self.target), after: None }.into()),
+            Err(refused @ (SyncRefused::Store(_) | SyncRefused::Elsewhere(_))) => {
+                Err(Failure::Unavailable { reason: refused.words(&self.target), after: None }.into())
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ mod once;
 
 pub use keep::Keeper;
 pub use log::{Heard, LogSink};
-pub use once::{OnceError, Once};
+pub use once::{Once, OnceError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

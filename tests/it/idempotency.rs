@@ -57,10 +57,14 @@ fn at_the_same_time_one_is_made() {
     let mine = json!({"name": "mine", "definition": {"formatter": "cef"}});
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| keyed(&story, "k", "formatters", &mine))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("ends")).map(|(status, _, answer)| {
-            assert!(status == 201 || answer["code"] == "idempotency_under_way", "{answer}");
-            status
-        }).collect()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("ends"))
+            .map(|(status, _, answer)| {
+                assert!(status == 201 || answer["code"] == "idempotency_under_way", "{answer}");
+                status
+            })
+            .collect()
     });
     assert!(statuses.contains(&201), "{statuses:?}");
     assert_eq!(ask(&story, "GET", "formatters/mine/versions", &Value::Null, 200)["meta"]["total"], 1);

@@ -101,7 +101,11 @@ fn the_library_of_the_standard_verifies_before_during_and_after_a_rotation() {
     requests.push((&kept[5], &last, &others));
     verified(&story, &python, &requests);
     for secret in [&first, &second, &third] {
-        let shown = [ask(&story, "GET", "webhooks", &Value::Null, 200), ask(&story, "GET", "export", &Value::Null, 200), ask(&story, "GET", "auth-configs", &Value::Null, 200)];
+        let shown = [
+            ask(&story, "GET", "webhooks", &Value::Null, 200),
+            ask(&story, "GET", "export", &Value::Null, 200),
+            ask(&story, "GET", "auth-configs", &Value::Null, 200),
+        ];
         assert!(shown.iter().all(|shown| !shown.to_string().contains(secret.as_str())));
         assert!(!story.host.log().contains(secret.as_str()));
         let trail = ask(&story, "GET", "audit/trail?limit=1000", &Value::Null, 200).to_string();
@@ -150,7 +154,11 @@ fn a_test_is_signed_and_shows_the_answer() {
     let story = Story::start(CONFIG);
     make(&story, "orders", &definition(&target.url()));
     let tested = ask(&story, "POST", "webhooks/orders/test", &Value::Null, 200);
-    assert_eq!((&tested["data"]["status"], &tested["data"]["response"]["code"], &tested["data"]["attempts"]), (&json!("delivered"), &json!(200), &json!(1)), "{tested}");
+    assert_eq!(
+        (&tested["data"]["status"], &tested["data"]["response"]["code"], &tested["data"]["attempts"]),
+        (&json!("delivered"), &json!(200), &json!(1)),
+        "{tested}"
+    );
     let kept = target.kept().pop().expect("it came");
     let event: Value = serde_json::from_slice(&kept.body).expect("a CloudEvent");
     assert_eq!((&event["type"], &event["subject"]), (&json!("bulkhead.webhook.test"), &json!("orders")), "{event}");
@@ -165,7 +173,10 @@ fn a_test_is_signed_and_shows_the_answer() {
 #[test]
 fn a_receiver_that_is_gone_gets_nothing_more_until_somebody_says_so() {
     let target = receiver("410*");
-    let story = Story::start(&format!("{CONFIG}instances:\n{}routes: [{{id: news, when: {{source: bulkhead}}, to: [{{instance: news, format: cloudevents}}]}}]\n", file("news")));
+    let story = Story::start(&format!(
+        "{CONFIG}instances:\n{}routes: [{{id: news, when: {{source: bulkhead}}, to: [{{instance: news, format: cloudevents}}]}}]\n",
+        file("news")
+    ));
     make(&story, "orders", &definition(&target.url()));
     story.accept("application/x-ndjson", &copybook("e", 3));
     let shown = until(&story, "it is disabled", "webhooks/orders", |shown| shown["data"]["status"] == "disabled");

@@ -188,7 +188,12 @@ const DOCS: &[Doc] = &[
         body: Body::Fields(&[must("name", Of::Text, "1 to 48 letters, digits, `.`, `_`, `-`."), DEFINITION]),
         answers: MADE,
     },
-    get("webhooks.test", "A signed test event now, and what the receiver answered; 202 where nothing came in 20 s.", &[], &[(200, Form::One), (202, Form::One)]),
+    get(
+        "webhooks.test",
+        "A signed test event now, and what the receiver answered; 202 where nothing came in 20 s.",
+        &[],
+        &[(200, Form::One), (202, Form::One)],
+    ),
     Doc {
         action: "webhooks.rotate_secret",
         summary: "Another secret, in this answer and in no other; the one before signs beside it for a while.",

@@ -11,7 +11,8 @@ use bulkhead_core::MAX_EVENT_BYTES;
 
 use super::entries::{self, Credentials, Formatters, Instances, Routes, Subscriptions};
 use super::{
-    Api, auth, connectors, dead_letters, event_types, inbound, keys, lanes, metrics, openapi, preview, problem, queries, readyz, receipts, replays, sync, webhooks,
+    Api, auth, connectors, dead_letters, event_types, inbound, keys, lanes, metrics, openapi, preview, problem, queries, readyz, receipts, replays, sync,
+    webhooks,
 };
 
 /// What most paths begin with.

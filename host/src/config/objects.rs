@@ -109,7 +109,9 @@ fn network(text: &str) -> Option<IpNet> {
 pub(super) fn check_lent(root: &Fields, faults: &mut Faults) {
     for item in root.map("stored").map("webhooks").list("allow") {
         let Some(written) = item.as_text() else { continue };
-        let name = |text: &str| text.len() <= 253 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)) && text.contains(|c: char| c.is_alphabetic());
+        let name = |text: &str| {
+            text.len() <= 253 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)) && text.contains(|c: char| c.is_alphabetic())
+        };
         if network(written).is_none() && !name(written) {
             let hint = Some("write a network such as 10.1.0.0/16, or a host name".to_owned());
             faults.push(FaultKind::WrongType, item.span, "stored.webhooks.allow", format!("`{}` is neither", written.escape_default()), hint);
@@ -163,7 +165,12 @@ fn subscription(root: &mut Vec<Pair>, name: String, object: &Node, merged: &mut 
             let known = objects(root, Section::Webhooks).into_iter().find(|(known, _)| *known == webhook).map(|(_, object)| object);
             if known.as_ref().is_some_and(|webhook| !enabled(webhook)) {
                 // Its lane takes nothing while it is disabled.
-                let never = route(&format!("subscription.{name}"), never(), &webhook_instance(&webhook), known.as_ref().and_then(|webhook| get(webhook, "format")).cloned());
+                let never = route(
+                    &format!("subscription.{name}"),
+                    never(),
+                    &webhook_instance(&webhook),
+                    known.as_ref().and_then(|webhook| get(webhook, "format")).cloned(),
+                );
                 return put(root, made(Section::Routes, format!("subscription.{name}")), never, merged, faults);
             }
             (webhook_instance(&webhook), known.as_ref().and_then(|webhook| get(webhook, "format")).cloned())
@@ -173,12 +180,8 @@ fn subscription(root: &mut Vec<Pair>, name: String, object: &Node, merged: &mut 
             let own = format!("sync.{name}");
             let mut config = vec![("instance", word(&target))];
             config.extend(part("min_interval").map(|interval| ("min_interval", interval)));
-            let instance = map([
-                ("connector", word(SYNC)),
-                ("config", map(config)),
-                ("concurrency", plain("1")),
-                ("batch", node(&json!({"max_events": 10_000}))),
-            ]);
+            let instance =
+                map([("connector", word(SYNC)), ("config", map(config)), ("concurrency", plain("1")), ("batch", node(&json!({"max_events": 10_000})))]);
             put(root, made(Section::Instances, own.clone()), instance, merged, faults);
             (own, Some(word("json")))
         }
@@ -367,7 +370,10 @@ pub(super) fn subscriptions(root: &Fields, faults: &mut Faults) -> Vec<Subscript
         let action = match kind {
             "sync" => {
                 let target = text("instance");
-                let pulls = root.named("instances").iter().any(|(known, _, value)| *known == target && value.as_map().is_some_and(|fields| fields.opt_map("pull").is_some()));
+                let pulls = root
+                    .named("instances")
+                    .iter()
+                    .any(|(known, _, value)| *known == target && value.as_map().is_some_and(|fields| fields.opt_map("pull").is_some()));
                 if !pulls {
                     let hint = Some(format!("set `instances.{target}.pull`, or name an instance that has it"));
                     let message = format!("nothing is pulled from an instance `{target}`");

@@ -118,9 +118,7 @@ impl Described {
             }
             Lifecycle::ReloadFailed { reason } => Self::new("reload_failed", Level::High, "", json!({"reason": reason})),
             Lifecycle::KeyExpires { id, name, expires } => Self::new("key.expires", Level::Medium, id, json!({"name": name, "expires_at": expires})),
-            Lifecycle::WebhookDisabled { name, cause, reason } => {
-                Self::new("webhook.disabled", Level::High, name, json!({"cause": cause, "reason": reason}))
-            }
+            Lifecycle::WebhookDisabled { name, cause, reason } => Self::new("webhook.disabled", Level::High, name, json!({"cause": cause, "reason": reason})),
             Lifecycle::RolledBack(RolledBack { component, from, to, instances, cause }) => {
                 let mut data = json!({"from": from, "to": to, "instances": instances});
                 let level = match cause {

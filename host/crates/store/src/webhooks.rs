@@ -92,7 +92,8 @@ pub struct WebhookDeliveries {
     most: i64,
 }
 
-const COLUMNS: &str = "SELECT id, webhook, seq, event_id, event_type, status, attempts, code, error, excerpt, took_ms, replay_of, created_ms, last_ms FROM webhook_deliveries";
+const COLUMNS: &str =
+    "SELECT id, webhook, seq, event_id, event_type, status, attempts, code, error, excerpt, took_ms, replay_of, created_ms, last_ms FROM webhook_deliveries";
 
 impl WebhookDeliveries {
     pub(crate) fn new(database: Database, most: u64) -> Self {

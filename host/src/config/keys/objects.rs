@@ -36,7 +36,12 @@ const ACTIONS: &[(&str, &Section)] = &[
             name: "sync_action",
             keys: &[
                 key("instance", Name, Required, "The instance that a run of its `pull` begins for."),
-                key("min_interval", Duration { min: SECOND, max: DAY }, Default("60s"), "From one run to the next at the least; events between them set off one."),
+                key(
+                    "min_interval",
+                    Duration { min: SECOND, max: DAY },
+                    Default("60s"),
+                    "From one run to the next at the least; events between them set off one.",
+                ),
             ],
         },
     ),

@@ -38,7 +38,8 @@ fn takes_what_is_too_old_whatever_its_due_time() {
     assert_eq!(seqs(&schedule.take_older(&until, 0, 9)), [3]);
     assert_eq!(schedule.len(), 2);
     // After a restart only the attempts are known.
-    let tried = |seq, first_ms| Waiting { seq: Seq(seq), due: Duration::ZERO, tries: Tries { attempts: 1, first_ms, ..Tries::default() }, key: 0, received_ms: 0 };
+    let tried =
+        |seq, first_ms| Waiting { seq: Seq(seq), due: Duration::ZERO, tries: Tries { attempts: 1, first_ms, ..Tries::default() }, key: 0, received_ms: 0 };
     schedule.add(tried(7, -50));
     schedule.add(tried(8, 10));
     assert_eq!(seqs(&schedule.take_older(&until, 0, 9)), [7]);
