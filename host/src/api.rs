@@ -6,6 +6,7 @@ mod connectors;
 mod cors;
 mod dead_letters;
 mod entries;
+mod event_types;
 mod extract;
 mod inbound;
 mod keys;
@@ -23,6 +24,7 @@ mod routes;
 mod sign_in;
 mod sync;
 mod users;
+mod webhooks;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,9 +57,11 @@ use crate::answers::Answers;
 use crate::pipeline::{Control, StoreHealth};
 use crate::oidc::Oidc;
 use crate::people::People;
+use crate::idempotency::Idempotency;
 use crate::replay::{self, Replayer};
 use crate::trail::Trail;
 use crate::unverified::Unverified;
+use crate::webhooks::Once;
 
 /// Most uploads at the same time.
 pub const UPLOADS: usize = 4;
@@ -101,6 +105,9 @@ pub struct Api {
     pub sync_executions: SyncExecutions,
     /// Whether the store answers.
     pub store: StoreHealth,
+    /// Single events to webhooks, and the log of their deliveries.
+    pub once: Once,
+    pub idempotency: Arc<Idempotency>,
 }
 
 /// Serves until cancelled. Not cancel safe beyond the token: requests under way are answered.

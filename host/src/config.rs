@@ -15,6 +15,7 @@ mod integrity;
 mod interpolate;
 mod keys;
 mod nearest;
+mod objects;
 mod raw;
 mod reader;
 mod routing;
@@ -48,9 +49,13 @@ pub use checked::RawConfig;
 pub use fault::{Fault, FaultKind, Source, Span};
 pub use fingerprint::Fingerprint;
 pub use integrity::IntegrityRule;
+pub use objects::{SYNC, webhook_instance, webhook_of};
 pub use schema::schema;
 pub use secret_fields::secret_fields;
-pub use settings::{ApiListener, EncryptionSettings, FormatterConfig, Instance, Lane, QueryCacheSettings, UploadSettings};
+pub use settings::{
+    ApiListener, EncryptionSettings, FormatterConfig, Instance, Lane, QueryCacheSettings, Subscription, SubscriptionAction, UploadSettings, Webhook,
+    WebhookLogSettings,
+};
 pub use store::StoreSettings;
 pub use stored::{Entry, Merged, Section, hide, unhide};
 
@@ -71,6 +76,9 @@ pub struct Config {
     pub instances: Vec<Instance>,
     pub credentials: BTreeMap<String, Arc<Credential>>,
     pub formatters: Vec<FormatterConfig>,
+    pub webhooks: Vec<Webhook>,
+    pub webhook_log: WebhookLogSettings,
+    pub subscriptions: Vec<Subscription>,
     /// Every pair of instance and format that a route names; [`LaneIndex`] counts in it.
     pub lanes: Vec<Lane>,
     pub routes: Vec<Route>,
@@ -258,7 +266,7 @@ impl Config {
             Section::Instances => self.instances.iter().any(|instance| instance.name == name),
             Section::Formatters => self.formatters.iter().any(|formatter| formatter.name == name),
             Section::Routes => self.routes.iter().any(|route| &*route.id == name),
-            Section::Credentials => self.shown["credentials"].get(name).is_some(),
+            Section::Credentials | Section::Webhooks | Section::Subscriptions => self.shown[section.name()].get(name).is_some(),
         }
     }
 

@@ -8,6 +8,7 @@ mod cli;
 mod components;
 mod config;
 mod guests;
+mod idempotency;
 mod integrity;
 mod keys;
 mod lease;
@@ -18,8 +19,10 @@ mod pipeline;
 mod receipts;
 mod replay;
 mod state;
+mod sync_action;
 mod trail;
 mod unverified;
+mod webhooks;
 
 fn main() -> std::process::ExitCode {
     cli::main()

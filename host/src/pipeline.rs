@@ -44,6 +44,7 @@ use crate::api::{self, Api};
 use crate::components::{Catalogue, Components};
 use crate::config::{Config, Fault};
 use crate::guests::{self, Built, Parts, Purpose};
+use crate::idempotency::Idempotency;
 use crate::integrity::{Integrity, IntegrityError};
 use crate::keys::{self, KeysError};
 use crate::lease::HostLeases;
@@ -53,8 +54,10 @@ use crate::people::{self, People};
 use crate::receipts::{HostReceipts, ReceiptsError};
 use crate::replay::{self, Replayer};
 use crate::state::{self, StoredCursors, StoredGrants, StoredRuns, StoredState};
+use crate::sync_action::SyncDoor;
 use crate::trail::Trail;
 use crate::unverified::Unverified;
+use crate::webhooks;
 
 /// How far files were read, below `data_dir`.
 const POSITIONS: &str = "files";
@@ -159,6 +162,9 @@ pub struct Host {
     following: JoinSet<()>,
     /// Hands dead letters back, and sees what became of them.
     keeping: JoinHandle<()>,
+    /// Notes deliveries to webhooks, and does what is due for these.
+    writing_deliveries: JoinHandle<()>,
+    keeping_webhooks: JoinHandle<()>,
     lane_replays: Arc<replay::lane::Lanes>,
     pulls: Arc<Pulls>,
 }
@@ -245,13 +251,15 @@ impl Host {
             sandbox.revoke(*digest.bytes(), &uploads::said(name, digest, &revocation.stamp.by, revocation.reason.as_deref()));
         }
         let components = Components::new(Some(&config.connectors_dir)).with_uploads(&registry, index, &config.upload.signing);
+        let (deliveries, heard_deliveries) = tokio::sync::mpsc::channel(webhooks::QUEUE);
+        let sync = (SyncDoor::default(), Arc::clone(&clock));
         let built = guests::build(
             &config,
             &components,
             &sandbox,
             Arc::clone(&state),
             Purpose::Serve,
-            Parts { receipts: receipts.as_deref(), keyring: keyring.as_ref() },
+            Parts { receipts: receipts.as_deref(), keyring: keyring.as_ref(), deliveries: Some(&deliveries), sync: Some(&sync) },
             None,
         )
         .await
@@ -306,6 +314,8 @@ impl Host {
         let delivery = Arc::new(Delivery::start(parts, instances, CancellationToken::new())?);
         inbound.answered_by(Arc::clone(&delivery) as _);
         let sync_executions = state::sync_executions(&store, &*clock).await?;
+        let webhook_deliveries = store.webhook_deliveries(config.webhook_log.max_count);
+        let idempotency = Idempotency::new(store.api_answers(), &clock);
         let leases = HostLeases::new(&store, config.store.lease, &clock);
         let stop_leases = CancellationToken::new();
         let keeping_leases = tokio::spawn(Arc::clone(&leases).keep(stop_leases.clone()));
@@ -323,6 +333,7 @@ impl Host {
             }),
         });
         pulls.replace(&config.pulls());
+        let _ = sync.0.set(Arc::clone(&pulls));
 
         let lane_replays = replay::lane::Lanes::start(
             replay::lane::Parts {
@@ -357,6 +368,8 @@ impl Host {
             trail: trail.clone(),
             keyring,
             own_events: own_events.clone(),
+            deliveries,
+            sync,
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),
             change: tokio::sync::Mutex::new(()),
@@ -367,8 +380,21 @@ impl Host {
             unverified: unverified.clone(),
         });
         let _ = heard.set(Arc::downgrade(&control));
+        let keeper = Arc::new(webhooks::Keeper {
+            control: Arc::clone(&control),
+            deliveries: webhook_deliveries.clone(),
+            settings: config.webhook_log,
+            journal: journal.clone(),
+            clock: Arc::clone(&clock),
+            own_events: own_events.clone(),
+            trail: trail.clone(),
+            moved: Arc::default(),
+        });
+        let once = webhooks::Once { journal: journal.clone(), deliveries: webhook_deliveries, clock: Arc::clone(&clock), moved: Arc::clone(&keeper.moved) };
 
         let (stop_intake, stop_api) = (CancellationToken::new(), CancellationToken::new());
+        let writing_deliveries = tokio::spawn(Arc::clone(&keeper).write(heard_deliveries, stop_api.clone()));
+        let keeping_webhooks = tokio::spawn(keeper.keep(stop_intake.clone()));
         let keeping = tokio::spawn(Arc::clone(&replayer).keep(Arc::clone(&delivery), config.letter_retry.clone(), stop_intake.clone()));
         let mut serving = JoinSet::new();
         let http = HttpIntakeSettings { inbound: Some(inbound), ..config.http.clone() };
@@ -426,6 +452,8 @@ impl Host {
             files: files.into(),
             pulls: Arc::clone(&pulls),
             answers: Arc::default(),
+            once,
+            idempotency: Arc::new(idempotency),
             sync_executions,
             store: store_health.clone(),
         };
@@ -468,6 +496,8 @@ impl Host {
             stop_following,
             following,
             keeping,
+            writing_deliveries,
+            keeping_webhooks,
             lane_replays,
             pulls,
         })
@@ -510,8 +540,10 @@ impl Host {
             }
         }
         let _ = tokio::time::timeout(Duration::from_secs(1), self.keeping).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.keeping_webhooks).await;
         self.stop_api.cancel();
         let _ = tokio::time::timeout(Duration::from_secs(1), self.serving_api).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.writing_deliveries).await;
         self.changes.close();
         let _ = tokio::time::timeout(Duration::from_secs(1), self.changes.wait()).await;
         self.stop_access.cancel();

@@ -35,6 +35,7 @@ impl HostReceipts {
             sink: Arc::clone(&self.receipts) as _,
             policy: self.blind.digest(&config.policy(instance).unwrap_or_default()).into(),
             configuration: self.blind.digest(&config.fingerprint(instance).unwrap_or_default()).into(),
+            excerpt: 0,
         }
     }
 

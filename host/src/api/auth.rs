@@ -92,10 +92,18 @@ pub async fn guard(State((api, info)): State<(Api, &'static Info)>, mut request:
     // that one which broke off half way is on record as well.
     let changes = api.changes.clone();
     let work = changes.spawn(async move {
+        let (request, claim) = match api.idempotency.begin(&caller.actor, info.action, request).await {
+            Ok(begun) => begun,
+            // Nothing is changed by it.
+            Err(answer) => return answer,
+        };
         let response = tokio::spawn(next.run(request)).await.unwrap_or_else(|error| Problem::internal(&error).into_response());
         let change = Change { actor: &caller.actor, from: Some(from), action: info.action, noted: note.take(), status: response.status().as_u16() };
         api.trail.change(change).await;
-        response
+        match claim {
+            Some(claim) => claim.answered(response).await,
+            None => response,
+        }
     });
     work.await.unwrap_or_else(|error| Problem::internal(&error).into_response())
 }

@@ -130,7 +130,7 @@ fn read_files(name: &str, status: &FilesStatus) -> Value {
     })
 }
 
-fn lane(lane: &LaneStatus) -> Value {
+pub fn lane(lane: &LaneStatus) -> Value {
     json!({
         "instance": &*lane.lane.instance, "format": &*lane.lane.format,
         "delivered": lane.delivered, "retried": lane.retried, "rejected": lane.rejected, "filtered": lane.filtered,

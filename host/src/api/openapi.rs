@@ -81,21 +81,9 @@ const DEFINITION: Field =
     must("definition", Of::Definition, "What would stand below the name in `bulkhead.yaml`; secrets read `(hidden)`, and stay where they are sent back so.");
 const PAGE: &[Field] = &[LIMIT, OFFSET];
 
-const LETTERS: &[Field] = &[
-    field("id", Of::Words, "Ids of letters."),
-    field("lane", Of::Text, "instance/format."),
-    field("instance", Of::Text, "Of this instance."),
-    field("format", Of::Text, "Of this format."),
-    field("cause", Of::Words, "Causes, or the classes transient, permanent, guest."),
-    field("type", Of::Text, "Of this event type."),
-    field("event_id", Of::Text, "Of the event with this id."),
-    SINCE,
-    UNTIL,
-    field("state", Of::Words, "open, replaying, delivered."),
-    field("after", Of::Integer, "Behind the letter with this id."),
+/// Which letters are meant; with `all` and without a page in a change.
+const LETTERS_WITH: &[Field] = &[
     LIMIT,
-];
-const LETTERS_CHANGE: &[Field] = &[
     field("id", Of::Words, "Ids of letters."),
     field("lane", Of::Text, "instance/format."),
     field("instance", Of::Text, "Of this instance."),
@@ -106,9 +94,11 @@ const LETTERS_CHANGE: &[Field] = &[
     SINCE,
     UNTIL,
     field("state", Of::Words, "open, replaying, delivered."),
+    field("after", Of::Integer, "Behind the letter with this id; of a list or a replay."),
     field("all", Of::Flag, "All of them: needed where nothing else is said."),
-    field("after", Of::Integer, "Behind the letter with this id; of a replay."),
 ];
+const LETTERS: &[Field] = LETTERS_WITH.split_at(12).0;
+const LETTERS_CHANGE: &[Field] = LETTERS_WITH.split_at(1).1;
 
 const fn get(action: &'static str, summary: &'static str, query: &'static [Field], form: &'static [(u16, Form)]) -> Doc {
     Doc { action, summary, query, body: Body::None, answers: form }
@@ -148,7 +138,7 @@ const ENTRY: [Doc; 7] = [
         answers: ONE,
     },
 ];
-const ENTRIES: [&str; 4] = ["auth_configs", "formatters", "instances", "routes"];
+const ENTRIES: [&str; 6] = ["auth_configs", "formatters", "instances", "routes", "subscriptions", "webhooks"];
 
 const DOCS: &[Doc] = &[
     get("health.live", "The process lives.", &[], &[(200, Form::Text)]),
@@ -222,6 +212,35 @@ const DOCS: &[Doc] = &[
         ]),
         answers: &[(200, Form::List)],
     },
+    Doc {
+        action: "webhooks.make",
+        summary: "Makes one; the host makes its secret, which is in this answer and in no other. 409 where there is one of that name.",
+        query: &[DRY_RUN],
+        body: Body::Fields(&[must("name", Of::Text, "1 to 48 letters, digits, `.`, `_`, `-`."), DEFINITION]),
+        answers: MADE,
+    },
+    get(
+        "webhooks.test",
+        "A signed test event now, and what the receiver answered; 202 where nothing came in 20 s.",
+        &[],
+        &[(200, Form::One), (202, Form::One)],
+    ),
+    Doc {
+        action: "webhooks.rotate_secret",
+        summary: "Another secret, in this answer and in no other; the one before signs beside it for a while.",
+        query: &[],
+        body: Body::Optional(&[field("overlap_seconds", Of::Count(2_592_000), "A day where absent; 0 for none.")]),
+        answers: ONE,
+    },
+    get(
+        "webhooks.deliveries",
+        "Deliveries, newest first.",
+        &[field("status", Of::Text, "pending, delivered, failed or retrying."), field("before", Of::Integer, "Before the one with this id."), LIMIT],
+        LIST,
+    ),
+    get("webhooks.delivery", "One delivery.", &[], ONE),
+    get("webhooks.replay", "The same event once more, signed with the secrets of now.", &[], &[(202, Form::One)]),
+    get("event_types.list", "Types of events: those that came lately, and the host's own.", &[], LIST),
     get("entries.export", "All stored entries, in an order that stays, without secrets.", &[], LIST),
     Doc {
         action: "entries.import",

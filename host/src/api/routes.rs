@@ -9,10 +9,10 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use bulkhead_access::Permission;
 use bulkhead_core::MAX_EVENT_BYTES;
 
-use super::entries::{self, Credentials, Formatters, Instances, Routes};
+use super::entries::{self, Credentials, Formatters, Instances, Routes, Subscriptions};
 use super::{
-    Api, auth, connect, connectors, cors, dead_letters, inbound, keys, lanes, metrics, openapi, preview, problem, queries, readyz, receipts, replays, sign_in, sync,
-    users,
+    Api, auth, connect, connectors, cors, dead_letters, event_types, inbound, keys, lanes, metrics, openapi, preview, problem, queries, readyz, receipts, replays,
+    sign_in, sync, users, webhooks,
 };
 
 /// What most paths begin with.
@@ -107,6 +107,24 @@ fn table() -> Vec<Row> {
         DELETE "/api/integration/routes/{name}"                                                IntegrationsWrite changes "routes.delete"           entries::delete::<Routes>,
         GET    "/api/integration/routes/{name}/versions"                                       IntegrationsRead  reads   "routes.versions"         entries::versions::<Routes>,
         POST   "/api/integration/routes/{name}/rollback"                                       IntegrationsWrite changes "routes.rollback"         entries::roll_back::<Routes>,
+        GET    "/api/integration/webhooks"                                                     IntegrationsRead  reads   "webhooks.list"           webhooks::list,
+        POST   "/api/integration/webhooks"                                                     IntegrationsWrite changes "webhooks.make"           webhooks::make; DefaultBodyLimit::max(entries::MAX_BODY),
+        GET    "/api/integration/webhooks/{name}"                                              IntegrationsRead  reads   "webhooks.show"           webhooks::show,
+        PUT    "/api/integration/webhooks/{name}"                                              IntegrationsWrite changes "webhooks.put"            webhooks::put; DefaultBodyLimit::max(entries::MAX_BODY),
+        DELETE "/api/integration/webhooks/{name}"                                              IntegrationsWrite changes "webhooks.delete"         webhooks::delete,
+        POST   "/api/integration/webhooks/{name}/test"                                         IntegrationsWrite changes "webhooks.test"           webhooks::test,
+        POST   "/api/integration/webhooks/{name}/rotate-secret"                                IntegrationsWrite changes "webhooks.rotate_secret"  webhooks::rotate_secret,
+        GET    "/api/integration/webhooks/{name}/deliveries"                                   IntegrationsRead  reads   "webhooks.deliveries"     webhooks::deliveries,
+        GET    "/api/integration/webhooks/{name}/deliveries/{id}"                              IntegrationsRead  reads   "webhooks.delivery"       webhooks::delivery,
+        POST   "/api/integration/webhooks/{name}/deliveries/{id}/replay"                       DeadLettersReplay changes "webhooks.replay"         webhooks::replay,
+        GET    "/api/integration/event-subscriptions"                                          IntegrationsRead  reads   "subscriptions.list"      entries::list::<Subscriptions>,
+        POST   "/api/integration/event-subscriptions"                                          IntegrationsWrite changes "subscriptions.make"      entries::make::<Subscriptions>; DefaultBodyLimit::max(entries::MAX_BODY),
+        GET    "/api/integration/event-subscriptions/{name}"                                   IntegrationsRead  reads   "subscriptions.show"      entries::show::<Subscriptions>,
+        PUT    "/api/integration/event-subscriptions/{name}"                                   IntegrationsWrite changes "subscriptions.put"       entries::put::<Subscriptions>; DefaultBodyLimit::max(entries::MAX_BODY),
+        DELETE "/api/integration/event-subscriptions/{name}"                                   IntegrationsWrite changes "subscriptions.delete"    entries::delete::<Subscriptions>,
+        GET    "/api/integration/event-subscriptions/{name}/versions"                          IntegrationsRead  reads   "subscriptions.versions"  entries::versions::<Subscriptions>,
+        POST   "/api/integration/event-subscriptions/{name}/rollback"                          IntegrationsWrite changes "subscriptions.rollback"  entries::roll_back::<Subscriptions>,
+        GET    "/api/integration/events/types"                                                 IntegrationsRead  reads   "event_types.list"        event_types::list,
         POST   "/api/integration/formatters/{name}/test"                                       IntegrationsWrite reads   "formatters.test"         preview::test; DefaultBodyLimit::max(preview::MAX_BODY),
         GET    "/api/integration/export"                                                       IntegrationsRead  reads   "entries.export"          entries::export,
         POST   "/api/integration/import"                                                       IntegrationsWrite changes "entries.import"          entries::import; DefaultBodyLimit::max(entries::MAX_IMPORT),

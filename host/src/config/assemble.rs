@@ -37,6 +37,7 @@ use super::inbound;
 use super::intake;
 use super::integrity;
 use super::nearest;
+use super::objects;
 use super::routing::{self, Lanes, number};
 use super::schedule;
 use super::settings::{ApiListener, FormatterConfig, Instance, QueryCacheSettings, UploadSettings};
@@ -60,6 +61,7 @@ pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Config {
     let default_route = lanes.targets(root.list("default_route"), "default_route", faults);
     let lanes = lanes.lanes;
     let data_dir = root.path("data_dir").unwrap_or_default();
+    objects::check_lent(root, faults);
     Config {
         audit: audit(root.map("audit"), &data_dir),
         data_dir,
@@ -82,6 +84,9 @@ pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Config {
         inbound,
         files,
         credentials: credentials.into_iter().filter_map(|(name, credential)| Some((name, credential?))).collect(),
+        webhooks: objects::webhooks(root, faults),
+        webhook_log: objects::log(root),
+        subscriptions: objects::subscriptions(root, faults),
         formatters: root.named("formatters").iter().filter_map(|(name, span, value)| formatter(name, *span, value.as_map()?)).collect(),
         lanes,
         routes,

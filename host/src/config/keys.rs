@@ -4,12 +4,14 @@
 mod credentials;
 mod intake;
 mod sign_in;
+mod objects;
 mod storage;
 
 use bulkhead_access::JwtAlgorithm;
 pub(super) use credentials::COMMAND;
 use credentials::CREDENTIALS;
 use intake::{INBOUND, LISTEN};
+use objects::{STORED_WEBHOOKS, SUBSCRIPTION, WEBHOOK};
 use storage::{DEAD_LETTERS, ENCRYPTION, INTEGRITY, JOURNAL, POINTERS, STORE};
 
 /// A map with fixed keys.
@@ -154,6 +156,8 @@ pub(super) static ROOT: Section = Section {
         ),
         key("routes", List { of: &Map(&ROUTE), min: 0, max: 10_000 }, Default("[]"), "Which events go where."),
         key("default_route", List { of: &Map(&TARGET), min: 0, max: 256 }, Default("[]"), "Where events go that no route matched."),
+        key("webhooks", Named(&Map(&WEBHOOK)), Default("{}"), "Receivers of signed events, each with a log of its deliveries."),
+        key("subscriptions", Named(&Map(&SUBSCRIPTION)), Default("{}"), "What events set off: a webhook, a pull, a notification."),
         key("dead_letters", Map(&DEAD_LETTERS), Default("{}"), "Events that no receiver took."),
         key("journal", Map(&JOURNAL), Default("{}"), "The journal of accepted events."),
         key("integrity", List { of: &Map(&INTEGRITY), min: 0, max: 64 }, Default("[]"), "Hash chains of the programs that send events, to be verified."),
@@ -180,6 +184,7 @@ static STORED: Section = Section {
             "Directories that stored entries may use, for files of connectors and for certificates, with everything below.",
         ),
         key("credentials", List { of: &Name, min: 0, max: 256 }, Default("[]"), "Credentials of this file that stored instances may use."),
+        key("webhooks", Map(&STORED_WEBHOOKS), Default("{}"), "What stored webhooks may reach, and what is kept of deliveries."),
     ],
 };
 
@@ -415,6 +420,7 @@ static ROUTE: Section = Section {
         key("when", Condition, Required, "Which events; several keys must all hold."),
         key("to", List { of: &Map(&TARGET), min: 1, max: 256 }, Required, "Where they go."),
         key("exclusive", Bool, Default("false"), "No later route is asked where this one matches."),
+        key("beside", Bool, Default("false"), "Beside the others: events that only such routes match go to the default route as well."),
         key("priority", Integer { min: -1_000_000, max: 1_000_000 }, Default("100"), "Smaller first; routes of the same priority in the order of the file."),
     ],
 };

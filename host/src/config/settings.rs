@@ -146,3 +146,37 @@ pub struct Lane {
     pub span: Span,
     pub key: String,
 }
+
+/// A managed webhook; its parts are among the instances, credentials and routes.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    pub name: String,
+    pub format: String,
+    pub enabled: bool,
+    pub disable_after: Duration,
+    /// When all secrets but the first go, in milliseconds since 1970.
+    pub previous_until_ms: Option<i64>,
+}
+
+/// What is kept of deliveries to webhooks.
+#[derive(Debug, Clone, Copy)]
+pub struct WebhookLogSettings {
+    pub max_age: Duration,
+    /// For each webhook.
+    pub max_count: u64,
+}
+
+/// What events set off.
+#[derive(Debug, Clone)]
+pub struct Subscription {
+    pub name: String,
+    pub enabled: bool,
+    pub action: SubscriptionAction,
+}
+
+#[derive(Debug, Clone)]
+pub enum SubscriptionAction {
+    Webhook,
+    Sync { instance: String, min_interval: Duration },
+    Notification,
+}

@@ -12,6 +12,7 @@ use bulkhead_registry::Registry;
 use bulkhead_sandbox::{Sandbox, StateStore};
 use bulkhead_seal::Keyring;
 use bulkhead_tls::ServerTls;
+use tokio::sync::mpsc;
 
 use super::Current;
 use super::connect::PendingFlows;
@@ -22,8 +23,10 @@ use crate::config::{Fingerprint, UploadSettings};
 use crate::guests::Parts;
 use crate::own_events::OwnEvents;
 use crate::receipts::HostReceipts;
+use crate::sync_action::SyncDoor;
 use crate::trail::Trail;
 use crate::unverified::Unverified;
+use crate::webhooks::Heard;
 
 /// Parts of the configuration that hold from start to end.
 #[derive(Debug, Clone)]
@@ -54,6 +57,9 @@ pub struct Control {
     /// The keys of the start: others take a restart.
     pub(super) keyring: Option<Keyring>,
     pub(super) own_events: OwnEvents,
+    /// Where deliveries to webhooks are noted.
+    pub(super) deliveries: mpsc::Sender<Heard>,
+    pub(super) sync: (SyncDoor, Arc<dyn Clock>),
     pub(super) metrics: Metrics,
     pub(super) clock: Arc<dyn Clock>,
     /// Held for as long as a change takes, draining included.
@@ -70,7 +76,7 @@ pub struct Control {
 impl Control {
     /// What instances get from this host.
     pub(super) fn parts(&self) -> Parts<'_> {
-        Parts { receipts: self.receipts.as_deref(), keyring: self.keyring.as_ref() }
+        Parts { receipts: self.receipts.as_deref(), keyring: self.keyring.as_ref(), deliveries: Some(&self.deliveries), sync: Some(&self.sync) }
     }
 
     pub(super) fn current(&self) -> Arc<Current> {

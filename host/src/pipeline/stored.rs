@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::preview::INSTANCE as PREVIEW;
 use super::reload::{ReloadError, Reloaded};
 use super::{Control, Current, guests};
-use crate::config::{self, Config, Fault, FaultKind, Section};
+use crate::config::{self, Config, Fault, FaultKind, Section, webhook_instance};
 
 /// Most stored entries.
 pub const MOST_ENTRIES: usize = 5_000;
@@ -28,6 +28,8 @@ pub enum EntryError {
     Disabled,
     #[error("`{section}.{name}` stands in the configuration file and is changed there")]
     InFile { section: &'static str, name: String },
+    #[error("`{section}.{name}` is a part of `{of}` and changes with it")]
+    Made { section: &'static str, name: String, of: String },
     #[error("there is no stored entry `{section}.{name}`")]
     Unknown { section: &'static str, name: String },
     #[error("there is a stored entry `{section}.{name}` already")]
@@ -268,9 +270,13 @@ impl Control {
             tracing::error!(error = &error as &dyn std::error::Error, ?gone, "entries are still in the store: delete them again");
             return Err(error);
         }
-        for entry in entries.iter().filter(|entry| entry.after.is_none() && entry.section == Section::Instances) {
+        for entry in entries.iter().filter(|entry| entry.after.is_none()) {
             // Another of that name is not switched off because this one was.
-            self.switch(&entry.name, true, by).await?;
+            match entry.section {
+                Section::Instances => self.switch(&entry.name, true, by).await?,
+                Section::Webhooks => self.switch(&webhook_instance(&entry.name), true, by).await?,
+                _ => {}
+            }
         }
         Ok(Done { entries, instances })
     }
@@ -309,6 +315,9 @@ impl Control {
             if !seen.insert((section, edit.name.as_str())) {
                 return Err(EntryError::Twice { section, name });
             }
+            if let Some(of) = current.config.merged.maker(edit.section, &name) {
+                return Err(EntryError::Made { section, name, of });
+            }
             if old.is_none() && self.in_file(current, edit.section, &name) {
                 return Err(EntryError::InFile { section, name });
             }
@@ -337,7 +346,7 @@ impl Control {
             if bytes > MOST_BYTES {
                 return Err(EntryError::Large { section, name: edit.name.clone(), bytes });
             }
-            if edit.section == Section::Credentials && !self.stored.entries.sealed() {
+            if matches!(edit.section, Section::Credentials | Section::Webhooks) && !self.stored.entries.sealed() {
                 return Err(EntryError::NoKey);
             }
             if old.is_some_and(|old| old.definition == definition) {

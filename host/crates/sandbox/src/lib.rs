@@ -39,6 +39,7 @@ pub use credentials::{
     Authorization, ClientAuth, CommandSettings, Connection, Credential, CredentialError, Custom, DeskError, Digits, Grant, GrantDigest, KeepGrants, KeptGrant, OAuth2Settings,
     RefreshTokens, Scheme, SharedKeyScheme, Signs, Tried, Value, Verifier,
 };
+pub use egress::address::{Class as AddressClass, classify};
 pub use egress::places::Places;
 pub use egress::tls::{ClientIdentity, IdentityFault, Tls, TlsSettings};
 pub use egress::{Destination, DestinationError, DestinationSettings, Transport};

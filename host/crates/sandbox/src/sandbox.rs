@@ -231,7 +231,8 @@ impl Sandbox {
         let redactor = Arc::new(credentials.fold(Redactor::default(), |redactor, credential| credential.guard(redactor)));
         let shared_instance: Arc<str> = instance.as_str().into();
         let destinations: BTreeMap<String, Destination> = destinations.into_iter().map(|destination| (destination.name().to_owned(), destination)).collect();
-        let receipts = receipts.map(|Receipting { sink, policy, configuration }| {
+        let excerpt = receipts.as_ref().map_or(0, |receipting| receipting.excerpt);
+        let receipts = receipts.map(|Receipting { sink, policy, configuration, excerpt: _ }| {
             let (instance, connector) = (Arc::clone(&shared_instance), component.name().into());
             let digest = component.inspection().digest_hex().into();
             Arc::new(Receipts { sink, identity: Arc::new(Identity { tenant: tenant.clone(), instance, connector, digest, policy, configuration }) })
@@ -246,7 +247,8 @@ impl Sandbox {
             self.0.metrics.clone(),
         )
         .on_record(receipts.clone())
-        .refreshing(Arc::clone(&self.0.settings.refresh_tokens));
+        .refreshing(Arc::clone(&self.0.settings.refresh_tokens))
+        .with_excerpts(excerpt);
         let capabilities = Capabilities {
             instance: Arc::clone(&shared_instance),
             egress,

@@ -6,6 +6,7 @@
 //! command or an operator's explicit setting. Refuses: unbounded growth (every table has a limit) and
 //! knowledge of events beyond the columns it is given.
 
+mod api_answers;
 mod api_keys;
 mod changes;
 mod connector_state;
@@ -22,7 +23,9 @@ mod refresh_tokens;
 mod people;
 mod store;
 mod sync_executions;
+mod webhooks;
 
+pub use api_answers::{ApiAnswers, KeptAnswer};
 pub use api_keys::ApiKeys;
 pub use changes::{Changes, Generations, Topic};
 pub use connector_state::{ConnectorState, StateError, StateLimits};
@@ -41,6 +44,7 @@ pub use leases::{Fence, Lease, Leases};
 pub use people::{People, PeopleChange};
 pub use store::Store;
 pub use sync_executions::{SyncExecutions, SyncFilter};
+pub use webhooks::{DeliveryStatus, WebhookAttempt, WebhookDeliveries, WebhookDelivery, WebhookState};
 
 #[cfg(test)]
 mod testing;

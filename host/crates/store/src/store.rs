@@ -7,6 +7,7 @@ use bulkhead_seal::{AtRest, Keyring};
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqlitePool};
 
+use crate::api_answers::ApiAnswers;
 use crate::api_keys::ApiKeys;
 use crate::changes::Changes;
 use crate::connector_state::ConnectorState;
@@ -21,6 +22,7 @@ use crate::leases::Leases;
 use crate::refresh_tokens::StoredTokens;
 use crate::people::People;
 use crate::sync_executions::SyncExecutions;
+use crate::webhooks::WebhookDeliveries;
 
 const FILE: &str = "bulkhead.db";
 /// Room for a start on a full disk.
@@ -132,6 +134,16 @@ impl Store {
     /// Keys of the API.
     pub fn api_keys(&self) -> ApiKeys {
         ApiKeys::new(self.shared.clone())
+    }
+
+    /// Deliveries to webhooks, at most so many of each: this host's own, for they name places in its journal.
+    pub fn webhook_deliveries(&self, most: u64) -> WebhookDeliveries {
+        WebhookDeliveries::new(Database::sqlite(self.write.clone(), self.read.clone()), most)
+    }
+
+    /// Answers of the API that are kept for their keys.
+    pub fn api_answers(&self) -> ApiAnswers {
+        ApiAnswers::new(self.shared.clone())
     }
 
     /// How one host tells the others what it changed.

@@ -133,6 +133,8 @@ pub struct Egress {
     places: Places,
     /// What the host itself asks for goes by this name on receipts.
     own_name: Option<String>,
+    /// Bytes of answers that are put on record.
+    excerpt: usize,
     rate: Mutex<TokenBucket>,
     /// The rate that is only counted, where it is.
     counted_rate: Option<Mutex<TokenBucket>>,
@@ -173,6 +175,7 @@ impl Egress {
             connections,
             places,
             own_name: None,
+            excerpt: 0,
             rate: Mutex::new(TokenBucket::per_second(limits.enforced(Limit::HttpRate))),
             counted_rate: limits.counts(Limit::HttpRate).then(|| Mutex::new(TokenBucket::per_second(limits.get(Limit::HttpRate)))),
             redactor,
@@ -197,6 +200,12 @@ impl Egress {
     /// Its exchanges go by this name on receipts, whatever the destination.
     pub(crate) fn known_as(mut self, name: &str) -> Self {
         self.own_name = Some(name.into());
+        self
+    }
+
+    /// Hands how answers begin to whoever takes the receipts.
+    pub(crate) fn with_excerpts(mut self, bytes: usize) -> Self {
+        self.excerpt = bytes;
         self
     }
 
@@ -315,6 +324,11 @@ impl Egress {
             Err(SendError::Refused(refusal)) => ExchangeEnd::Refused { rule: refusal.rule, class: refusal.kind.name() },
             Err(error) => ExchangeEnd::Error(error.label()),
         };
+        if let Ok(response) = &result
+            && self.excerpt > 0
+        {
+            recording.exchange.excerpt = Some(String::from_utf8_lossy(response.body.get(..self.excerpt).unwrap_or(&response.body)).into_owned());
+        }
         drop(recording);
         let label = match &result {
             Ok(response) => match response.status / 100 {
