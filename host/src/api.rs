@@ -4,13 +4,16 @@ mod auth;
 mod connectors;
 mod dead_letters;
 mod entries;
+mod events;
 mod extract;
 mod inbound;
 mod keys;
 mod lanes;
 mod listener;
+mod logs;
 mod openapi;
 mod page;
+mod periods;
 mod preview;
 pub mod problem;
 mod pulls;
@@ -19,6 +22,7 @@ mod receipts;
 mod replays;
 mod routes;
 mod sync;
+mod tap;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,10 +35,10 @@ use axum::response::{IntoResponse, Response};
 use axum::serve::{IncomingStream, Listener};
 use bulkhead_core::{Clock, LaneId};
 use bulkhead_deliver::Delivery;
-use bulkhead_ingest::{FilesHandle, Pulls};
+use bulkhead_ingest::{FilesHandle, Gate, Pulls};
 use bulkhead_journal::Journal;
 use bulkhead_observe::Metrics;
-use bulkhead_store::{DeadLetters, SyncExecutions};
+use bulkhead_store::{DeadLetters, Logs as LogTable, Store, SyncExecutions};
 use bulkhead_tls::ServerTls;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -47,6 +51,11 @@ use problem::Problem;
 
 use crate::access::Access;
 use crate::answers::Answers;
+use crate::observed::Guise;
+use crate::observed::index::Index;
+use crate::observed::logs::Logs;
+use crate::observed::periods::Periods;
+use crate::observed::tap::Tap;
 use crate::pipeline::Control;
 use crate::replay::{self, Replayer};
 use crate::trail::Trail;
@@ -85,6 +94,17 @@ pub struct Api {
     /// Answers to questions.
     pub answers: Arc<Answers>,
     pub sync_executions: SyncExecutions,
+    /// The way of events into the journal.
+    pub gate: Gate,
+    pub tap: Tap,
+    /// Takes entries of instances' logs, and where they are kept.
+    pub logs: Logs,
+    pub log_table: LogTable,
+    pub periods: Periods,
+    pub guise: Guise,
+    /// Nothing where events are not indexed.
+    pub index: Option<Arc<Index>>,
+    pub store: Store,
 }
 
 /// Serves until cancelled. Not cancel safe beyond the token: requests under way are answered.

@@ -15,6 +15,7 @@ mod integrity;
 mod interpolate;
 mod keys;
 mod nearest;
+mod observed;
 mod raw;
 mod reader;
 mod routing;
@@ -52,6 +53,8 @@ pub use stored::{Entry, Merged, Section, hide, unhide};
 
 use fault::Faults;
 
+use crate::observed::index::IndexSettings;
+use crate::observed::logs::LogRetention;
 use crate::replay::LetterRetry;
 
 /// A checked configuration.
@@ -94,6 +97,9 @@ pub struct Config {
     pub audit: Option<AuditSettings>,
     pub log: LogSettings,
     pub upload: UploadSettings,
+    pub logs: LogRetention,
+    /// `None` where events are not indexed.
+    pub event_index: Option<IndexSettings>,
     /// Not wrong, but perhaps not meant: instances that no route uses, no route at all.
     pub warnings: Vec<Fault>,
     /// Whether stored entries have effect.

@@ -11,10 +11,11 @@ use bulkhead_registry::Digest;
 use bulkhead_seal::{Fields, Keyring, RuleFault};
 use sha2::{Digest as _, Sha256};
 
-use bulkhead_sandbox::{Component, ConnectorGrants, FileAccess, FilesGrant, FormatterGrants, Limit, Limits, Sandbox, StateStore};
+use bulkhead_sandbox::{Component, ConnectorGrants, FileAccess, FilesGrant, FormatterGrants, Limit, Limits, Receipting, Sandbox, StateStore};
 
 use crate::components::{ComponentError, Components, Wanted};
 use crate::config::{Config, Fault, FaultKind, Fingerprint, FormatterConfig, Instance, RawConfig, Span, secret_fields};
+use crate::observed::periods::Periods;
 use crate::receipts::HostReceipts;
 
 /// Whether directories may be made.
@@ -48,6 +49,8 @@ pub struct Used {
 #[derive(Clone, Copy, Default)]
 pub struct Parts<'a> {
     pub receipts: Option<&'a HostReceipts>,
+    /// Counts calls.
+    pub periods: Option<&'a Periods>,
     /// Keys for their fields.
     pub keyring: Option<&'a Keyring>,
 }
@@ -95,6 +98,7 @@ struct Builder<'a> {
     state: Arc<dyn StateStore>,
     purpose: Purpose,
     receipts: Option<&'a HostReceipts>,
+    periods: Option<&'a Periods>,
     keyring: Option<&'a Keyring>,
     components: &'a Components,
     /// By what names it; `None` for one that cannot be loaded, which is said once.
@@ -156,6 +160,7 @@ impl<'a> Builder<'a> {
             state,
             purpose,
             receipts: parts.receipts,
+            periods: parts.periods,
             keyring: parts.keyring,
             components,
             loaded: HashMap::new(),
@@ -182,7 +187,7 @@ impl<'a> Builder<'a> {
             state: Some(Arc::clone(&self.state)),
             machine: instance.machine.clone(),
             limits: instance.limits.clone(),
-            receipts: self.receipts.map(|receipts| receipts.of(self.config, &instance.name)),
+            receipts: self.receipting(&instance.name),
         };
         let source = match self.sandbox.connector(&component, instance.config.json.to_string(), grants) {
             Ok(source) => source,
@@ -251,6 +256,15 @@ impl<'a> Builder<'a> {
         }
         let unverified = instance.destinations.iter().filter(|destination| destination.tls().unverified()).map(|destination| destination.name().to_owned());
         Some(Built { settings, fingerprint: digest.finalize().into(), uses, unverified: unverified.collect() })
+    }
+
+    /// Calls go on record where receipts are kept, and are counted in any case.
+    fn receipting(&self, instance: &str) -> Option<Receipting> {
+        match (self.receipts, self.periods) {
+            (Some(receipts), periods) => Some(receipts.of(self.config, instance, periods)),
+            (None, Some(periods)) => Some(Receipting { sink: periods.before(None), policy: "".into(), configuration: "".into() }),
+            (None, None) => None,
+        }
     }
 
     /// Who is to answer requests, or to bring records, must be able to, as far as its manifest says.

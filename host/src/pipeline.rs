@@ -23,7 +23,7 @@ use bulkhead_observe::Metrics;
 use bulkhead_registry::{Registry, RegistryError};
 use bulkhead_route::{Filter, LaneIndex, Route, Router, RouterError};
 use bulkhead_sandbox::{Compiler, MemoryState, Places, Sandbox, SandboxError, SandboxSettings, StateStore, WorkerSettings};
-use bulkhead_seal::AtRest;
+use bulkhead_seal::{AtRest, RuleFault};
 use bulkhead_store::{Store, StoreError};
 use secrecy::SecretString;
 use tokio::net::{TcpListener, UdpSocket};
@@ -43,6 +43,11 @@ use crate::config::{Config, Fault};
 use crate::guests::{self, Built, Parts, Purpose};
 use crate::integrity::{Integrity, IntegrityError};
 use crate::keys::{self, KeysError};
+use crate::observed::index::{self, Index, NameError};
+use crate::observed::logs::{GuestLines, Logs};
+use crate::observed::periods::Periods;
+use crate::observed::tap::Tap;
+use crate::observed::{Guise, Looking};
 use crate::own_events::{Lifecycle, OwnEvents};
 use crate::receipts::{HostReceipts, ReceiptsError};
 use crate::replay::{self, Replayer};
@@ -97,6 +102,10 @@ pub enum StartError {
     RemoveLane { lane: String, source: bulkhead_journal::LaneError },
     #[error("cannot make {}, where it is kept how far files were read (listen.files)", dir.display())]
     Positions { dir: PathBuf, source: std::io::Error },
+    #[error("what is sealed or redacted cannot be: {0}")]
+    Fields(#[from] RuleFault),
+    #[error(transparent)]
+    IndexName(#[from] NameError),
     #[error("cannot write {LISTENING} in data_dir")]
     Listening(#[source] std::io::Error),
 }
@@ -148,6 +157,7 @@ pub struct Host {
     keeping: JoinHandle<()>,
     lane_replays: Arc<replay::lane::Lanes>,
     pulls: Arc<Pulls>,
+    tap: Tap,
 }
 
 impl Host {
@@ -190,6 +200,8 @@ impl Host {
         }
         let dead_letters = store.with_room(async || store.dead_letters_at_rest(config.dead_letters, at_rest.clone()).await).await?;
 
+        let (logs, waiting_logs) = Logs::new(Arc::clone(&clock));
+        let periods = Periods::new(store.periods(), Arc::clone(&clock));
         let max_egress = max_egress(config.max_egress);
         let sandbox = Sandbox::new(
             SandboxSettings {
@@ -197,6 +209,7 @@ impl Host {
                 clock: Arc::clone(&clock),
                 compiler: compiler(&config),
                 max_egress,
+                log: Arc::new(GuestLines(logs.clone())),
                 ..SandboxSettings::default()
             },
             metrics.clone(),
@@ -225,7 +238,7 @@ impl Host {
             &sandbox,
             Arc::clone(&state),
             Purpose::Serve,
-            Parts { receipts: receipts.as_deref(), keyring: keyring.as_ref() },
+            Parts { receipts: receipts.as_deref(), periods: Some(&periods), keyring: keyring.as_ref() },
             None,
         )
         .await
@@ -241,10 +254,30 @@ impl Host {
         let unverified = Unverified::default();
         unverified.set(&built);
         let routing = RoutingTable::new(current.rules.router()?, current.rules.places(), &metrics);
+        let guise = Guise::new(&config, keyring.as_ref())?;
+        let tap = Tap::new(guise.clone(), Arc::clone(&routing), journal.clone(), Arc::clone(&clock));
+        let index = match config.event_index {
+            Some(settings) => {
+                let parts = index::Parts {
+                    table: store.event_index(),
+                    settings,
+                    journal: journal.clone(),
+                    routing: Arc::clone(&routing),
+                    guise: guise.clone(),
+                    clock: Arc::clone(&clock),
+                };
+                let (index, indexer) = Index::open(parts, &config.data_dir)?;
+                following.spawn(indexer.run(stop_following.clone()));
+                Some(index)
+            }
+            None => None,
+        };
+        following.spawn(waiting_logs.keep(logs.clone(), store.logs(), config.logs, stop_following.clone()));
+        following.spawn(tap.clone().follow(stop_following.clone()));
         let instances = built.iter().map(|built| stored.settings(&built.settings)).collect();
 
         let (own_events, writing_own_events) = OwnEvents::start(config.own_events, &journal, &clock);
-        let trail = Trail::new(receipts.as_ref());
+        let trail = Trail::new(receipts.as_ref(), logs.clone());
         let access = Access::open(&config.api, &config.data_dir, &store, given_up.api_keys, &clock, &trail, show).await?;
         let replayer = Replayer::new(dead_letters.clone(), journal.clone(), Arc::clone(&clock), metrics.clone(), trail.clone());
         store.with_room(async || replayer.recover().await).await?;
@@ -258,30 +291,36 @@ impl Host {
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),
             notices: Arc::new({
-                let (own_events, replayer) = (own_events.clone(), Arc::clone(&replayer));
+                let (own_events, replayer, logs) = (own_events.clone(), Arc::clone(&replayer), logs.clone());
                 move |notice| {
                     if let Some(control) = hears.get() {
                         Control::heard(control, &notice);
                     }
                     log_notice(&notice);
                     replayer.heard(&notice);
+                    logs.notice(&notice);
                     own_events.notice(&notice);
                 }
             }),
+            onlooker: Arc::new(Looking { tap: tap.clone(), logs: logs.clone() }),
         };
         let delivery = Arc::new(Delivery::start(parts, instances, CancellationToken::new())?);
+        following.spawn(periods.clone().keep(Arc::clone(&delivery), stop_following.clone()));
         inbound.answered_by(Arc::clone(&delivery) as _);
         let sync_executions = state::sync_executions(&store, &*clock).await?;
         let pulls = Pulls::new(PullParts {
             puller: Arc::clone(&delivery) as _,
             cursors: Arc::new(StoredCursors(store.pull_cursors())),
-            runs: Arc::new(StoredRuns(sync_executions.clone())),
+            runs: Arc::new(StoredRuns(sync_executions.clone(), logs.clone())),
             gate: gate.clone(),
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),
             notify: Arc::new({
-                let own_events = own_events.clone();
-                move |notice| own_events.pull(&notice)
+                let (own_events, logs) = (own_events.clone(), logs.clone());
+                move |notice| {
+                    logs.pull(&notice);
+                    own_events.pull(&notice);
+                }
             }),
         });
         pulls.replace(&config.pulls());
@@ -317,6 +356,8 @@ impl Host {
             pulls: Arc::clone(&pulls),
             receipts: receipts.clone(),
             trail: trail.clone(),
+            periods: periods.clone(),
+            guise: guise.clone(),
             keyring,
             own_events: own_events.clone(),
             metrics: metrics.clone(),
@@ -384,6 +425,14 @@ impl Host {
             pulls: Arc::clone(&pulls),
             answers: Arc::default(),
             sync_executions,
+            gate: gate.clone(),
+            tap: tap.clone(),
+            logs,
+            log_table: store.logs(),
+            periods,
+            guise,
+            index,
+            store,
         };
         let serving_api = tokio::spawn(api::serve(api_listener, config.api.tls.clone(), api, stop_api.clone()));
 
@@ -416,6 +465,7 @@ impl Host {
             keeping,
             lane_replays,
             pulls,
+            tap,
         })
     }
 
@@ -454,6 +504,8 @@ impl Host {
             }
         }
         let _ = tokio::time::timeout(Duration::from_secs(1), self.keeping).await;
+        // Streams never end by themselves.
+        self.tap.close();
         self.stop_api.cancel();
         let _ = tokio::time::timeout(Duration::from_secs(1), self.serving_api).await;
         self.changes.close();

@@ -5,6 +5,8 @@ use bulkhead_ingest::{Cursors, Runs};
 use bulkhead_sandbox::{StateError, StateQuota, StateScope, StateStore};
 use bulkhead_store::{ConnectorState, PullCursors, StateError as Refused, StateLimits, Store, StoreError, SyncExecutions};
 
+use crate::observed::logs::Logs;
+
 pub struct StoredState(pub ConnectorState);
 
 impl StateStore for StoredState {
@@ -53,8 +55,8 @@ pub async fn sync_executions(store: &Store, clock: &dyn Clock) -> Result<SyncExe
     Ok(executions)
 }
 
-/// Runs of pulls, in the store.
-pub struct StoredRuns(pub SyncExecutions);
+/// Runs of pulls, in the store, and their ends in the log of their instance.
+pub struct StoredRuns(pub SyncExecutions, pub Logs);
 
 impl Runs for StoredRuns {
     fn begin<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>> {
@@ -62,7 +64,11 @@ impl Runs for StoredRuns {
     }
 
     fn keep<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async move { self.0.keep(run).await.map_err(|error| error.to_string()) })
+        Box::pin(async move {
+            self.0.keep(run).await.map_err(|error| error.to_string())?;
+            self.1.run(run);
+            Ok(())
+        })
     }
 
     fn forget<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>> {

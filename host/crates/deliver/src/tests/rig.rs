@@ -120,6 +120,7 @@ impl Rig {
             routing: RoutingTable::new(router, lanes, &self.metrics),
             clock: Arc::new(self.clock.clone()),
             notices: Arc::new(move |notice| notices.lock().unwrap().push(notice)),
+            onlooker: Arc::new(crate::onlooker::Nobody),
         };
         Delivery::start(parts, instances, self.stop.child_token()).unwrap()
     }
