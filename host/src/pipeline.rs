@@ -182,7 +182,7 @@ impl Host {
         }
         let (journal, recovery) = Journal::open(journal_settings(&config, at_rest.clone(), &clock, &metrics), Arc::new(RealFs))?;
         tracing::info!(?recovery, "journal open");
-        let store = Store::open(&config.data_dir).await?;
+        let store = Store::open_with(&config.data_dir, config.store.server.as_ref()).await?;
         let entries = store.with_room(async || store.entries(keyring.clone()).await).await?;
         let stored = Stored::open(entries, store.inactive()).await?;
         let config = stored.merge(config, given_up.entries).await.map_err(|error| match error {

@@ -47,8 +47,23 @@ pub(super) fn policies(root: &Fields) -> Vec<(String, Fingerprint)> {
 }
 
 /// Parts of the configuration that only a restart changes.
-const FIXED: [&str; 14] =
-    ["logs", "event_index", "integrity", "data_dir", "listen", "journal", "encryption", "dead_letters", "delivery", "audit", "telemetry", "connectors_dir", "upload", "own_events"];
+const FIXED: [&str; 15] = [
+    "integrity",
+    "data_dir",
+    "listen",
+    "journal",
+    "encryption",
+    "dead_letters",
+    "delivery",
+    "audit",
+    "telemetry",
+    "connectors_dir",
+    "upload",
+    "own_events",
+    "store",
+    "logs",
+    "event_index",
+];
 
 /// What a listener's TLS is made of; it can be exchanged.
 const RENEWABLE: [&str; 4] = ["cert", "key", "client_ca", "min_version"];

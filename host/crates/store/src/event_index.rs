@@ -201,7 +201,7 @@ fn read(row: &Row) -> Result<IndexedEvent, sqlx::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Store;
+    use crate::testing::each_engine;
 
     fn event(event_id: &str, time_ms: i64) -> IndexedEvent {
         IndexedEvent {
@@ -223,8 +223,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_event_that_comes_again_replaces_itself_and_the_position_moves_with_it() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let index = Store::open(dir.path()).await.expect("opens").event_index();
+        each_engine("an_event_that_comes_again", async |place| replaces_itself(&place.open().await.event_index()).await).await;
+    }
+
+    async fn replaces_itself(index: &EventIndex) {
         assert_eq!(index.position("j").await.expect("read"), None);
         let to = IndexPosition { position: 2, missed: 0 };
         index.put("j", &[event("a", 1), event("b", 2)], to).await.expect("put");

@@ -1,5 +1,5 @@
-//! The embedded store: what is not on the hot path and must survive. SQLite in `data_dir/bulkhead.db`,
-//! write-ahead log, synced at every commit.
+//! The store: what is not on the hot path and must survive. SQLite in `data_dir/bulkhead.db`, write-ahead log,
+//! synced at every commit; what a team shares lies in PostgreSQL instead where one is named.
 //!
 //! Promises: a call that returned `Ok` is on disk; tables move forward by numbered migrations and a file
 //! of a newer release is refused, never guessed at; a dead letter is only ever deleted by an operator's
@@ -9,23 +9,34 @@
 mod api_keys;
 mod connector_state;
 mod cursors;
+mod database;
 mod dead_letters;
 mod entries;
 mod error;
+mod event_index;
 mod inactive;
 mod lane_replays;
+mod logs;
+mod periods;
 mod store;
 mod sync_executions;
 
 pub use api_keys::ApiKeys;
 pub use connector_state::{ConnectorState, StateError, StateLimits};
 pub use cursors::PullCursors;
+pub use database::{Database, FromColumn, PostgresSettings, PostgresTls, Row, Tx, UrlError, Value};
 pub use dead_letters::{
     Added, Attempt, By, Cause, DeadLetter, DeadLetterFilter, DeadLetterSettings, DeadLetters, Edited, Expired, NewDeadLetter, OnFull, Replaying, State, Totals,
 };
 pub use entries::{Entries, Entry, KEPT_VERSIONS, Version};
-pub use error::StoreError;
+pub use error::{StoreError, is_unavailable};
+pub use event_index::{EventFilter, EventIndex, IndexPosition, IndexedEvent, MOST_COUNTED};
 pub use inactive::Inactive;
 pub use lane_replays::{Busy, LaneReplay, LaneReplays, MOST_RUNNING, NewLaneReplay, ReplayState};
+pub use logs::{LogEntry, LogFilter, LogType, Logs};
+pub use periods::{Period, PeriodFilter, PeriodRow, Periods, Sums};
 pub use store::Store;
 pub use sync_executions::{SyncExecutions, SyncFilter};
+
+#[cfg(test)]
+mod testing;

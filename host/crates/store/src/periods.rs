@@ -168,12 +168,7 @@ fn read(row: &Row) -> Result<PeriodRow, sqlx::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    async fn store() -> (tempfile::TempDir, Store) {
-        let dir = tempfile::tempdir().expect("a folder");
-        let store = Store::open(dir.path()).await.expect("opens");
-        (dir, store)
-    }
+    use crate::testing::each_engine;
 
     fn row(instance: &str, start_ms: i64, operations: i64) -> PeriodRow {
         PeriodRow { instance: instance.into(), period: Period::Hour, start_ms, sums: Sums { operations, ..Sums::default() } }
@@ -181,8 +176,10 @@ mod tests {
 
     #[tokio::test]
     async fn sums_are_added_up_and_old_ones_go() {
-        let (_dir, store) = store().await;
-        let periods = store.periods();
+        each_engine("sums_are_added_up", async |place| add_up(&place.open().await.periods()).await).await;
+    }
+
+    async fn add_up(periods: &Periods) {
         periods.add(&[row("a", 0, 2), row("b", 0, 1)]).await.expect("added");
         periods.add(&[row("a", 0, 3), row("a", 3_600_000, 7)]).await.expect("added");
         let filter = PeriodFilter { instance: Some("a".into()), period: Period::Hour, since_ms: None, until_ms: None };
