@@ -180,7 +180,7 @@ impl Tap {
         more: impl FnOnce(&mut String),
     ) {
         let wanted = |facts: &Facts<'_>| interests.iter().any(|interest| interest.filter.wants(facts));
-        if !wanted(&Facts { kind, event_type: &event_type(event), severity: severity(event), lanes, routes, outcome }) {
+        if !wanted(&Facts { event_type: &event_type(event), severity: severity(event), lanes, routes, outcome }) {
             return;
         }
         if lock(&self.0.rate).take(self.0.clock.monotonic()).is_err() {
@@ -190,7 +190,7 @@ impl Tap {
         let with_body = interests.iter().any(|interest| interest.filter.body);
         let entry = self.0.guise.see(event, fields, |event| {
             let event_type = event_type(event);
-            if !wanted(&Facts { kind, event_type: &event_type, severity: severity(event), lanes, routes, outcome }) {
+            if !wanted(&Facts { event_type: &event_type, severity: severity(event), lanes, routes, outcome }) {
                 return None;
             }
             let mut text = shown::attributes(event);

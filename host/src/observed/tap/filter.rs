@@ -39,7 +39,6 @@ impl Kind {
 /// What is asked about.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
-    pub kind: Kind,
     pub event_type: &'a str,
     pub severity: Severity,
     pub lanes: &'a [&'a LaneId],
@@ -87,7 +86,6 @@ mod tests {
         let lane = LaneId::new("siem", "cef");
         let routes = ["security".into()];
         let facts = Facts {
-            kind: Kind::Outcome,
             event_type: "app.login.failed",
             severity: Severity::High,
             lanes: &[&lane],

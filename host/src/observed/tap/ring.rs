@@ -31,8 +31,8 @@ impl Entry {
     /// Asks a question about it.
     pub fn matches(&self, wants: impl FnOnce(&Facts<'_>) -> bool) -> bool {
         let lanes: Vec<&LaneId> = self.lanes.iter().collect();
-        let Self { kind, event_type, severity, routes, outcome, .. } = self;
-        wants(&Facts { kind: *kind, event_type, severity: *severity, lanes: &lanes, routes, outcome: *outcome })
+        let Self { event_type, severity, routes, outcome, .. } = self;
+        wants(&Facts { event_type, severity: *severity, lanes: &lanes, routes, outcome: *outcome })
     }
 
     fn bytes(&self) -> usize {
