@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use bulkhead_access::{Allow, KeyHash, KeyId, KeyRecord, Previous, Revoked, Role};
 
+use crate::changes::{Topic, changed};
 use crate::database::{Database, Row};
 use crate::error::{StoreError, failed};
 use crate::params;
@@ -28,16 +29,18 @@ impl ApiKeys {
         rows.and_then(|rows| rows.iter().map(read).collect()).map_err(failed("reading API keys"))
     }
 
-    /// Writes a key in the place of the one with its id, if there is one; its use is [`Self::used`]'s. Durable when
-    /// it returns. Cancel safe: written or not, never in part.
-    pub async fn put(&self, key: &KeyRecord) -> Result<(), StoreError> {
+    /// Writes a key in the place of what it was `before` (nothing: it is new); its use is [`Self::used`]'s. Durable when
+    /// it returns. False where another host changed it meanwhile: then it is as that one left it. Cancel safe:
+    /// written or not, never in part.
+    pub async fn put(&self, key: &KeyRecord, before: Option<&KeyRecord>) -> Result<bool, StoreError> {
         let words = |words: Vec<String>| words.join(" ");
         let sql = "INSERT INTO api_keys (id, name, roles, ip_allow, hash, previous_hash, previous_until_ms, rate, created_ms, created_by, rotated_ms, expires_ms, revoked_ms, revoked_by, reminded) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
              ON CONFLICT (id) DO UPDATE SET name = excluded.name, roles = excluded.roles, ip_allow = excluded.ip_allow, hash = excluded.hash, \
              previous_hash = excluded.previous_hash, previous_until_ms = excluded.previous_until_ms, rate = excluded.rate, \
              rotated_ms = excluded.rotated_ms, expires_ms = excluded.expires_ms, revoked_ms = excluded.revoked_ms, revoked_by = excluded.revoked_by, \
-             reminded = excluded.reminded";
+             reminded = excluded.reminded \
+             WHERE api_keys.hash = $16 AND api_keys.expires_ms = $17 AND api_keys.revoked_ms IS NOT DISTINCT FROM $18";
         let params = params![
             key.id.as_str(),
             &key.name,
@@ -54,8 +57,18 @@ impl ApiKeys {
             key.revoked.as_ref().map(|revoked| revoked.at_ms),
             key.revoked.as_ref().map(|revoked| revoked.by.as_str()),
             key.reminded,
+            before.map(|before| before.hash.bytes().as_slice()),
+            before.map(|before| before.expires_ms),
+            before.and_then(|before| before.revoked.as_ref()).map(|revoked| revoked.at_ms),
         ];
-        self.database.execute(sql, params).await.map(drop).map_err(failed("writing an API key"))
+        let fail = || failed("writing an API key");
+        let mut tx = self.database.begin().await.map_err(fail())?;
+        let written = tx.execute(sql, params).await.map_err(fail())? > 0;
+        if written {
+            changed(&mut tx, Topic::ApiKeys).await.map_err(fail())?;
+        }
+        tx.commit().await.map_err(fail())?;
+        Ok(written)
     }
 
     /// When keys were used last, in one transaction. Cancel safe: all or none.
@@ -71,8 +84,11 @@ impl ApiKeys {
 
     /// Removing what is not there is no error. Cancel safe.
     pub async fn remove(&self, id: &KeyId) -> Result<(), StoreError> {
-        let removed = self.database.execute("DELETE FROM api_keys WHERE id = $1", params![id.as_str()]).await;
-        removed.map(drop).map_err(failed("removing an API key"))
+        let fail = || failed("removing an API key");
+        let mut tx = self.database.begin().await.map_err(fail())?;
+        tx.execute("DELETE FROM api_keys WHERE id = $1", params![id.as_str()]).await.map_err(fail())?;
+        changed(&mut tx, Topic::ApiKeys).await.map_err(fail())?;
+        tx.commit().await.map_err(fail())
     }
 
     /// Deletes every key, and the mark with them. Cancel safe: all or none.
@@ -81,6 +97,7 @@ impl ApiKeys {
         let mut tx = self.database.begin().await.map_err(fail())?;
         let keys = tx.execute("DELETE FROM api_keys", params![]).await.map_err(fail())?;
         tx.execute("DELETE FROM api_pepper", params![]).await.map_err(fail())?;
+        changed(&mut tx, Topic::ApiKeys).await.map_err(fail())?;
         tx.commit().await.map_err(fail())?;
         Ok(keys)
     }
@@ -91,10 +108,12 @@ impl ApiKeys {
         row.and_then(|row| row.map(|row| row.get("mark")).transpose()).map_err(failed("reading the mark of the pepper"))
     }
 
-    /// Durable when it returns. Cancel safe.
-    pub async fn set_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
-        let sql = "INSERT INTO api_pepper (one, mark) VALUES (1, $1) ON CONFLICT (one) DO UPDATE SET mark = excluded.mark";
-        self.database.execute(sql, params![mark]).await.map(drop).map_err(failed("writing the mark of the pepper"))
+    /// The mark of a pepper that keys are about to be made with; false where there are keys of another one. Durable
+    /// when it returns. Cancel safe.
+    pub async fn set_mark(&self, mark: &[u8]) -> Result<bool, StoreError> {
+        let sql = "INSERT INTO api_pepper (one, mark) VALUES (1, $1) ON CONFLICT (one) DO UPDATE SET mark = excluded.mark \
+                   WHERE api_pepper.mark = excluded.mark OR NOT EXISTS (SELECT 1 FROM api_keys)";
+        self.database.execute(sql, params![mark]).await.map(|rows| rows > 0).map_err(failed("writing the mark of the pepper"))
     }
 }
 
@@ -164,14 +183,18 @@ mod tests {
             let (keys, pepper) = (store.api_keys(), Pepper::from_text("a pepper for tests, 32 bytes of it"));
             let mut one = record(&pepper);
             let other = record(&pepper);
-            keys.put(&one).await.expect("writes");
-            keys.put(&other).await.expect("writes");
+            assert!(keys.put(&one, None).await.expect("writes") && keys.put(&other, None).await.expect("writes"));
+            assert!(!keys.put(&one, None).await.expect("looks"), "it is there");
+            let former = one.clone();
             keys.used(&[(one.id.clone(), 5, "10.1.2.3".parse().expect("an address"))]).await.expect("writes");
             one.rotate(other.hash, 2, 3, 90);
             one.revoked = Some(Revoked { at_ms: 6, by: "ada".into() });
-            keys.put(&one).await.expect("writes");
+            assert!(keys.put(&one, Some(&former)).await.expect("writes"));
+            // Who still has it as it was writes nothing: a key that was revoked stays so.
+            assert!(!keys.put(&KeyRecord { reminded: true, ..former.clone() }, Some(&former)).await.expect("looks"));
             assert_eq!(keys.mark().await.expect("reads"), None);
-            keys.set_mark(&pepper.mark()).await.expect("writes");
+            assert!(keys.set_mark(&pepper.mark()).await.expect("writes") && keys.set_mark(&pepper.mark()).await.expect("writes"));
+            assert!(!keys.set_mark(b"another").await.expect("looks"), "there are keys of the first");
             store.close().await;
 
             let keys = place.open().await.api_keys();
@@ -194,7 +217,7 @@ mod tests {
         each_engine("a_key_that_cannot_be_read_is_a_fault", async |place| {
             let store = place.open().await;
             let keys = store.api_keys();
-            keys.put(&record(&Pepper::from_text("a pepper for tests, 32 bytes of it"))).await.expect("writes");
+            keys.put(&record(&Pepper::from_text("a pepper for tests, 32 bytes of it")), None).await.expect("writes");
             for (column, value) in
                 [("roles", Value::from("root")), ("ip_allow", "everywhere".into()), ("hash", Value::from(vec![0])), ("rate", Value::from(-1))]
             {

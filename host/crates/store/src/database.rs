@@ -17,7 +17,9 @@ mod value;
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, Error, PgConnection, Postgres, Sqlite, SqliteConnection, SqlitePool, SqlSafeStr};
 
-pub(crate) use migrate::{known, sqlite as migrate_file};
+#[cfg(test)]
+pub(crate) use migrate::known;
+pub(crate) use migrate::sqlite as migrate_file;
 pub use postgres::{PostgresSettings, PostgresTls, UrlError};
 pub use row::{FromColumn, Row};
 pub use value::Value;

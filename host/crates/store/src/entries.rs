@@ -11,6 +11,7 @@ use bulkhead_seal::{KeyId, Keyring};
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
 
+use crate::changes::{Topic, changed};
 use crate::database::{Database, Row, Tx};
 use crate::error::{StoreError, failed};
 use crate::params;
@@ -51,6 +52,15 @@ pub struct Version {
     pub definition: Value,
     pub updated_ms: i64,
     pub updated_by: String,
+}
+
+/// Another host changed one of these entries since this one read them; nothing of the change is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Raced {
+    pub section: String,
+    pub name: String,
+    /// The version in force; nothing where it is gone.
+    pub version: Option<i64>,
 }
 
 /// The entries. Cheap to clone.
@@ -103,18 +113,40 @@ impl Entries {
         rows.iter().map(read).collect::<Result<_, sqlx::Error>>().map_err(fail())
     }
 
-    /// Puts these in force, the former versions among those kept, and deletes the others by id. Durable as a
-    /// whole when it returns. Not cancel safe.
-    pub async fn change(&self, put: &[Entry], delete: &[String]) -> Result<(), StoreError> {
+    /// Puts these in force, each in place of the version beside it (nothing: it is new), the former versions among
+    /// those kept, and deletes the others by id and version. Durable as a whole when it returns; nothing of it where
+    /// another host was first. Not cancel safe.
+    pub async fn change(&self, put: &[(&Entry, Option<i64>)], delete: &[(&str, i64)]) -> Result<Result<(), Raced>, StoreError> {
         let fail = || failed("changing stored entries");
         let mut tx = self.database.begin().await.map_err(fail())?;
-        for id in delete {
-            tx.execute("DELETE FROM entries WHERE id = $1", params![id]).await.map_err(fail())?;
+        for (id, version) in delete {
+            // One that is gone is what was wanted.
+            let row = tx.fetch_optional("SELECT section, name, version FROM entries WHERE id = $1", params![*id]).await.map_err(fail())?;
+            if let Some(raced) = row.map(|row| raced(&row)).transpose().map_err(fail())?.filter(|found| found.version != Some(*version)) {
+                tx.rollback().await.map_err(fail())?;
+                return Ok(Err(raced));
+            }
+            tx.execute("DELETE FROM entries WHERE id = $1", params![*id]).await.map_err(fail())?;
         }
-        for entry in put {
+        for (entry, was) in put {
+            let sql = "SELECT id, section, name, version FROM entries WHERE section = $1 AND name = $2";
+            let row = tx.fetch_optional(sql, params![&entry.section, &entry.name]).await.map_err(fail())?;
+            let found = row.map(|row| Ok::<_, sqlx::Error>((row.get::<String>("id")?, raced(&row)?))).transpose().map_err(fail())?;
+            let same = match (&found, was) {
+                (None, None) => true,
+                (Some((id, found)), Some(was)) => *id == entry.id && found.version == Some(*was),
+                _ => false,
+            };
+            if !same {
+                tx.rollback().await.map_err(fail())?;
+                let gone = Raced { section: entry.section.clone(), name: entry.name.clone(), version: None };
+                return Ok(Err(found.map_or(gone, |(_, found)| found)));
+            }
             self.put(&mut tx, entry).await.map_err(fail())?;
         }
-        tx.commit().await.map_err(fail())
+        changed(&mut tx, Topic::Entries).await.map_err(fail())?;
+        tx.commit().await.map_err(fail())?;
+        Ok(Ok(()))
     }
 
     async fn put(&self, tx: &mut Tx, entry: &Entry) -> Result<(), sqlx::Error> {
@@ -191,6 +223,10 @@ impl Entries {
         tx.commit().await.map_err(fail())?;
         Ok(rows.len() as i64 == BATCH)
     }
+}
+
+fn raced(row: &Row) -> Result<Raced, sqlx::Error> {
+    Ok(Raced { section: row.get("section")?, name: row.get("name")?, version: row.get("version").map(Some)? })
 }
 
 fn key(row: &Row) -> Result<Option<KeyId>, sqlx::Error> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::changes::{Topic, changed};
 use crate::database::Database;
 use crate::error::{StoreError, failed};
 use crate::params;
@@ -25,12 +26,17 @@ impl Inactive {
 
     /// Durable when it returns. Cancel safe: written or not, never in part.
     pub async fn set(&self, instance: &str, inactive: bool, now_ms: i64, by: &str) -> Result<(), StoreError> {
-        let done = if inactive {
+        let fail = || failed("switching an instance on or off");
+        let mut tx = self.database.begin().await.map_err(fail())?;
+        let touched = if inactive {
             let sql = "INSERT INTO inactive_instances (instance, since_ms, by) VALUES ($1, $2, $3) ON CONFLICT (instance) DO NOTHING";
-            self.database.execute(sql, params![instance, now_ms, by]).await
+            tx.execute(sql, params![instance, now_ms, by]).await
         } else {
-            self.database.execute("DELETE FROM inactive_instances WHERE instance = $1", params![instance]).await
+            tx.execute("DELETE FROM inactive_instances WHERE instance = $1", params![instance]).await
         };
-        done.map(drop).map_err(failed("switching an instance on or off"))
+        if touched.map_err(fail())? > 0 {
+            changed(&mut tx, Topic::Inactive).await.map_err(fail())?;
+        }
+        tx.commit().await.map_err(fail())
     }
 }

@@ -7,6 +7,7 @@
 //! knowledge of events beyond the columns it is given.
 
 mod api_keys;
+mod changes;
 mod connector_state;
 mod cursors;
 mod database;
@@ -16,22 +17,25 @@ mod error;
 mod event_index;
 mod inactive;
 mod lane_replays;
+mod leases;
 mod logs;
 mod periods;
 mod store;
 mod sync_executions;
 
 pub use api_keys::ApiKeys;
+pub use changes::{Changes, Generations, Topic};
 pub use connector_state::{ConnectorState, StateError, StateLimits};
 pub use cursors::PullCursors;
 pub use database::{Database, FromColumn, PostgresSettings, PostgresTls, Row, Tx, UrlError, Value};
 pub use dead_letters::{
     Added, Attempt, By, Cause, DeadLetter, DeadLetterFilter, DeadLetterSettings, DeadLetters, Edited, Expired, NewDeadLetter, OnFull, Replaying, State, Totals,
 };
-pub use entries::{Entries, Entry, KEPT_VERSIONS, Version};
+pub use entries::{Entries, Entry, KEPT_VERSIONS, Raced, Version};
 pub use error::{StoreError, is_unavailable};
 pub use event_index::{EventFilter, EventIndex, IndexPosition, IndexedEvent, MOST_COUNTED};
 pub use inactive::Inactive;
+pub use leases::{Fence, Lease, Leases};
 pub use lane_replays::{Busy, LaneReplay, LaneReplays, MOST_RUNNING, NewLaneReplay, ReplayState};
 pub use logs::{LogEntry, LogFilter, LogType, Logs};
 pub use periods::{Period, PeriodFilter, PeriodRow, Periods, Sums};

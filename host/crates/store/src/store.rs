@@ -8,6 +8,7 @@ use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions, Connection, SqlitePool};
 
 use crate::api_keys::ApiKeys;
+use crate::changes::Changes;
 use crate::connector_state::ConnectorState;
 use crate::cursors::PullCursors;
 use crate::database::{self, Database, PostgresSettings};
@@ -17,6 +18,7 @@ use crate::error::{StoreError, failed};
 use crate::event_index::EventIndex;
 use crate::inactive::Inactive;
 use crate::lane_replays::LaneReplays;
+use crate::leases::Leases;
 use crate::logs::Logs;
 use crate::periods::Periods;
 use crate::sync_executions::SyncExecutions;
@@ -131,6 +133,16 @@ impl Store {
     /// Keys of the API.
     pub fn api_keys(&self) -> ApiKeys {
         ApiKeys::new(self.shared.clone())
+    }
+
+    /// How one host tells the others what it changed.
+    pub fn changes(&self) -> Changes {
+        Changes::new(self.shared.clone())
+    }
+
+    /// Which host does what only one may do.
+    pub fn leases(&self) -> Leases {
+        Leases::new(self.shared.clone())
     }
 
     /// How far pull connectors have come.

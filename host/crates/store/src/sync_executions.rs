@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::database::{Database, Row, Value};
 use crate::error::{StoreError, failed};
+use crate::leases::Fence;
 use crate::params;
 
 /// Runs of one instance that are remembered.
@@ -33,6 +34,7 @@ pub struct SyncFilter {
 const COLUMNS: &str =
     "SELECT id, instance, trigger_type, status, started_ms, ended_ms, pages, records, left_out, attempts, error, initiated_by FROM sync_executions";
 const INSERT: &str = "INSERT INTO sync_executions (id, instance, trigger_type, status, started_ms, ended_ms, pages, records, left_out, attempts, error, initiated_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO ";
+const CUT_OFF: &str = "UPDATE sync_executions SET status = 'failed', error = 'the host ended', ended_ms = $1 WHERE status = 'running'";
 const UPDATE: &str = "UPDATE SET status = excluded.status, ended_ms = excluded.ended_ms, pages = excluded.pages, records = excluded.records, left_out = excluded.left_out, attempts = excluded.attempts, error = excluded.error";
 
 impl SyncExecutions {
@@ -42,17 +44,26 @@ impl SyncExecutions {
 
     /// One that begins, unless it is there. Cancel safe, like all of these.
     pub async fn begin(&self, run: &SyncRun) -> Result<(), StoreError> {
-        self.write(run, "NOTHING").await
+        self.write(run, "NOTHING", None).await.map(drop)
     }
 
-    /// As it is now, with what is too old or too many gone.
-    pub async fn keep(&self, run: &SyncRun) -> Result<(), StoreError> {
-        self.write(run, UPDATE).await
+    /// As it is now, with what is too old or too many gone. False where the lease is another's by now: then nothing
+    /// was written.
+    pub async fn keep(&self, run: &SyncRun, fence: &Fence) -> Result<bool, StoreError> {
+        self.write(run, UPDATE, Some(fence)).await
     }
 
-    async fn write(&self, run: &SyncRun, known: &str) -> Result<(), StoreError> {
+    async fn write(&self, run: &SyncRun, known: &str, fence: Option<&Fence>) -> Result<bool, StoreError> {
         let fail = || failed("recording a run");
         let mut tx = self.database.begin().await.map_err(fail())?;
+        if let Some(fence) = fence {
+            let sql = "SELECT term FROM leases WHERE name = $1 AND holder = $2 AND term = $3";
+            let held = tx.fetch_optional(sql, params![&fence.name, &fence.holder, fence.term]).await.map_err(fail())?;
+            if held.is_none() {
+                tx.rollback().await.map_err(fail())?;
+                return Ok(false);
+            }
+        }
         let params = params![
             run.id.to_string(),
             &run.instance,
@@ -75,7 +86,8 @@ impl SyncExecutions {
             let old = "DELETE FROM sync_executions WHERE started_ms < $1 AND status <> 'running'";
             tx.execute(old, params![ended_ms.saturating_sub(AGE_MS)]).await.map_err(fail())?;
         }
-        tx.commit().await.map_err(fail())
+        tx.commit().await.map_err(fail())?;
+        Ok(true)
     }
 
     /// It came to nothing.
@@ -84,10 +96,18 @@ impl SyncExecutions {
         done.map(drop).map_err(failed("forgetting a run"))
     }
 
-    /// Ends what still says `running`: for the start, when nothing runs. Answers how many there were.
+    /// Ends what still says `running` and no host holds the lease of: for the start. Where one host has the store for
+    /// itself nothing runs then. Answers how many there were.
     pub async fn close_cut_off(&self, now_ms: i64) -> Result<u64, StoreError> {
-        let sql = "UPDATE sync_executions SET status = 'failed', error = 'the host ended', ended_ms = $1 WHERE status = 'running'";
-        self.database.execute(sql, params![now_ms]).await.map_err(failed("closing runs that were cut off"))
+        let held = " AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.name = 'pull/' || sync_executions.instance AND leases.holder <> '')";
+        let sql = format!("{CUT_OFF}{}", if self.database.is_shared() { held } else { "" });
+        self.database.execute(AssertSqlSafe(sql), params![now_ms]).await.map_err(failed("closing runs that were cut off"))
+    }
+
+    /// The same for one instance, whose lease this host has just taken.
+    pub async fn close_cut_off_of(&self, instance: &str, now_ms: i64) -> Result<u64, StoreError> {
+        let sql = format!("{CUT_OFF} AND instance = $2");
+        self.database.execute(AssertSqlSafe(sql), params![now_ms, instance]).await.map_err(failed("closing runs that were cut off"))
     }
 
     pub async fn get(&self, id: Uuid) -> Result<Option<SyncRun>, StoreError> {
@@ -128,10 +148,13 @@ impl SyncExecutions {
         row.and_then(|row| row.map(|row| row.get("settled_ms")).transpose()).map_err(failed("reading a schedule"))
     }
 
-    pub async fn settle(&self, instance: &str, schedule: &str, settled_ms: i64) -> Result<(), StoreError> {
-        let sql = "INSERT INTO pull_schedules (instance, schedule, settled_ms) VALUES ($1, $2, $3) \
+    /// False where the lease is another's by now: then nothing was written.
+    pub async fn settle(&self, instance: &str, schedule: &str, settled_ms: i64, fence: &Fence) -> Result<bool, StoreError> {
+        let sql = "INSERT INTO pull_schedules (instance, schedule, settled_ms) SELECT $1, $2, $3 WHERE EXISTS \
+                   (SELECT 1 FROM leases WHERE name = $4 AND holder = $5 AND term = $6) \
                    ON CONFLICT (instance) DO UPDATE SET schedule = excluded.schedule, settled_ms = excluded.settled_ms";
-        self.database.execute(sql, params![instance, schedule, settled_ms]).await.map(drop).map_err(failed("writing a schedule"))
+        let params = params![instance, schedule, settled_ms, &fence.name, &fence.holder, fence.term];
+        self.database.execute(sql, params).await.map(|rows| rows > 0).map_err(failed("writing a schedule"))
     }
 }
 

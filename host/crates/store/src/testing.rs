@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use postgres_server::PostgresServer;
 use tempfile::TempDir;
 
-use crate::{Database, PostgresSettings, Store};
+use crate::{Database, Fence, PostgresSettings, Store};
 
 /// A place for a store, empty at first. What is in it stays when the store is closed and opened again.
 pub struct Place {
@@ -57,4 +57,10 @@ pub fn server_database(test: &str) -> Option<PostgresSettings> {
     let server = SERVER.get_or_init(|| PostgresServer::start().map_err(|error| error.to_string()));
     let server = server.as_ref().unwrap_or_else(|error| panic!("{error}"));
     Some(PostgresSettings::new(&server.database().expect("a database")))
+}
+
+/// A lease that this test holds.
+pub async fn fence(store: &Store) -> Fence {
+    let term = store.leases().take("pull/a", None, "me").await.expect("takes").expect("it is free");
+    Fence { name: "pull/a".into(), holder: "me".into(), term }
 }

@@ -44,7 +44,24 @@ macro_rules! same_in_both {
     };
 }
 
-same_in_both!(String, Option<String>, Vec<u8>, Option<Vec<u8>>);
+same_in_both!(Option<String>, Option<Vec<u8>>);
+
+/// SQLite would read nothing as an empty text, or as 0.
+fn there<T>(value: Option<T>, column: &str) -> Result<T, Error> {
+    value.ok_or_else(|| Error::ColumnDecode { index: column.into(), source: "nothing stands there".into() })
+}
+
+impl FromColumn for String {
+    fn from_column(row: &Row, column: &str) -> Result<Self, Error> {
+        there(Option::from_column(row, column)?, column)
+    }
+}
+
+impl FromColumn for Vec<u8> {
+    fn from_column(row: &Row, column: &str) -> Result<Self, Error> {
+        there(Option::from_column(row, column)?, column)
+    }
+}
 
 impl FromColumn for Option<i64> {
     fn from_column(row: &Row, column: &str) -> Result<Self, Error> {
@@ -62,7 +79,7 @@ impl FromColumn for Option<i64> {
 
 impl FromColumn for i64 {
     fn from_column(row: &Row, column: &str) -> Result<Self, Error> {
-        Option::<i64>::from_column(row, column)?.ok_or_else(|| Error::ColumnDecode { index: column.into(), source: "nothing stands there".into() })
+        there(Option::from_column(row, column)?, column)
     }
 }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::testing::each_engine;
+use crate::testing::{each_engine, fence};
 
 fn run(instance: &str, started_ms: i64) -> SyncRun {
     SyncRun::begin(&Arc::from(instance), SyncTrigger::Scheduled, "schedule", started_ms)
@@ -16,16 +16,18 @@ async fn a_run_is_what_was_kept_last_over_a_restart() {
     each_engine("a_run_is_what_was_kept_last_over_a_restart", async |place| {
         let store = place.open().await;
         let executions = store.sync_executions();
+        let fence = fence(&store).await;
         let mut one = run("siem", 7);
         executions.begin(&one).await.unwrap();
         assert_eq!(executions.get(one.id).await.unwrap(), Some(one.clone()));
         (one.pages, one.records, one.left_out, one.attempts) = (3, 250, 1, 2);
         one.end(SyncStatus::Failed, Some("no route".into()), 90);
-        executions.keep(&one).await.unwrap();
+        assert!(executions.keep(&one, &fence).await.unwrap());
         // One that asks late whether it begins changes nothing.
         executions.begin(&SyncRun { status: SyncStatus::Running, ..one.clone() }).await.unwrap();
         store.close().await;
-        let executions = place.open().await.sync_executions();
+        let store = place.open().await;
+        let executions = store.sync_executions();
         assert_eq!(executions.get(one.id).await.unwrap(), Some(one.clone()));
         assert_eq!(executions.last("siem").await.unwrap(), Some(7));
         executions.forget(one.id).await.unwrap();
@@ -37,16 +39,27 @@ async fn a_run_is_what_was_kept_last_over_a_restart() {
 #[tokio::test]
 async fn what_a_crash_cut_off_is_closed_and_nothing_else() {
     each_engine("what_a_crash_cut_off_is_closed_and_nothing_else", async |place| {
-        let executions = place.open().await.sync_executions();
-        let (cut, mut whole) = (run("a", 1), run("b", 2));
+        let store = place.open().await;
+        let executions = store.sync_executions();
+        let fence = fence(&store).await;
+        let (cut, mut whole, held) = (run("c", 1), run("b", 2), run("a", 3));
         executions.begin(&cut).await.unwrap();
         whole.end(SyncStatus::Completed, None, 3);
-        executions.keep(&whole).await.unwrap();
+        assert!(executions.keep(&whole, &fence).await.unwrap());
         assert_eq!(executions.close_cut_off(99).await.unwrap(), 1);
         let closed = executions.get(cut.id).await.unwrap().unwrap();
         assert_eq!((closed.status, closed.error.as_deref(), closed.ended_ms), (SyncStatus::Failed, Some("the host ended"), Some(99)));
         assert_eq!(executions.get(whole.id).await.unwrap(), Some(whole));
         assert_eq!(executions.close_cut_off(100).await.unwrap(), 0);
+        // Where hosts share the store, what one holds the lease of may be under way there.
+        executions.begin(&held).await.unwrap();
+        assert_eq!(executions.close_cut_off(101).await.unwrap(), u64::from(!place.is_server()));
+        assert_eq!(executions.close_cut_off_of("a", 102).await.unwrap(), u64::from(place.is_server()));
+        // Who held it before ends nothing, and settles nothing.
+        let over = Fence { term: fence.term - 1, ..fence };
+        assert!(!executions.keep(&SyncRun { status: SyncStatus::Completed, ..held.clone() }, &over).await.unwrap());
+        assert!(!executions.settle("a", "0 6 * * * UTC", 5, &over).await.unwrap());
+        assert_eq!(executions.get(held.id).await.unwrap().unwrap().status, SyncStatus::Failed);
     })
     .await;
 }
@@ -54,7 +67,9 @@ async fn what_a_crash_cut_off_is_closed_and_nothing_else() {
 #[tokio::test]
 async fn lists_are_the_newest_first_by_page_instance_and_status() {
     each_engine("lists_are_the_newest_first_by_page_instance_and_status", async |place| {
-        let executions = place.open().await.sync_executions();
+        let store = place.open().await;
+        let executions = store.sync_executions();
+        let fence = fence(&store).await;
         let mut all = Vec::new();
         for n in 0..6 {
             // The clock goes back all the time.
@@ -62,7 +77,7 @@ async fn lists_are_the_newest_first_by_page_instance_and_status() {
             executions.begin(&one).await.unwrap();
             if n > 2 {
                 one.end(SyncStatus::Completed, None, 200);
-                executions.keep(&one).await.unwrap();
+                assert!(executions.keep(&one, &fence).await.unwrap());
             }
             all.insert(0, one.id);
         }
@@ -81,15 +96,17 @@ async fn lists_are_the_newest_first_by_page_instance_and_status() {
 #[tokio::test]
 async fn the_table_is_bounded_by_number_and_by_age() {
     each_engine("the_table_is_bounded_by_number_and_by_age", async |place| {
-        let executions = place.open().await.sync_executions();
+        let store = place.open().await;
+        let executions = store.sync_executions();
+        let fence = fence(&store).await;
         let (running, mut old) = (run("siem", 0), run("other", 10));
         executions.begin(&running).await.unwrap();
         old.end(SyncStatus::Completed, None, 11);
-        executions.keep(&old).await.unwrap();
+        assert!(executions.keep(&old, &fence).await.unwrap());
         for n in 0..KEPT + 20 {
             let mut one = run("siem", 20 + n);
             one.end(SyncStatus::Completed, None, 20 + n);
-            executions.keep(&one).await.unwrap();
+            assert!(executions.keep(&one, &fence).await.unwrap());
         }
         let filter = SyncFilter { instance: Some("siem".into()), ..SyncFilter::default() };
         let kept = executions.list(&filter, None, 10_000).await.unwrap();
@@ -98,7 +115,7 @@ async fn the_table_is_bounded_by_number_and_by_age() {
         assert!(executions.get(old.id).await.unwrap().is_some());
         let mut late = run("siem", AGE_MS + 11);
         late.end(SyncStatus::Completed, None, AGE_MS + 11);
-        executions.keep(&late).await.unwrap();
+        assert!(executions.keep(&late, &fence).await.unwrap());
         assert_eq!(executions.get(old.id).await.unwrap(), None);
     })
     .await;
@@ -107,14 +124,16 @@ async fn the_table_is_bounded_by_number_and_by_age() {
 #[tokio::test]
 async fn a_schedule_is_settled_until_it_is_another() {
     each_engine("a_schedule_is_settled_until_it_is_another", async |place| {
-        let executions = place.open().await.sync_executions();
+        let store = place.open().await;
+        let executions = store.sync_executions();
+        let fence = fence(&store).await;
         assert_eq!(executions.settled("siem", "0 6 * * * UTC").await.unwrap(), None);
-        executions.settle("siem", "0 6 * * * UTC", 5).await.unwrap();
-        executions.settle("siem", "0 6 * * * UTC", 9).await.unwrap();
+        assert!(executions.settle("siem", "0 6 * * * UTC", 5, &fence).await.unwrap());
+        assert!(executions.settle("siem", "0 6 * * * UTC", 9, &fence).await.unwrap());
         assert_eq!(executions.settled("siem", "0 6 * * * UTC").await.unwrap(), Some(9));
         assert_eq!(executions.settled("siem", "0 7 * * * UTC").await.unwrap(), None);
         assert_eq!(executions.settled("other", "0 6 * * * UTC").await.unwrap(), None);
-        executions.settle("siem", "0 7 * * * UTC", 12).await.unwrap();
+        assert!(executions.settle("siem", "0 7 * * * UTC", 12, &fence).await.unwrap());
         assert_eq!(executions.settled("siem", "0 6 * * * UTC").await.unwrap(), None);
     })
     .await;
