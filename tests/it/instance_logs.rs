@@ -135,17 +135,17 @@ fn what_is_sealed_is_shown_nowhere() {
     let key = "02xyblv7Lm1dG9GFXRtnaLu5TeOJmr8Xjjhshe06AYk=";
     let refusing = receiver("400*");
     let story = Story::start(&format!(
-        "encryption: {{key: \"{key}\", at_rest: true, fields: [/user, /data/token, /id], redact: [/data/pin, /type]}}\nevent_index: {{enabled: true, body: true}}\ninstances:\n{}    encryption: {{fields: [/data/own]}}\n{}default_route: [{{instance: siem, format: cef}}, {{instance: archive, format: jsonl}}]\n",
+        "encryption: {{key: \"{key}\", at_rest: true, fields: [/user, /data/token, /data/id], redact: [/data/pin, /data/type]}}\nevent_index: {{enabled: true, body: true}}\ninstances:\n{}    encryption: {{fields: [/data/own]}}\n{}default_route: [{{instance: siem, format: cef}}, {{instance: archive, format: jsonl}}]\n",
         hec("siem", &refusing, ""),
         file("archive")
     ));
     let mut all = Listener::start(&story, "body=true", None);
     let mut oracle = Listener::start(&story, &format!("type={CLEAR}-type,plain&outcome=accepted"), None);
     let event = json!({
-        "specversion": "1.0", "id": format!("{CLEAR}-id"), "type": format!("{CLEAR}-type"), "source": "/s", "user": format!("{CLEAR}-user"),
-        "data": {"token": CLEAR, "pin": CLEAR, "own": CLEAR, "open": "seen"},
+        "id": format!("{CLEAR}-id"), "type": format!("{CLEAR}-type"), "source": "/s", "user": format!("{CLEAR}-user"),
+        "token": CLEAR, "pin": CLEAR, "own": CLEAR, "open": "seen",
     });
-    story.accept("application/cloudevents+json", &event.to_string());
+    story.accept("application/json", &event.to_string());
     story.accept("application/json", r#"{"id":"after","type":"plain","source":"/s"}"#);
     story.settled();
     // Both accepted, delivered by one and refused by the other.
@@ -175,7 +175,7 @@ fn what_is_sealed_is_shown_nowhere() {
 
     logs(&story, "/siem", |entries| entries.iter().any(|entry| entry["operation"] == "dead_letters"));
     let mut client = Client::new(story.host.api);
-    let posted = client.send("POST", "/api/v2/events", &[("Content-Type", "application/cloudevents+json")], event.to_string().replace("-id", "-other").as_bytes());
+    let posted = client.send("POST", "/api/v2/events", &[("Content-Type", "application/json")], event.to_string().replace("-id", "-other").as_bytes());
     let posted = posted.expect("answers");
     assert_eq!(posted.status, 201, "{}", posted.text());
     assert!(!posted.text().contains(CLEAR), "{}", posted.text());

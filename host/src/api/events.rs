@@ -10,11 +10,12 @@ use bulkhead_core::{EventRef, LaneId, Seq};
 use bulkhead_ingest::{Bounds, BodyFault, Media, Normaliser, read_events};
 use bulkhead_journal::{AppendBatch, AppendError, Durability};
 use bulkhead_store::{DeadLetter, DeadLetterFilter, EventFilter, IndexedEvent, State as LetterState};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::extract::{Words, percent};
-use super::logs::{bounds, millis, page};
+use super::logs::{Listed, bounds, millis, page};
 use super::problem::Problem;
 use super::tap::{fault, severity};
 use super::{Api, rfc3339};
@@ -30,7 +31,25 @@ const MOST_ID: usize = 1 << 10;
 /// Dead letters that are looked through for one event and lane.
 const LETTERS: u32 = 16;
 
-pub async fn list(State(api): State<Api>, words: Words) -> Result<Json<Value>, Problem> {
+/// An event of the index. Its attributes and its body are the text that was indexed: digits stay as they are.
+#[derive(Serialize)]
+pub struct Shown {
+    id: String,
+    source: String,
+    tenant: Option<String>,
+    event_type: String,
+    severity: String,
+    time: Option<String>,
+    received: Option<String>,
+    source_ip: Option<String>,
+    seq: i64,
+    attributes: Option<Box<RawValue>>,
+    body: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deliveries: Option<Vec<Value>>,
+}
+
+pub async fn list(State(api): State<Api>, words: Words) -> Result<Json<Listed<Shown>>, Problem> {
     let index = index(&api)?;
     words.known(&["limit", "offset", "start_time", "end_time", "severity", "source_ip", "event_type"])?;
     let bounds = bounds(&words)?;
@@ -51,13 +70,13 @@ pub async fn list(State(api): State<Api>, words: Words) -> Result<Json<Value>, P
     };
     let (events, total) = index.table.list(&filter, bounds.offset as u64, bounds.limit as u32).await.map_err(|error| Problem::unavailable(&error))?;
     let query = words.query_without(&["limit", "offset"]);
-    let Json(mut answer) = page(bounds, PATH, &query, total, events.iter().map(shown_event).collect());
-    answer["meta"]["total_is_at_least"] = (total >= bulkhead_store::MOST_COUNTED).into();
-    answer["meta"]["index"] = status(index);
+    let mut answer = page(bounds, PATH, &query, total, events.into_iter().map(shown_event).collect());
+    answer.meta["total_is_at_least"] = (total >= bulkhead_store::MOST_COUNTED).into();
+    answer.meta["index"] = status(index);
     Ok(Json(answer))
 }
 
-pub async fn show(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+pub async fn show(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<One<Shown>>, Problem> {
     let index = index(&api)?;
     if id.len() > MOST_ID {
         return Err(Problem::bad_request("bad_id", format!("an id has at most {MOST_ID} bytes")));
@@ -68,9 +87,23 @@ pub async fn show(State(api): State<Api>, Path(id): Path<String>) -> Result<Json
         let late = if behind > 0 { format!("; the index is {behind} events behind") } else { String::new() };
         Problem::not_found(format!("there is no event `{}` in the index{late}", id.escape_default()))
     })?;
-    let mut data = shown_event(&event);
-    data["deliveries"] = deliveries(&api, index, &event).await?.into();
-    Ok(Json(json!({"data": data, "links": {"self": format!("{PATH}/{}", percent(&id))}})))
+    let deliveries = Some(deliveries(&api, index, &event).await?);
+    Ok(Json(One { data: Shown { deliveries, ..shown_event(event) }, links: json!({"self": format!("{PATH}/{}", percent(&id))}) }))
+}
+
+/// One thing, and where it is.
+#[derive(Serialize)]
+pub struct One<T> {
+    data: T,
+    links: Value,
+}
+
+/// What was posted, as it may be shown.
+#[derive(Serialize)]
+struct Posted<'a> {
+    id: &'a str,
+    attributes: Option<Box<RawValue>>,
+    body: Option<Box<RawValue>>,
 }
 
 /// One event; on disk when 201 is answered, or 200 where it was there before (`journal.dedup_window`).
@@ -92,15 +125,15 @@ pub async fn post(State(api): State<Api>, Extension(note): Extension<Note>, head
     let stored = batch.stored(0).unwrap_or_default().to_vec();
     let event = EventRef::new(&stored).map_err(|error| Problem::internal(&error))?;
     let repeated = api.gate.append(batch, Durability::Fsync).await.map_err(refused)?;
-    let seen = api.guise.see(&event, None, |event| (event.id().into_owned(), format!("{{{}}}", shown::attributes(event)), shown::body(event).ok()));
+    let seen = api.guise.see(&event, |event| (event.id().into_owned(), format!("{{{}}}", shown::attributes(event)), shown::body(event).ok()));
     let (id, attributes, body) = seen.unwrap_or_default();
     note.object(format!("events/{id}"));
     let (status, counter) =
         if repeated == 0 { (StatusCode::CREATED, api.metrics.accepted("api")) } else { (StatusCode::OK, api.metrics.duplicates("api")) };
     counter.inc();
     let place = format!("{PATH}/{}", percent(&id));
-    let data = json!({"id": id, "attributes": raw(&attributes), "body": body.as_deref().and_then(raw)});
-    let mut response = (status, Json(json!({"data": data, "links": {"self": place}}))).into_response();
+    let data = Posted { id: &id, attributes: raw(attributes), body: body.and_then(raw) };
+    let mut response = (status, Json(One { data, links: json!({"self": place}) })).into_response();
     if let Ok(place) = HeaderValue::from_str(&place) {
         response.headers_mut().insert(header::LOCATION, place);
     }
@@ -129,17 +162,26 @@ pub fn status(index: &Index) -> Value {
     json!({"events": status.events, "behind": status.behind, "missed": status.missed, "error": status.error})
 }
 
-fn shown_event(event: &IndexedEvent) -> Value {
-    json!({
-        "id": event.event_id, "source": event.source, "tenant": Some(&event.tenant).filter(|tenant| !tenant.is_empty()), "event_type": event.event_type,
-        "severity": event.severity, "time": rfc3339(event.time_ms), "received": rfc3339(event.received_ms), "source_ip": event.source_ip,
-        "seq": event.seq, "attributes": raw(&event.attributes), "body": event.body.as_deref().and_then(raw),
-    })
+fn shown_event(event: IndexedEvent) -> Shown {
+    Shown {
+        id: event.event_id,
+        source: event.source,
+        tenant: Some(event.tenant).filter(|tenant| !tenant.is_empty()),
+        event_type: event.event_type,
+        severity: event.severity,
+        time: rfc3339(event.time_ms),
+        received: rfc3339(event.received_ms),
+        source_ip: event.source_ip,
+        seq: event.seq,
+        attributes: raw(event.attributes),
+        body: event.body.and_then(raw),
+        deliveries: None,
+    }
 }
 
-/// JSON of ours that stands in the store; digits stay as they are.
-fn raw(text: &str) -> Option<&RawValue> {
-    serde_json::from_str(text).ok()
+/// JSON that the host has written.
+fn raw(text: String) -> Option<Box<RawValue>> {
+    RawValue::from_string(text).ok()
 }
 
 /// What became of an event in each lane that it was for, as far as that is known.

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use bulkhead_store::{LogEntry, LogFilter, LogType};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -17,25 +18,25 @@ const PATH: &str = "/api/integration/logs";
 /// Bytes of a text that is looked for.
 const MOST_TEXT: usize = 256;
 
-pub async fn list(State(api): State<Api>, words: Words) -> Result<Json<Value>, Problem> {
+pub async fn list(State(api): State<Api>, words: Words) -> Result<Json<Listed<Value>>, Problem> {
     words.known(&["instance", "type", "operation", "sync_id", "since", "until", "text", "limit", "offset"])?;
     let instance = words.text("instance")?.map(str::to_owned);
     answer(&api, PATH, instance, &words).await
 }
 
 /// What is forgotten about an instance that is there is an empty list.
-pub async fn of_instance(State(api): State<Api>, Path(instance): Path<String>, words: Words) -> Result<Json<Value>, Problem> {
+pub async fn of_instance(State(api): State<Api>, Path(instance): Path<String>, words: Words) -> Result<Json<Listed<Value>>, Problem> {
     words.known(&["type", "operation", "sync_id", "since", "until", "text", "limit", "offset"])?;
     let known = api.control.config().instances.iter().any(|known| known.name == instance);
     let path = format!("{PATH}/{}", super::extract::percent(&instance));
     let answer = answer(&api, &path, Some(instance.clone()), &words).await?;
-    if !known && answer["meta"]["total"] == 0 && answer["meta"]["offset"] == 0 {
+    if !known && answer.meta["total"] == 0 {
         return Err(Problem::not_found(format!("there is no instance `{}`, and no log of one", instance.escape_default())));
     }
     Ok(answer)
 }
 
-async fn answer(api: &Api, path: &str, instance: Option<String>, words: &Words) -> Result<Json<Value>, Problem> {
+async fn answer(api: &Api, path: &str, instance: Option<String>, words: &Words) -> Result<Json<Listed<Value>>, Problem> {
     let bounds = bounds(words)?;
     let kind = |word: &String| {
         let names = || LogType::ALL.map(LogType::name).join(", ");
@@ -56,8 +57,8 @@ async fn answer(api: &Api, path: &str, instance: Option<String>, words: &Words) 
         until_ms: millis(words, "until")?,
     };
     let (entries, total) = api.log_table.list(&filter, bounds.offset as u64, bounds.limit as u32).await.map_err(|error| Problem::unavailable(&error))?;
-    let data = entries.iter().map(shown).collect();
-    Ok(page(bounds, path, &words.query_without(&["limit", "offset"]), total, data))
+    let data = entries.iter().map(shown).collect::<Vec<_>>();
+    Ok(Json(page(bounds, path, &words.query_without(&["limit", "offset"]), total, data)))
 }
 
 fn shown(entry: &LogEntry) -> Value {
@@ -82,18 +83,26 @@ pub fn millis(words: &Words, name: &str) -> Result<Option<i64>, Problem> {
     Ok(words.time(name)?.map(|nanos| i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX)))
 }
 
-/// A page that the store has cut, with the way to its neighbours. `query` is what else was asked for, `a=b&`.
-pub fn page(bounds: Bounds, path: &str, query: &str, total: u64, data: Vec<Value>) -> Json<Value> {
+/// A page that the store has cut.
+#[derive(Debug, Serialize)]
+pub struct Listed<T> {
+    pub meta: Value,
+    links: Value,
+    data: Vec<T>,
+}
+
+/// With the way to its neighbours. `query` is what else was asked for, `a=b&`.
+pub fn page<T>(bounds: Bounds, path: &str, query: &str, total: u64, data: Vec<T>) -> Listed<T> {
     let Bounds { limit, offset } = bounds;
     let link = |offset: usize| format!("{path}?{query}limit={limit}&offset={offset}");
     let end = offset.saturating_add(data.len());
-    Json(json!({
-        "meta": {"total": total, "count": data.len(), "limit": limit, "offset": offset},
-        "links": {
+    Listed {
+        meta: json!({"total": total, "count": data.len(), "limit": limit, "offset": offset}),
+        links: json!({
             "self": link(offset),
             "next": (data.len() == limit && (end as u64) < total).then(|| link(end)),
             "prev": (offset > 0).then(|| link(offset.saturating_sub(limit))),
-        },
-        "data": data,
-    }))
+        }),
+        data,
+    }
 }

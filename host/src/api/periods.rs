@@ -6,30 +6,30 @@ use bulkhead_store::{Period, PeriodFilter, PeriodRow};
 use serde_json::{Value, json};
 
 use super::extract::{Words, percent};
-use super::logs::{bounds, millis, page};
+use super::logs::{Listed, bounds, millis, page};
 use super::problem::Problem;
 use super::tap::fault;
 use super::{Api, rfc3339};
 
 const PATH: &str = "/api/integration/metrics";
 
-pub async fn list(State(api): State<Api>, words: Words) -> Result<Json<Value>, Problem> {
+pub async fn list(State(api): State<Api>, words: Words) -> Result<Json<Listed<Value>>, Problem> {
     words.known(&["instance", "period", "since", "until", "limit", "offset"])?;
     let instance = words.text("instance")?.map(str::to_owned);
     answer(&api, PATH, instance, &words).await
 }
 
-pub async fn of_instance(State(api): State<Api>, Path(instance): Path<String>, words: Words) -> Result<Json<Value>, Problem> {
+pub async fn of_instance(State(api): State<Api>, Path(instance): Path<String>, words: Words) -> Result<Json<Listed<Value>>, Problem> {
     words.known(&["period", "since", "until", "limit", "offset"])?;
     let known = api.control.config().instances.iter().any(|known| known.name == instance);
     let answer = answer(&api, &format!("{PATH}/{}", percent(&instance)), Some(instance.clone()), &words).await?;
-    if !known && answer["meta"]["total"] == 0 {
+    if !known && answer.meta["total"] == 0 {
         return Err(Problem::not_found(format!("there is no instance `{}`, and there are no figures of one", instance.escape_default())));
     }
     Ok(answer)
 }
 
-async fn answer(api: &Api, path: &str, instance: Option<String>, words: &Words) -> Result<Json<Value>, Problem> {
+async fn answer(api: &Api, path: &str, instance: Option<String>, words: &Words) -> Result<Json<Listed<Value>>, Problem> {
     let bounds = bounds(words)?;
     let word = words.text("period")?.unwrap_or(Period::Hour.name());
     let period = Period::named(word).ok_or_else(|| fault("period", format!("`period` is `{}`; it must be hour or day", word.escape_default())))?;
@@ -37,7 +37,7 @@ async fn answer(api: &Api, path: &str, instance: Option<String>, words: &Words) 
     // What was counted a moment ago belongs to it.
     api.periods.flush().await.map_err(|error| Problem::unavailable(&error))?;
     let (rows, total) = api.periods.table().list(&filter, bounds.offset as u64, bounds.limit as u32).await.map_err(|error| Problem::unavailable(&error))?;
-    Ok(page(bounds, path, &words.query_without(&["limit", "offset"]), total, rows.iter().map(shown).collect()))
+    Ok(Json(page(bounds, path, &words.query_without(&["limit", "offset"]), total, rows.iter().map(shown).collect())))
 }
 
 /// What nothing is known of is null, not zero.

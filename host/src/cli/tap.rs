@@ -130,7 +130,7 @@ impl Seen {
             let Ok(Ok(Some(bytes))) = tokio::time::timeout(SILENCE, response.chunk()).await else { return Ok(Ended::Cut { brought }) };
             brought = true;
             parser.push(&bytes);
-            while let Some(message) = parser.next() {
+            while let Some(message) = parser.message() {
                 if let Some(id) = &message.id {
                     self.last = Some(id.clone());
                 }

@@ -220,7 +220,7 @@ impl Indexer {
             // What was replayed is in the index already, under its first place.
             if event.lane().is_none() {
                 let lanes = look.at(&event).1.into_iter().map(LaneId::to_string).collect::<Vec<_>>();
-                if let Some(indexed) = self.guise.see(&event, None, |event| self.indexed(seq.0, event, &lanes)) {
+                if let Some(indexed) = self.guise.see(&event, |event| self.indexed(seq.0, event, &lanes)) {
                     batch.bytes += indexed.attributes.len() + indexed.body.as_ref().map_or(0, String::len);
                     batch.events.push(indexed);
                 }

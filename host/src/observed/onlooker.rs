@@ -2,7 +2,6 @@
 
 use bulkhead_core::LaneId;
 use bulkhead_deliver::{Onlooker, Seen};
-use bulkhead_seal::Fields;
 
 use super::logs::Logs;
 use super::tap::Tap;
@@ -18,8 +17,8 @@ impl Onlooker for Looking {
         self.tap.looks(instance)
     }
 
-    fn became(&self, lane: &LaneId, fields: Option<&Fields>, seen: &mut dyn Iterator<Item = Seen<'_>>) {
-        self.tap.became(lane, fields, seen);
+    fn became(&self, lane: &LaneId, seen: &mut dyn Iterator<Item = Seen<'_>>) {
+        self.tap.became(lane, seen);
     }
 
     fn failed(&self, lane: &LaneId, code: &'static str, text: &str) {

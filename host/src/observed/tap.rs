@@ -17,7 +17,6 @@ use std::time::Duration;
 use bulkhead_core::{Attr, Clock, EventRef, LaneId, Seq, Severity, TokenBucket};
 use bulkhead_deliver::{Became, Look, RoutingTable, Seen};
 use bulkhead_journal::Journal;
-use bulkhead_seal::Fields;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -143,14 +142,14 @@ impl Tap {
     }
 
     /// What became of events of a lane.
-    pub fn became(&self, lane: &LaneId, fields: Option<&Fields>, seen: &mut dyn Iterator<Item = Seen<'_>>) {
+    pub fn became(&self, lane: &LaneId, seen: &mut dyn Iterator<Item = Seen<'_>>) {
         let interests = self.interests();
         // Only those who ask for a route need the rules once more.
         let mut look = interests.iter().any(|interest| interest.filter.names_routes()).then(|| self.0.routing.look());
         let lanes = [lane];
         for one in seen {
             let routes = look.as_mut().map(|look| look.at(&one.event).0).unwrap_or_default();
-            self.offer(&interests, Kind::Outcome, &one.event, fields, &lanes, &routes, Some(outcome(&one.became)), |out| {
+            self.offer(&interests, Kind::Outcome, &one.event, &lanes, &routes, Some(outcome(&one.became)), |out| {
                 out.push_str(&tail(&one, lane));
             });
         }
@@ -159,7 +158,7 @@ impl Tap {
     /// An event that was accepted.
     fn accepted(&self, interests: &[Interest], look: &mut Look, seq: u64, event: &EventRef<'_>) {
         let (routes, lanes) = look.at(event);
-        self.offer(interests, Kind::Accepted, event, None, &lanes, &routes, None, |out| {
+        self.offer(interests, Kind::Accepted, event, &lanes, &routes, None, |out| {
             let lanes: Vec<String> = lanes.iter().map(ToString::to_string).collect();
             out.push_str(&format!(",\"kind\":\"accepted\",\"seq\":{seq},\"routes\":{},\"lanes\":{}", json!(routes), json!(lanes)));
         });
@@ -173,7 +172,6 @@ impl Tap {
         interests: &[Interest],
         kind: Kind,
         event: &EventRef<'_>,
-        fields: Option<&Fields>,
         lanes: &[&LaneId],
         routes: &[Box<str>],
         outcome: Option<&'static str>,
@@ -188,7 +186,7 @@ impl Tap {
             return;
         }
         let with_body = interests.iter().any(|interest| interest.filter.body);
-        let entry = self.0.guise.see(event, fields, |event| {
+        let entry = self.0.guise.see(event, |event| {
             let event_type = event_type(event);
             if !wanted(&Facts { event_type: &event_type, severity: severity(event), lanes, routes, outcome }) {
                 return None;

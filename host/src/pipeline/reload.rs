@@ -15,6 +15,7 @@ use serde_json::json;
 use super::stored::MergeError;
 use super::{Control, Current, Purpose, Router, RouterError, guests};
 use crate::config::{Config, Fault};
+use crate::observed::Guise;
 use crate::own_events::Lifecycle;
 
 /// Longest wait for lanes to say that they have nothing left.
@@ -81,7 +82,7 @@ pub(super) struct Plan {
     router: Router,
     inbound: Prepared,
     /// What is not shown of events.
-    fields: Arc<[Fields]>,
+    fields: Option<Arc<Fields>>,
 }
 
 impl Plan {
@@ -132,7 +133,7 @@ impl Control {
         let router = next.rules.router()?;
         self.check_lanes(current, &next).await?;
         let inbound = prepare_inbound(&self.inbound, &config).await?;
-        let fields = self.guise.of(&config, self.keyring.as_ref())?;
+        let fields = Guise::of(&config, self.keyring.as_ref())?;
         Ok(Plan { next, router, inbound, fields })
     }
 

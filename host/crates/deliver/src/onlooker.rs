@@ -2,7 +2,6 @@
 //! asking whether anybody does must cost next to nothing.
 
 use bulkhead_core::{EventRef, LaneId};
-use bulkhead_seal::Fields;
 use bulkhead_store::Cause;
 
 use crate::job::Job;
@@ -13,8 +12,9 @@ pub trait Onlooker: Send + Sync {
     /// Whether anybody wants to see what becomes of this instance's events. Asked once for each job: where nobody
     /// looks at anything, one relaxed load.
     fn looks(&self, instance: &str) -> bool;
-    /// What became of some events of a lane, where somebody looks. `fields` are what its guests do not see.
-    fn became(&self, lane: &LaneId, fields: Option<&Fields>, seen: &mut dyn Iterator<Item = Seen<'_>>);
+    /// What became of some events of a lane, where somebody looks. They are as they came in: what guests do not see is
+    /// to be hidden by who shows them.
+    fn became(&self, lane: &LaneId, seen: &mut dyn Iterator<Item = Seen<'_>>);
     /// A call failed as a whole. The text is partly the guest's or the receiver's: for people who may see the instance.
     fn failed(&self, lane: &LaneId, code: &'static str, text: &str);
     /// The first call that reached the receiver after some that failed.
@@ -56,7 +56,7 @@ impl Onlooker for Nobody {
         false
     }
 
-    fn became(&self, _lane: &LaneId, _fields: Option<&Fields>, _seen: &mut dyn Iterator<Item = Seen<'_>>) {}
+    fn became(&self, _lane: &LaneId, _seen: &mut dyn Iterator<Item = Seen<'_>>) {}
 
     fn failed(&self, _lane: &LaneId, _code: &'static str, _text: &str) {}
 

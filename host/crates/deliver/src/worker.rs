@@ -505,7 +505,7 @@ impl Worker {
         let onlooker = &self.context.parts.onlooker;
         if onlooker.looks(self.instance.name()) {
             let mut seen = seen(job, verdicts, letters, self.context.now(), self.context.unix_ms());
-            onlooker.became(&self.lane.id, self.instance.settings.fields.as_deref(), &mut seen);
+            onlooker.became(&self.lane.id, &mut seen);
         }
     }
 

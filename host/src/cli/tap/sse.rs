@@ -29,7 +29,7 @@ impl Parser {
     }
 
     /// The next message that is whole.
-    pub fn next(&mut self) -> Option<Message> {
+    pub fn message(&mut self) -> Option<Message> {
         while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.rest.drain(..=end).collect();
             let line = String::from_utf8_lossy(&line);
@@ -83,7 +83,7 @@ mod tests {
             let (mut parser, mut found) = (Parser::default(), Vec::new());
             for part in stream.chunks(size) {
                 parser.push(part);
-                found.extend(std::iter::from_fn(|| parser.next()));
+                found.extend(std::iter::from_fn(|| parser.message()));
             }
             assert_eq!(found, want, "{size}");
             assert!(!parser.is_broken());
@@ -94,7 +94,7 @@ mod tests {
     fn a_message_has_a_bound() {
         let mut parser = Parser::default();
         parser.push(&vec![b'x'; MOST + 1]);
-        assert_eq!(parser.next(), None);
+        assert_eq!(parser.message(), None);
         assert!(parser.is_broken());
     }
 }
