@@ -26,7 +26,9 @@ fn events(story: &Story, query: &str) -> Value {
 /// A CloudEvent; where it names an address it is an extension.
 fn event(id: &str, kind: &str, severity: &str, time: &str, ip: &str) -> String {
     let ip = if ip.is_empty() { String::new() } else { format!(r#""srcip":"{ip}","#) };
-    format!(r#"{{"specversion":"1.0","id":"{id}","type":"{kind}","severity":"{severity}","source":"/s","time":"2026-11-02T{time}:00Z",{ip}"data":{{"n":1.50}}}}"#)
+    format!(
+        r#"{{"specversion":"1.0","id":"{id}","type":"{kind}","severity":"{severity}","source":"/s","time":"2026-11-02T{time}:00Z",{ip}"data":{{"n":1.50}}}}"#
+    )
 }
 
 fn ids(page: &Value) -> Vec<&str> {
@@ -98,7 +100,8 @@ fn events_are_looked_up_and_posted() {
     });
     let one = found.unwrap_or_else(|error| panic!("{error:#}\n{}", story.host.get(&format!("{PATH}/a%2F1")).expect("answers").text()));
     assert_eq!((&one["data"]["severity"], &one["data"]["body"]["type"], &one["data"]["source_ip"]), (&json!("high"), &json!("login"), &json!("2001:db8::1")));
-    let delivery = |instance: &str| one["data"]["deliveries"].as_array().expect("a list").iter().find(|delivery| delivery["instance"] == instance).expect("one").clone();
+    let delivery =
+        |instance: &str| one["data"]["deliveries"].as_array().expect("a list").iter().find(|delivery| delivery["instance"] == instance).expect("one").clone();
     assert!(delivery("siem")["dead_letter"].is_number() && delivery("siem")["attempts"] == 1, "{one:#}");
     assert!(delivery("slow")["next_attempt"].is_string() && delivery("slow")["attempts"] == 1, "{one:#}");
     // The same id again is the same event, as it is now.

@@ -23,7 +23,9 @@ fn figures_say_how_an_instance_did() {
     };
     // An hour may end in between: sums over the rows say the same.
     let sum = |rows: &[Value], name: &str| rows.iter().map(|row| row[name].as_u64().unwrap_or_else(|| panic!("{name}: {row}"))).sum::<u64>();
-    let found = wait::until("three calls", PATIENCE, || Ok(Some(rows(&story, "/siem")).filter(|rows| sum(rows, "operations") >= 3 && !rows[0]["availability"].is_null())));
+    let found = wait::until("three calls", PATIENCE, || {
+        Ok(Some(rows(&story, "/siem")).filter(|rows| sum(rows, "operations") >= 3 && !rows[0]["availability"].is_null()))
+    });
     let hours = found.expect("counted");
     assert_eq!((sum(&hours, "operations"), sum(&hours, "failed_operations"), sum(&hours, "throttling_events")), (3, 2, 1), "{hours:#?}");
     assert_eq!(sum(&hours, "api_calls"), 3, "{hours:#?}");
@@ -38,7 +40,9 @@ fn figures_say_how_an_instance_did() {
     let all = rows(&story, "?instance=archive");
     assert!(!all.is_empty() && all.iter().all(|row| row["instance"] == "archive"), "{all:#?}");
     assert!(rows(&story, "?since=2999-01-01T00:00:00Z").is_empty());
-    for (query, status, code) in [("?period=week", 400, "bad_field"), ("?since=%27--", 400, "bad_time"), ("?limit=1001", 400, "bad_limit"), ("/nobody", 404, "not_found")] {
+    for (query, status, code) in
+        [("?period=week", 400, "bad_field"), ("?since=%27--", 400, "bad_time"), ("?limit=1001", 400, "bad_limit"), ("/nobody", 404, "not_found")]
+    {
         problem(&story.host.get(&format!("/api/integration/metrics{query}")).expect("answers"), status, code);
     }
     // They are there after a restart.

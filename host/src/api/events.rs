@@ -7,7 +7,7 @@ use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bulkhead_core::{EventRef, LaneId, Seq};
-use bulkhead_ingest::{Bounds, BodyFault, Media, Normaliser, read_events};
+use bulkhead_ingest::{BodyFault, Bounds, Media, Normaliser, read_events};
 use bulkhead_journal::{AppendBatch, AppendError, Durability};
 use bulkhead_store::{DeadLetter, DeadLetterFilter, EventFilter, IndexedEvent, State as LetterState};
 use serde::Serialize;
@@ -59,7 +59,9 @@ pub async fn list(State(api): State<Api>, words: Words) -> Result<Json<Listed<Sh
     }
     let address = |text: &str| {
         let address = text.parse::<std::net::IpAddr>();
-        address.map(|ip| ip.to_canonical().to_string()).map_err(|_| fault("source_ip", "`source_ip` is an address of IPv4 or IPv6, such as 192.0.2.1 or 2001:db8::1"))
+        address
+            .map(|ip| ip.to_canonical().to_string())
+            .map_err(|_| fault("source_ip", "`source_ip` is an address of IPv4 or IPv6, such as 192.0.2.1 or 2001:db8::1"))
     };
     let filter = EventFilter {
         types,
@@ -110,7 +112,11 @@ struct Posted<'a> {
 pub async fn post(State(api): State<Api>, Extension(note): Extension<Note>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
     let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = Media::from_content_type(declared).filter(|media| matches!(media, Media::Json | Media::CloudEvent)).ok_or_else(|| {
-        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", "one event is application/json or application/cloudevents+json; many go to the intake listener")
+        Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "content_type",
+            "one event is application/json or application/cloudevents+json; many go to the intake listener",
+        )
     })?;
     let mut batch = AppendBatch::new();
     let mut normaliser = Normaliser::new(api.control.config().http.rules.clone());
@@ -128,8 +134,7 @@ pub async fn post(State(api): State<Api>, Extension(note): Extension<Note>, head
     let seen = api.guise.see(&event, |event| (event.id().into_owned(), format!("{{{}}}", shown::attributes(event)), shown::body(event).ok()));
     let (id, attributes, body) = seen.unwrap_or_default();
     note.object(format!("events/{id}"));
-    let (status, counter) =
-        if repeated == 0 { (StatusCode::CREATED, api.metrics.accepted("api")) } else { (StatusCode::OK, api.metrics.duplicates("api")) };
+    let (status, counter) = if repeated == 0 { (StatusCode::CREATED, api.metrics.accepted("api")) } else { (StatusCode::OK, api.metrics.duplicates("api")) };
     counter.inc();
     let place = format!("{PATH}/{}", percent(&id));
     let data = Posted { id: &id, attributes: raw(attributes), body: body.and_then(raw) };
@@ -152,7 +157,11 @@ fn refused(error: AppendError) -> Problem {
 
 fn index(api: &Api) -> Result<&Index, Problem> {
     api.index.as_deref().ok_or_else(|| {
-        Problem::new(StatusCode::NOT_FOUND, "event_index_off", "events are not indexed here; set `event_index: {enabled: true}` and restart the host to look them up")
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "event_index_off",
+            "events are not indexed here; set `event_index: {enabled: true}` and restart the host to look them up",
+        )
     })
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use axum::{Extension, Json};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use bulkhead_core::{AskError, Failure};
 use bulkhead_store::LogType;
 use serde::Deserialize;

@@ -11,7 +11,8 @@ use bulkhead_core::MAX_EVENT_BYTES;
 
 use super::entries::{self, Credentials, Formatters, Instances, Routes};
 use super::{
-    Api, auth, connectors, dead_letters, events, inbound, keys, lanes, logs, metrics, openapi, periods, preview, problem, queries, readyz, receipts, replays, sync, tap,
+    Api, auth, connectors, dead_letters, events, inbound, keys, lanes, logs, metrics, openapi, periods, preview, problem, queries, readyz, receipts, replays,
+    sync, tap,
 };
 
 /// What most paths begin with.

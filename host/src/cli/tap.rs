@@ -94,13 +94,7 @@ async fn follow(args: &TapArgs, output: Output) -> Result<Exit, Failure> {
 
 fn url(args: &TapArgs) -> String {
     let mut url = args.to.url("tap?");
-    let lists = [
-        ("instance", &args.instance),
-        ("route", &args.route),
-        ("type", &args.event_type),
-        ("severity", &args.severity),
-        ("outcome", &args.outcome),
-    ];
+    let lists = [("instance", &args.instance), ("route", &args.route), ("type", &args.event_type), ("severity", &args.severity), ("outcome", &args.outcome)];
     for (name, values) in lists {
         values.iter().for_each(|value| url.push_str(&format!("{name}={}&", percent(value))));
     }
@@ -191,7 +185,8 @@ impl Seen {
 fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let reorders = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{061c}' | '\u{2028}' | '\u{2029}' | '\u{feff}');
+        let reorders =
+            matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{061c}' | '\u{2028}' | '\u{2029}' | '\u{feff}');
         if c.is_control() || reorders { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
     out

@@ -257,7 +257,17 @@ async fn write(logs: &Logs, table: &Table, batch: &mut Vec<LogEntry>) -> Result<
     {
         tracing::warn!(dropped, "logs of instances were dropped: they came faster than they were written");
         let message = format!("{dropped} log entries of instances were dropped: they came faster than they were written");
-        batch.push(LogEntry { id: Uuid::now_v7(), instance: String::new(), log_type: LogType::Warning, operation: "logs".into(), message, details: None, user: None, sync_id: None, ..last });
+        batch.push(LogEntry {
+            id: Uuid::now_v7(),
+            instance: String::new(),
+            log_type: LogType::Warning,
+            operation: "logs".into(),
+            message,
+            details: None,
+            user: None,
+            sync_id: None,
+            ..last
+        });
     }
     table.add(batch).await?;
     batch.clear();

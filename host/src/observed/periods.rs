@@ -90,8 +90,10 @@ impl Periods {
         if waiting.is_empty() {
             return Ok(());
         }
-        let rows: Vec<PeriodRow> =
-            waiting.iter().map(|((instance, period, start_ms), sums)| PeriodRow { instance: instance.to_string(), period: *period, start_ms: *start_ms, sums: *sums }).collect();
+        let rows: Vec<PeriodRow> = waiting
+            .iter()
+            .map(|((instance, period, start_ms), sums)| PeriodRow { instance: instance.to_string(), period: *period, start_ms: *start_ms, sums: *sums })
+            .collect();
         let Err(error) = self.0.table.add(&rows).await else { return Ok(()) };
         // Not taken: they go on waiting, with what was counted since.
         let mut again = self.waiting();

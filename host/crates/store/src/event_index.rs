@@ -78,23 +78,8 @@ impl EventIndex {
         let fail = || failed("writing the event index");
         let mut tx = self.database.begin().await.map_err(fail())?;
         for event in events {
-            let IndexedEvent {
-                event_id,
-                source,
-                tenant,
-                journal,
-                seq,
-                event_type,
-                severity,
-                time_ms,
-                received_ms,
-                source_ip,
-                attributes,
-                body,
-                lanes,
-            } = event;
-            let values =
-                params![event_id, source, tenant, journal, seq, event_type, severity, time_ms, received_ms, source_ip, attributes, body, lanes];
+            let IndexedEvent { event_id, source, tenant, journal, seq, event_type, severity, time_ms, received_ms, source_ip, attributes, body, lanes } = event;
+            let values = params![event_id, source, tenant, journal, seq, event_type, severity, time_ms, received_ms, source_ip, attributes, body, lanes];
             tx.execute(PUT, values).await.map_err(fail())?;
         }
         tx.execute(MOVE, params![journal, to.position, to.missed]).await.map_err(fail())?;
@@ -117,8 +102,7 @@ impl EventIndex {
         let mut counted = values.clone();
         counted.extend(params![i64::try_from(MOST_COUNTED).unwrap_or(i64::MAX)]);
         let total = self.database.fetch_optional(AssertSqlSafe(count), counted).await.and_then(|row| row.map_or(Ok(0), |row| row.get::<i64>("total")));
-        let page =
-            format!("{COLUMNS} WHERE {condition} ORDER BY time_ms DESC, received_ms DESC, event_id LIMIT ${place} OFFSET ${}", place + 1);
+        let page = format!("{COLUMNS} WHERE {condition} ORDER BY time_ms DESC, received_ms DESC, event_id LIMIT ${place} OFFSET ${}", place + 1);
         values.extend(params![i64::from(limit), i64::try_from(offset).unwrap_or(i64::MAX)]);
         let rows = self.database.fetch_all(AssertSqlSafe(page), values).await;
         let events = rows.and_then(|rows| rows.iter().map(read).collect()).map_err(fail())?;
@@ -234,9 +218,7 @@ mod tests {
         assert_eq!(index.position("j").await.expect("read"), Some(IndexPosition { position: 3, missed: 4 }));
         assert_eq!(index.count().await.expect("counted"), 2);
         assert_eq!(index.get("b").await.expect("read").map(|event| event.severity), Some("low".into()));
-        let ids = async |filter: EventFilter| {
-            index.list(&filter, 0, 10).await.expect("listed").0.into_iter().map(|event| event.event_id).collect::<Vec<_>>()
-        };
+        let ids = async |filter: EventFilter| index.list(&filter, 0, 10).await.expect("listed").0.into_iter().map(|event| event.event_id).collect::<Vec<_>>();
         assert_eq!(ids(EventFilter::default()).await, ["b", "a"]);
         assert_eq!(ids(EventFilter { severities: vec!["high".into(), "info".into()], ..EventFilter::default() }).await, ["a"]);
         assert_eq!(ids(EventFilter { since_ms: Some(2), source_ip: Some("2001:db8::1".into()), ..EventFilter::default() }).await, ["b"]);

@@ -87,17 +87,7 @@ impl Logs {
         for entry in entries {
             let LogEntry { id, instance, log_type, at_ms, operation, message, details, user, sync_id } = entry;
             let (id, sync_id) = (id.to_string(), sync_id.map(|id| id.to_string()));
-            let values = params![
-                id,
-                instance.as_str(),
-                log_type.name(),
-                *at_ms,
-                operation.as_str(),
-                message.as_str(),
-                details.clone(),
-                user.clone(),
-                sync_id
-            ];
+            let values = params![id, instance.as_str(), log_type.name(), *at_ms, operation.as_str(), message.as_str(), details.clone(), user.clone(), sync_id];
             tx.execute(sql, values).await.map_err(fail())?;
         }
         tx.commit().await.map_err(fail())
@@ -109,7 +99,11 @@ impl Logs {
         let (condition, values) = filter.sql();
         let database = &self.database;
         let count = format!("SELECT COUNT(*) AS total FROM logs WHERE {condition}");
-        let total = database.fetch_optional(AssertSqlSafe(count), values.clone()).await.and_then(|row| row.map_or(Ok(0), |row| row.get::<i64>("total"))).map_err(fail())?;
+        let total = database
+            .fetch_optional(AssertSqlSafe(count), values.clone())
+            .await
+            .and_then(|row| row.map_or(Ok(0), |row| row.get::<i64>("total")))
+            .map_err(fail())?;
         let place = values.len() + 1;
         let page = format!(
             "SELECT id, instance, log_type, at_ms, operation, message, details, actor, sync_id FROM logs WHERE {condition} ORDER BY seq DESC LIMIT ${place} OFFSET ${}",

@@ -96,20 +96,8 @@ impl Periods {
         let mut tx = self.database.begin().await.map_err(fail())?;
         for PeriodRow { instance, period, start_ms, sums } in rows {
             let Sums { operations, failed, busy_us, sent, received, api_calls, throttled, looks, available } = *sums;
-            let values = params![
-                instance.as_str(),
-                period.name(),
-                *start_ms,
-                operations,
-                failed,
-                busy_us,
-                sent,
-                received,
-                api_calls,
-                throttled,
-                looks,
-                available
-            ];
+            let values =
+                params![instance.as_str(), period.name(), *start_ms, operations, failed, busy_us, sent, received, api_calls, throttled, looks, available];
             tx.execute(ADD, values).await.map_err(fail())?;
         }
         tx.commit().await.map_err(fail())
@@ -126,7 +114,11 @@ impl Periods {
         }
         let database = &self.database;
         let count = format!("SELECT COUNT(*) AS total FROM metric_periods WHERE {condition}");
-        let total = database.fetch_optional(AssertSqlSafe(count), values.clone()).await.and_then(|row| row.map_or(Ok(0), |row| row.get::<i64>("total"))).map_err(fail())?;
+        let total = database
+            .fetch_optional(AssertSqlSafe(count), values.clone())
+            .await
+            .and_then(|row| row.map_or(Ok(0), |row| row.get::<i64>("total")))
+            .map_err(fail())?;
         let place = values.len() + 1;
         let page = format!(
             "SELECT instance, period, start_ms, operations, failed, busy_us, sent, received, api_calls, throttled, looks, available FROM metric_periods WHERE {condition} ORDER BY start_ms DESC, instance LIMIT ${place} OFFSET ${}",

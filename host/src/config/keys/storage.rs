@@ -140,7 +140,12 @@ pub(super) static LOGS: Section = Section {
     name: "logs",
     keys: &[
         key("retention", Duration { min: SECOND, max: YEARS }, Default("7d"), "Age at which an entry is deleted."),
-        key("max_rows", Count { min: 100, max: 100_000_000 }, Default("100000"), "Most entries of all instances together; the oldest go first. One takes up to 6 KiB."),
+        key(
+            "max_rows",
+            Count { min: 100, max: 100_000_000 },
+            Default("100000"),
+            "Most entries of all instances together; the oldest go first. One takes up to 6 KiB.",
+        ),
     ],
 };
 

@@ -85,13 +85,7 @@ mod tests {
     fn check(filter: Filter, want: bool) {
         let lane = LaneId::new("siem", "cef");
         let routes = ["security".into()];
-        let facts = Facts {
-            event_type: "app.login.failed",
-            severity: Severity::High,
-            lanes: &[&lane],
-            routes: &routes,
-            outcome: Some("retried"),
-        };
+        let facts = Facts { event_type: "app.login.failed", severity: Severity::High, lanes: &[&lane], routes: &routes, outcome: Some("retried") };
         assert_eq!(filter.wants(&facts), want, "{filter:?}");
     }
 

@@ -126,16 +126,7 @@ mod tests {
 
     fn entry(bytes: usize) -> Entry {
         let text = "x".repeat(bytes);
-        Entry {
-            kind: Kind::Accepted,
-            event_type: "t".into(),
-            severity: Severity::Info,
-            lanes: [].into(),
-            routes: [].into(),
-            outcome: None,
-            text,
-            body: None,
-        }
+        Entry { kind: Kind::Accepted, event_type: "t".into(), severity: Severity::Info, lanes: [].into(), routes: [].into(), outcome: None, text, body: None }
     }
 
     #[test]

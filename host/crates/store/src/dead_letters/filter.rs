@@ -60,7 +60,12 @@ impl DeadLetterFilter {
                 query.push(sql).push_bind(text.to_owned());
             }
         }
-        let numbers = [(" AND seq = ", self.seq), (" AND added_ms >= ", self.since_ms), (" AND added_ms < ", self.until_ms), (" AND retries < ", self.retries_below.map(i64::from))];
+        let numbers = [
+            (" AND seq = ", self.seq),
+            (" AND added_ms >= ", self.since_ms),
+            (" AND added_ms < ", self.until_ms),
+            (" AND retries < ", self.retries_below.map(i64::from)),
+        ];
         for (sql, number) in numbers {
             if let Some(number) = number {
                 query.push(sql).push_bind(number);

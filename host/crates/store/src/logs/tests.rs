@@ -44,7 +44,8 @@ async fn lists_are_newest_first_and_filtered_in(logs: &Logs) {
 
 #[tokio::test]
 async fn what_is_looked_for_is_text_and_nothing_else() {
-    each_engine("what_is_looked_for_is_text_and_nothing_else", async |place| what_is_looked_for_is_text_and_nothing_else_in(&place.open().await.logs()).await).await;
+    each_engine("what_is_looked_for_is_text_and_nothing_else", async |place| what_is_looked_for_is_text_and_nothing_else_in(&place.open().await.logs()).await)
+        .await;
 }
 
 async fn what_is_looked_for_is_text_and_nothing_else_in(logs: &Logs) {
