@@ -107,7 +107,7 @@ fn what_is_accepted_and_what_becomes_of_it_is_shown_as_it_happens() {
 
     let seen = all.until(3, |event, _| event == "accepted");
     assert_eq!(seen[0]["id"], "e-0");
-    assert_eq!(seen[0]["lanes"], json!(["siem/cef", "archive/jsonl"]), "{}", seen[0]);
+    assert_eq!(seen[0]["lanes"], json!(["archive/jsonl", "siem/cef"]), "{}", seen[0]);
     assert_eq!(seen[0]["routes"], json!(["all", "grave"]));
     assert_eq!((&seen[2]["id"], &seen[2]["routes"]), (&json!("n-1"), &json!(["all"])));
     let (event, note) = low.next();

@@ -43,8 +43,8 @@ async fn answer(api: &Api, path: &str, instance: Option<String>, words: &Words) 
         LogType::named(word).ok_or_else(|| fault("type", format!("there is no type `{}`; known are {}", word.escape_default(), names())))
     };
     let text = words.text("text")?;
-    if text.is_some_and(|text| text.len() > MOST_TEXT) {
-        return Err(fault("text", format!("`text` is longer than {MOST_TEXT} bytes")));
+    if text.is_some_and(|text| text.len() > MOST_TEXT || text.chars().any(char::is_control)) {
+        return Err(fault("text", format!("`text` is at most {MOST_TEXT} bytes without control characters")));
     }
     let id = |text: &str| text.parse::<Uuid>().map_err(|_| fault("sync_id", "`sync_id` is the id of a run, a UUID"));
     let filter = LogFilter {
