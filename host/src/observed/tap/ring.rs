@@ -60,13 +60,19 @@ pub enum Found {
     Entry(Arc<Entry>),
 }
 
-#[derive(Default)]
 pub struct Ring {
     items: VecDeque<Item>,
     bytes: usize,
     /// Number of the first that is kept.
     oldest: u64,
     listeners: u64,
+}
+
+impl Default for Ring {
+    /// Numbers begin with 1: who has seen nothing has seen 0.
+    fn default() -> Self {
+        Self { items: VecDeque::new(), bytes: 0, oldest: 1, listeners: 0 }
+    }
 }
 
 impl Ring {
@@ -133,12 +139,12 @@ mod tests {
     fn numbers_have_no_gap_and_say_what_is_forgotten() {
         let mut ring = Ring::default();
         (0..ENTRIES + 10).for_each(|_| ring.push(entry(10)));
-        assert_eq!(ring.next(), ENTRIES as u64 + 10);
-        assert!(matches!(ring.get(3), Found::Gone { oldest: 10 }));
-        assert!(matches!(ring.get(10), Found::Entry(_)));
+        assert_eq!(ring.next(), ENTRIES as u64 + 11);
+        assert!(matches!(ring.get(3), Found::Gone { oldest: 11 }));
+        assert!(matches!(ring.get(11), Found::Entry(_)));
         assert!(matches!(ring.get(ring.next()), Found::Nothing));
         ring.left_out(7, "rate");
-        assert!(matches!(ring.get(ENTRIES as u64 + 10), Found::LeftOut { missed: Some(7), reason: "rate" }));
+        assert!(matches!(ring.get(ENTRIES as u64 + 11), Found::LeftOut { missed: Some(7), reason: "rate" }));
     }
 
     #[test]
@@ -147,7 +153,7 @@ mod tests {
         (0..20).for_each(|_| ring.push(entry(1 << 20)));
         assert!(ring.bytes <= BYTES, "{}", ring.bytes);
         ring.push(entry(BYTES * 2));
-        assert!(matches!(ring.get(20), Found::Entry(_)));
-        assert!(matches!(ring.get(19), Found::Gone { oldest: 20 }));
+        assert!(matches!(ring.get(21), Found::Entry(_)));
+        assert!(matches!(ring.get(20), Found::Gone { oldest: 21 }));
     }
 }
