@@ -172,7 +172,7 @@ fn an_index_whose_store_is_gone_holds_up_nothing() {
     let server = PostgresServer::start().expect("starts");
     let url = server.database().expect("a database");
     let story = Story::start(&format!(
-        "store: {{url: \"{url}\", timeout: 1s}}\njournal: {{max_bytes: 4MiB, segment_bytes: 256KiB}}\nevent_index: {{enabled: true}}\ninstances:\n{}default_route: [{{instance: archive, format: jsonl}}]\n",
+        "store: {{url: \"{url}\", timeout: 1s}}\njournal: {{max_bytes: 4MiB, segment_bytes: 1MiB}}\nevent_index: {{enabled: true}}\ninstances:\n{}default_route: [{{instance: archive, format: jsonl}}]\n",
         file("archive")
     ));
     story.accept("application/x-ndjson", &copybook("before", 5));

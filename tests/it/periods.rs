@@ -39,7 +39,7 @@ fn figures_say_how_an_instance_did() {
     assert_eq!((sum(&days, "operations"), days[0]["period"].as_str()), (3, Some("day")), "{days:#?}");
     let all = rows(&story, "?instance=archive");
     assert!(!all.is_empty() && all.iter().all(|row| row["instance"] == "archive"), "{all:#?}");
-    assert!(rows(&story, "?since=2999-01-01T00:00:00Z").is_empty());
+    assert!(rows(&story, "?since=2100-01-01T00:00:00Z").is_empty());
     for (query, status, code) in
         [("?period=week", 400, "bad_field"), ("?since=%27--", 400, "bad_time"), ("?limit=1001", 400, "bad_limit"), ("/nobody", 404, "not_found")]
     {
