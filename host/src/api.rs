@@ -7,13 +7,16 @@ mod cors;
 mod dead_letters;
 mod entries;
 mod event_types;
+mod events;
 mod extract;
 mod inbound;
 mod keys;
 mod lanes;
 mod listener;
+mod logs;
 mod openapi;
 mod page;
+mod periods;
 mod preview;
 pub mod problem;
 mod pulls;
@@ -25,6 +28,7 @@ mod sign_in;
 mod sync;
 mod users;
 mod webhooks;
+mod tap;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,10 +41,10 @@ use axum::response::{IntoResponse, Response};
 use axum::serve::{IncomingStream, Listener};
 use bulkhead_core::{Clock, LaneId};
 use bulkhead_deliver::Delivery;
-use bulkhead_ingest::{FilesHandle, Pulls};
+use bulkhead_ingest::{FilesHandle, Gate, Pulls};
 use bulkhead_journal::Journal;
 use bulkhead_observe::Metrics;
-use bulkhead_store::{DeadLetters, SyncExecutions};
+use bulkhead_store::{DeadLetters, Logs as LogTable, Store, SyncExecutions};
 use bulkhead_tls::ServerTls;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -58,6 +62,11 @@ use crate::pipeline::{Control, StoreHealth};
 use crate::oidc::Oidc;
 use crate::people::People;
 use crate::idempotency::Idempotency;
+use crate::observed::Guise;
+use crate::observed::index::Index;
+use crate::observed::logs::Logs;
+use crate::observed::periods::Periods;
+use crate::observed::tap::Tap;
 use crate::replay::{self, Replayer};
 use crate::trail::Trail;
 use crate::unverified::Unverified;
@@ -104,10 +113,21 @@ pub struct Api {
     pub answers: Arc<Answers>,
     pub sync_executions: SyncExecutions,
     /// Whether the store answers.
-    pub store: StoreHealth,
+    pub store_health: StoreHealth,
     /// Single events to webhooks, and the log of their deliveries.
     pub once: Once,
     pub idempotency: Arc<Idempotency>,
+    /// The way of events into the journal.
+    pub gate: Gate,
+    pub tap: Tap,
+    /// Takes entries of instances' logs, and where they are kept.
+    pub logs: Logs,
+    pub log_table: LogTable,
+    pub periods: Periods,
+    pub guise: Guise,
+    /// Nothing where events are not indexed.
+    pub index: Option<Arc<Index>>,
+    pub store: Store,
 }
 
 /// Serves until cancelled. Not cancel safe beyond the token: requests under way are answered.

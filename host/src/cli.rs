@@ -24,6 +24,7 @@ mod serve;
 mod store;
 mod session;
 mod sync;
+mod tap;
 mod unseal;
 mod user;
 mod validate;
@@ -112,6 +113,8 @@ enum Verb {
     Pull(pull::PullArgs),
     /// Runs of pull connectors of a running host, and when the next ones are.
     Sync(sync::SyncArgs),
+    /// What a running host accepts and what becomes of it, as it happens.
+    Tap(tap::TapArgs),
     /// Write the stored entries of a running host's configuration into a folder, one file each, without secrets.
     Export(entries::ExportArgs),
     /// Store the entries of a folder or of one file in a running host, all in one change.
@@ -187,6 +190,7 @@ pub fn main() -> ExitCode {
         Verb::Query(args) => ask::query(&args, output),
         Verb::Pull(args) => pull::run(&args, output),
         Verb::Sync(args) => sync::run(&args, output),
+        Verb::Tap(args) => tap::run(&args, output),
         Verb::Export(args) => entries::export(&args, output),
         Verb::Import(args) => entries::import(&args, output),
         Verb::Diff(args) => entries::diff(&args, output),

@@ -16,6 +16,7 @@ mod interpolate;
 mod keys;
 mod nearest;
 mod objects;
+mod observed;
 mod raw;
 mod reader;
 mod routing;
@@ -61,6 +62,8 @@ pub use stored::{Entry, Merged, Section, hide, unhide};
 
 use fault::Faults;
 
+use crate::observed::index::IndexSettings;
+use crate::observed::logs::LogRetention;
 use crate::replay::LetterRetry;
 
 /// A checked configuration.
@@ -108,6 +111,9 @@ pub struct Config {
     pub audit: Option<AuditSettings>,
     pub log: LogSettings,
     pub upload: UploadSettings,
+    pub logs: LogRetention,
+    /// `None` where events are not indexed.
+    pub event_index: Option<IndexSettings>,
     /// Not wrong, but perhaps not meant: instances that no route uses, no route at all.
     pub warnings: Vec<Fault>,
     /// Whether stored entries have effect.

@@ -18,6 +18,7 @@ use crate::components::{ComponentError, Components, Wanted};
 use crate::config::{
     Config, Fault, FaultKind, Fingerprint, FormatterConfig, Instance, RawConfig, SYNC, Section, Span, SubscriptionAction, secret_fields, webhook_of,
 };
+use crate::observed::periods::Periods;
 use crate::receipts::HostReceipts;
 use crate::sync_action::{SyncDoor, SyncSource};
 use crate::webhooks::{EXCERPT, Heard, LogSink};
@@ -53,6 +54,8 @@ pub struct Used {
 #[derive(Clone, Copy, Default)]
 pub struct Parts<'a> {
     pub receipts: Option<&'a HostReceipts>,
+    /// Counts calls.
+    pub periods: Option<&'a Periods>,
     /// Keys for their fields.
     pub keyring: Option<&'a Keyring>,
     /// Where deliveries to webhooks are noted.
@@ -256,9 +259,12 @@ impl<'a> Builder<'a> {
         Some(Built { settings, fingerprint: digest.finalize().into(), uses, unverified: unverified.collect() })
     }
 
-    /// Receipts of a webhook are heard by its log on their way.
+    /// Calls go on record where receipts are kept, and are counted in any case; those of a webhook are heard by its log on
+    /// their way.
     fn receipting(&self, instance: &str) -> Option<Receipting> {
-        let receipts = self.parts.receipts.map(|receipts| receipts.of(self.config, instance));
+        let parts = &self.parts;
+        let counted = || parts.periods.map(|periods| Receipting { sink: periods.before(None), policy: "".into(), configuration: "".into(), excerpt: 0 });
+        let receipts = parts.receipts.map(|receipts| receipts.of(self.config, instance, parts.periods)).or_else(counted);
         let webhook = webhook_of(instance).filter(|name| self.config.webhooks.iter().any(|webhook| webhook.name == *name));
         let (Some(webhook), Some(log)) = (webhook, self.parts.deliveries) else { return receipts };
         let (inner, policy, configuration) = match receipts {

@@ -13,6 +13,7 @@ mod integrity;
 mod keys;
 mod lease;
 mod oidc;
+mod observed;
 mod own_events;
 mod people;
 mod pipeline;

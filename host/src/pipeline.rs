@@ -25,7 +25,7 @@ use bulkhead_observe::Metrics;
 use bulkhead_registry::{Registry, RegistryError};
 use bulkhead_route::{Filter, LaneIndex, Route, Router, RouterError};
 use bulkhead_sandbox::{Compiler, MemoryState, Places, Sandbox, SandboxError, SandboxSettings, StateStore, WorkerSettings};
-use bulkhead_seal::AtRest;
+use bulkhead_seal::{AtRest, RuleFault};
 use bulkhead_store::{Store, StoreError};
 use secrecy::SecretString;
 use tokio::net::{TcpListener, UdpSocket};
@@ -49,6 +49,11 @@ use crate::integrity::{Integrity, IntegrityError};
 use crate::keys::{self, KeysError};
 use crate::lease::HostLeases;
 use crate::oidc::{Oidc, ProviderError};
+use crate::observed::index::{self, Index, NameError};
+use crate::observed::logs::{GuestLines, Logs};
+use crate::observed::periods::Periods;
+use crate::observed::tap::Tap;
+use crate::observed::{Guise, Looking};
 use crate::own_events::{Lifecycle, OwnEvents};
 use crate::people::{self, People};
 use crate::receipts::{HostReceipts, ReceiptsError};
@@ -110,6 +115,10 @@ pub enum StartError {
     RemoveLane { lane: String, source: bulkhead_journal::LaneError },
     #[error("cannot make {}, where it is kept how far files were read (listen.files)", dir.display())]
     Positions { dir: PathBuf, source: std::io::Error },
+    #[error("what is sealed or redacted cannot be: {0}")]
+    Fields(#[from] RuleFault),
+    #[error(transparent)]
+    IndexName(#[from] NameError),
     #[error("cannot write {LISTENING} in data_dir")]
     Listening(#[source] std::io::Error),
 }
@@ -167,6 +176,7 @@ pub struct Host {
     keeping_webhooks: JoinHandle<()>,
     lane_replays: Arc<replay::lane::Lanes>,
     pulls: Arc<Pulls>,
+    tap: Tap,
 }
 
 impl Host {
@@ -221,6 +231,8 @@ impl Host {
             // There is nothing to seal them with: they end with the process.
             None => Arc::default(),
         };
+        let (logs, waiting_logs) = Logs::new(Arc::clone(&clock));
+        let periods = Periods::new(store.periods(), Arc::clone(&clock));
         let max_egress = max_egress(config.max_egress);
         let sandbox = Sandbox::new(
             SandboxSettings {
@@ -229,6 +241,7 @@ impl Host {
                 compiler: compiler(&config),
                 max_egress,
                 refresh_tokens,
+                log: Arc::new(GuestLines(logs.clone())),
                 ..SandboxSettings::default()
             },
             metrics.clone(),
@@ -259,7 +272,7 @@ impl Host {
             &sandbox,
             Arc::clone(&state),
             Purpose::Serve,
-            Parts { receipts: receipts.as_deref(), keyring: keyring.as_ref(), deliveries: Some(&deliveries), sync: Some(&sync) },
+            Parts { receipts: receipts.as_deref(), periods: Some(&periods), keyring: keyring.as_ref(), deliveries: Some(&deliveries), sync: Some(&sync) },
             None,
         )
         .await
@@ -275,10 +288,30 @@ impl Host {
         let unverified = Unverified::default();
         unverified.set(&built);
         let routing = RoutingTable::new(current.rules.router()?, current.rules.places(), &metrics);
+        let guise = Guise::new(&config, keyring.as_ref())?;
+        let tap = Tap::new(guise.clone(), Arc::clone(&routing), journal.clone(), Arc::clone(&clock));
+        let index = match config.event_index {
+            Some(settings) => {
+                let parts = index::Parts {
+                    table: store.event_index(),
+                    settings,
+                    journal: journal.clone(),
+                    routing: Arc::clone(&routing),
+                    guise: guise.clone(),
+                    clock: Arc::clone(&clock),
+                };
+                let (index, indexer) = Index::open(parts, &config.data_dir)?;
+                following.spawn(indexer.run(stop_following.clone()));
+                Some(index)
+            }
+            None => None,
+        };
+        following.spawn(waiting_logs.keep(logs.clone(), store.logs(), config.logs, stop_following.clone()));
+        following.spawn(tap.clone().follow(stop_following.clone()));
         let instances = built.iter().map(|built| stored.settings(&built.settings)).collect();
 
         let (own_events, writing_own_events) = OwnEvents::start(config.own_events, &journal, &clock);
-        let trail = Trail::new(receipts.as_ref());
+        let trail = Trail::new(receipts.as_ref(), logs.clone());
         let access = Access::open(&config.api, &config.data_dir, &store, given_up.api_keys, &clock, &trail, show).await?;
         let parts =
             people::Parts { store: &store, keyring: keyring.clone(), guesses: access.shared_guesses(), clock: &clock, trail: &trail, own_events: &own_events };
@@ -300,18 +333,21 @@ impl Host {
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),
             notices: Arc::new({
-                let (own_events, replayer) = (own_events.clone(), Arc::clone(&replayer));
+                let (own_events, replayer, logs) = (own_events.clone(), Arc::clone(&replayer), logs.clone());
                 move |notice| {
                     if let Some(control) = hears.get() {
                         Control::heard(control, &notice);
                     }
                     log_notice(&notice);
                     replayer.heard(&notice);
+                    logs.notice(&notice);
                     own_events.notice(&notice);
                 }
             }),
+            onlooker: Arc::new(Looking { tap: tap.clone(), logs: logs.clone() }),
         };
         let delivery = Arc::new(Delivery::start(parts, instances, CancellationToken::new())?);
+        following.spawn(periods.clone().keep(Arc::clone(&delivery), stop_following.clone()));
         inbound.answered_by(Arc::clone(&delivery) as _);
         let sync_executions = state::sync_executions(&store, &*clock).await?;
         let webhook_deliveries = store.webhook_deliveries(config.webhook_log.max_count);
@@ -322,14 +358,17 @@ impl Host {
         let pulls = Pulls::new(PullParts {
             puller: Arc::clone(&delivery) as _,
             cursors: Arc::new(StoredCursors(store.pull_cursors(), Arc::clone(&leases))),
-            runs: Arc::new(StoredRuns(sync_executions.clone(), Arc::clone(&leases))),
+            runs: Arc::new(StoredRuns(sync_executions.clone(), Arc::clone(&leases), logs.clone())),
             leases,
             gate: gate.clone(),
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),
             notify: Arc::new({
-                let own_events = own_events.clone();
-                move |notice| own_events.pull(&notice)
+                let (own_events, logs) = (own_events.clone(), logs.clone());
+                move |notice| {
+                    logs.pull(&notice);
+                    own_events.pull(&notice);
+                }
             }),
         });
         pulls.replace(&config.pulls());
@@ -366,6 +405,8 @@ impl Host {
             pulls: Arc::clone(&pulls),
             receipts: receipts.clone(),
             trail: trail.clone(),
+            periods: periods.clone(),
+            guise: guise.clone(),
             keyring,
             own_events: own_events.clone(),
             deliveries,
@@ -455,7 +496,15 @@ impl Host {
             once,
             idempotency: Arc::new(idempotency),
             sync_executions,
-            store: store_health.clone(),
+            store_health: store_health.clone(),
+            gate: gate.clone(),
+            tap: tap.clone(),
+            logs,
+            log_table: store.logs(),
+            periods,
+            guise,
+            index,
+            store,
         };
         let serving_api = tokio::spawn(api::serve(api_listener, config.api.tls.clone(), api, stop_api.clone()));
 
@@ -500,6 +549,7 @@ impl Host {
             keeping_webhooks,
             lane_replays,
             pulls,
+            tap,
         })
     }
 
@@ -541,6 +591,8 @@ impl Host {
         }
         let _ = tokio::time::timeout(Duration::from_secs(1), self.keeping).await;
         let _ = tokio::time::timeout(Duration::from_secs(1), self.keeping_webhooks).await;
+        // Streams never end by themselves.
+        self.tap.close();
         self.stop_api.cancel();
         let _ = tokio::time::timeout(Duration::from_secs(1), self.serving_api).await;
         let _ = tokio::time::timeout(Duration::from_secs(1), self.writing_deliveries).await;

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use crate::lease::HostLeases;
+use crate::observed::logs::Logs;
 
 pub struct StoredState(pub ConnectorState);
 
@@ -103,8 +104,8 @@ pub async fn sync_executions(store: &Store, clock: &dyn Clock) -> Result<SyncExe
     Ok(executions)
 }
 
-/// Runs of pulls, in the store.
-pub struct StoredRuns(pub SyncExecutions, pub Arc<HostLeases>);
+/// Runs of pulls, in the store, and their ends in the log of their instance.
+pub struct StoredRuns(pub SyncExecutions, pub Arc<HostLeases>, pub Logs);
 
 impl Runs for StoredRuns {
     fn begin<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>> {
@@ -112,7 +113,14 @@ impl Runs for StoredRuns {
     }
 
     fn keep<'a>(&'a self, run: &'a SyncRun, under: &'a Under) -> BoxFuture<'a, Result<bool, String>> {
-        Box::pin(async move { self.0.keep(run, &self.1.fence(&under.instance, under.term)).await.map_err(|error| error.to_string()) })
+        Box::pin(async move {
+            let kept = self.0.keep(run, &self.1.fence(&under.instance, under.term)).await.map_err(|error| error.to_string())?;
+            // Without the lease it is another host's to tell.
+            if kept {
+                self.2.run(run);
+            }
+            Ok(kept)
+        })
     }
 
     fn cut_off<'a>(&'a self, under: &'a Under, now_ms: i64) -> BoxFuture<'a, Result<(), String>> {

@@ -61,6 +61,8 @@ enum Form {
     /// An object of its own.
     Object,
     Text,
+    /// Server-sent events.
+    Events,
     Nothing,
 }
 
@@ -99,6 +101,23 @@ const LETTERS_WITH: &[Field] = &[
 ];
 const LETTERS: &[Field] = LETTERS_WITH.split_at(12).0;
 const LETTERS_CHANGE: &[Field] = LETTERS_WITH.split_at(1).1;
+
+const INSTANCE: Field = field("instance", Of::Text, "Of this instance.");
+const LOG: [Field; 8] = [
+    field("type", Of::Words, "info, success, warning, error."),
+    field("operation", Of::Text, "Of this operation."),
+    field("sync_id", Of::Text, "Of the run with this id."),
+    SINCE,
+    UNTIL,
+    field("text", Of::Text, "With this in the message, in letters of any case."),
+    LIMIT,
+    OFFSET,
+];
+const LOGS_OF_ONE: &[Field] = &LOG;
+const LOGS: &[Field] = &[INSTANCE, LOG[0], LOG[1], LOG[2], LOG[3], LOG[4], LOG[5], LOG[6], LOG[7]];
+const PERIOD: Field = field("period", Of::Text, "hour, or day; hour where absent.");
+const PERIODS_OF_ONE: &[Field] = &[PERIOD, SINCE, UNTIL, LIMIT, OFFSET];
+const PERIODS: &[Field] = &[INSTANCE, PERIOD, SINCE, UNTIL, LIMIT, OFFSET];
 
 const fn get(action: &'static str, summary: &'static str, query: &'static [Field], form: &'static [(u16, Form)]) -> Doc {
     Doc { action, summary, query, body: Body::None, answers: form }
@@ -146,6 +165,46 @@ const DOCS: &[Doc] = &[
     get("metrics.read", "Metrics in the Prometheus text format.", &[], &[(200, Form::Text)]),
     get("openapi.read", "This document.", &[], OBJECT),
     get("health.read", "Journal, dead letters, lanes, intake: how it all is.", &[], OBJECT),
+    get(
+        "tap.listen",
+        "What is accepted and what becomes of it, as server-sent events; `Last-Event-ID` goes on behind that one.",
+        &[
+            field("instance", Of::Words, "For these instances."),
+            field("route", Of::Words, "Matched by the routes with these ids."),
+            field("type", Of::Words, "Of these event types; `app.*` for all below."),
+            field("severity", Of::Words, "info, low, medium, high, critical."),
+            field("outcome", Of::Words, "accepted, delivered, retried, unconfirmed, dead_letter."),
+            field("body", Of::Flag, "Bodies too, as guests see them."),
+            field("last_event_id", Of::Text, "As the header `Last-Event-ID`."),
+        ],
+        &[(200, Form::Events)],
+    ),
+    get("logs.list", "The log of instances, newest first.", LOGS, LIST),
+    get("logs.of_instance", "The log of one instance, newest first.", LOGS_OF_ONE, LIST),
+    get("periods.list", "Figures of instances by the hour or the day, newest first.", PERIODS, LIST),
+    get("periods.of_instance", "Figures of one instance by the hour or the day, newest first.", PERIODS_OF_ONE, LIST),
+    get(
+        "events.list",
+        "Accepted events, newest first; 404 where they are not indexed.",
+        &[
+            field("start_time", Of::Time, "That happened from this moment on."),
+            field("end_time", Of::Time, "That happened before this moment."),
+            field("severity", Of::Words, "info, low, medium, high, critical."),
+            field("source_ip", Of::Text, "An address of IPv4 or IPv6."),
+            field("event_type", Of::Words, "Of these types."),
+            LIMIT,
+            OFFSET,
+        ],
+        LIST,
+    ),
+    get("events.show", "One event, and what became of it in each lane.", &[], ONE),
+    Doc {
+        action: "events.post",
+        summary: "One event; on disk when it is answered. 200 where it was there before.",
+        query: &[],
+        body: Body::Raw(&["application/json", "application/cloudevents+json"]),
+        answers: MADE,
+    },
     get("instances.pause", "Delivers nothing until it is resumed, over restarts too.", &[], OBJECT),
     get("instances.resume", "Ends a pause or a hold and closes the breaker.", &[], OBJECT),
     get("instances.test", "Whether the receiver can be reached and lets us in; sends no event.", &[], OBJECT),
@@ -488,6 +547,7 @@ fn responses(doc: &Doc) -> Value {
             Form::List => json!({"application/json": {"schema": {"$ref": "#/components/schemas/List"}}}),
             Form::One => json!({"application/json": {"schema": {"$ref": "#/components/schemas/One"}}}),
             Form::Object => json!({"application/json": {"schema": {"type": "object"}}}),
+            Form::Events => json!({"text/event-stream": {"schema": {"type": "string"}}}),
             Form::Text => json!({"text/plain": {"schema": {"type": "string"}}}),
             Form::Nothing => Value::Null,
         };

@@ -11,8 +11,8 @@ use bulkhead_core::MAX_EVENT_BYTES;
 
 use super::entries::{self, Credentials, Formatters, Instances, Routes, Subscriptions};
 use super::{
-    Api, auth, connect, connectors, cors, dead_letters, event_types, inbound, keys, lanes, metrics, openapi, preview, problem, queries, readyz, receipts, replays,
-    sign_in, sync, users, webhooks,
+    Api, auth, connect, connectors, cors, dead_letters, event_types, events, inbound, keys, lanes, logs, metrics, openapi, periods, preview, problem, queries, readyz,
+    receipts, replays, sign_in, sync, tap, users, webhooks,
 };
 
 /// What most paths begin with.
@@ -142,6 +142,14 @@ fn table() -> Vec<Row> {
         POST   "/api/integration/instances/{name}/test"                           IntegrationsWrite reads   "instances.test"          queries::test,
         GET    "/api/integration/inbound"                                             IntegrationsRead  reads   "inbound.list"            inbound::list,
         GET    "/api/integration/inbound/{name}"                                      IntegrationsRead  reads   "inbound.show"            inbound::show,
+        GET    "/api/integration/tap"                                                 EventsRead        reads   "tap.listen"              tap::listen,
+        GET    "/api/integration/logs"                                                IntegrationsRead  reads   "logs.list"               logs::list,
+        GET    "/api/integration/logs/{instance}"                                     IntegrationsRead  reads   "logs.of_instance"        logs::of_instance,
+        GET    "/api/integration/metrics"                                             IntegrationsRead  reads   "periods.list"            periods::list,
+        GET    "/api/integration/metrics/{instance}"                                  IntegrationsRead  reads   "periods.of_instance"     periods::of_instance,
+        GET    "/api/v2/events"                                                       EventsRead        reads   "events.list"             events::list,
+        POST   "/api/v2/events"                                                       EventsWrite       changes "events.post"             events::post; DefaultBodyLimit::max(MAX_EVENT_BYTES),
+        GET    "/api/v2/events/{id}"                                                  EventsRead        reads   "events.show"             events::show,
         GET    "/api/integration/audit/receipts"                                      AuditRead         reads   "receipts.list"           receipts::list,
         GET    "/api/integration/audit/trail"                                         AuditRead         reads   "trail.list"              receipts::trail,
         GET    "/api/integration/dead-letters"                                        IntegrationsRead  reads   "dead_letters.list"       dead_letters::list,

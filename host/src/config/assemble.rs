@@ -104,6 +104,8 @@ pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Config {
         max_egress: root.map("delivery").count("max_egress").and_then(|count| usize::try_from(count).ok()),
         log: log(root.map("telemetry").map("log"), faults),
         upload: upload(root.map("upload"), faults),
+        logs: super::observed::logs(root.map("logs")),
+        event_index: super::observed::event_index(root.map("event_index")),
         instances,
     }
 }

@@ -12,7 +12,7 @@ pub(super) use credentials::COMMAND;
 use credentials::CREDENTIALS;
 use intake::{INBOUND, LISTEN};
 use objects::{STORED_WEBHOOKS, SUBSCRIPTION, WEBHOOK};
-use storage::{DEAD_LETTERS, ENCRYPTION, INTEGRITY, JOURNAL, POINTERS, STORE};
+use storage::{DEAD_LETTERS, ENCRYPTION, EVENT_INDEX, INTEGRITY, JOURNAL, LOGS, POINTERS, STORE};
 
 /// A map with fixed keys.
 #[derive(Debug)]
@@ -169,6 +169,8 @@ pub(super) static ROOT: Section = Section {
         key("store", Map(&STORE), Default("{}"), "Where keys, stored entries, schedules and cursors are kept."),
         key("stored", Map(&STORED), Default("{}"), "Parts of the configuration that are made through the API and kept in the store."),
         key("own_events", Map(&OWN_EVENTS), Default("{}"), "Events about the host itself, routed like any other."),
+        key("logs", Map(&LOGS), Default("{}"), "The log of each instance, kept in the control store."),
+        key("event_index", Map(&EVENT_INDEX), Default("{}"), "The index of accepted events, kept in the control store."),
         key("telemetry", Map(&TELEMETRY), Default("{}"), "The host's own log."),
     ],
 };

@@ -21,6 +21,8 @@ use super::uploads::Trials;
 use crate::components::Catalogue;
 use crate::config::{Fingerprint, UploadSettings};
 use crate::guests::Parts;
+use crate::observed::Guise;
+use crate::observed::periods::Periods;
 use crate::own_events::OwnEvents;
 use crate::receipts::HostReceipts;
 use crate::sync_action::SyncDoor;
@@ -54,6 +56,9 @@ pub struct Control {
     pub(super) pulls: Arc<Pulls>,
     pub(super) receipts: Option<Arc<HostReceipts>>,
     pub(super) trail: Trail,
+    pub(super) periods: Periods,
+    /// How events are shown to people.
+    pub(super) guise: Guise,
     /// The keys of the start: others take a restart.
     pub(super) keyring: Option<Keyring>,
     pub(super) own_events: OwnEvents,
@@ -76,7 +81,7 @@ pub struct Control {
 impl Control {
     /// What instances get from this host.
     pub(super) fn parts(&self) -> Parts<'_> {
-        Parts { receipts: self.receipts.as_deref(), keyring: self.keyring.as_ref(), deliveries: Some(&self.deliveries), sync: Some(&self.sync) }
+        Parts { receipts: self.receipts.as_deref(), periods: Some(&self.periods), keyring: self.keyring.as_ref(), deliveries: Some(&self.deliveries), sync: Some(&self.sync) }
     }
 
     pub(super) fn current(&self) -> Arc<Current> {

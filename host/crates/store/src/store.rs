@@ -15,12 +15,15 @@ use crate::cursors::PullCursors;
 use crate::database::{self, Database, PostgresSettings};
 use crate::dead_letters::{DeadLetterSettings, DeadLetters, Vault};
 use crate::entries::Entries;
-use crate::error::StoreError;
+use crate::error::{StoreError, failed};
+use crate::event_index::EventIndex;
 use crate::inactive::Inactive;
 use crate::lane_replays::LaneReplays;
 use crate::leases::Leases;
 use crate::refresh_tokens::StoredTokens;
 use crate::people::People;
+use crate::logs::Logs;
+use crate::periods::Periods;
 use crate::sync_executions::SyncExecutions;
 use crate::webhooks::WebhookDeliveries;
 
@@ -164,6 +167,26 @@ impl Store {
     /// Runs of pull connectors.
     pub fn sync_executions(&self) -> SyncExecutions {
         SyncExecutions::new(self.shared.clone())
+    }
+
+    /// The log of each instance.
+    pub fn logs(&self) -> Logs {
+        Logs::new(self.shared.clone())
+    }
+
+    /// Figures of instances.
+    pub fn periods(&self) -> Periods {
+        Periods::new(self.shared.clone())
+    }
+
+    /// Accepted events, to be looked up.
+    pub fn event_index(&self) -> EventIndex {
+        EventIndex::new(self.shared.clone())
+    }
+
+    /// Whether what a team shares can be reached. Cancel safe.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.shared.fetch_optional("SELECT 1 AS one", Vec::new()).await.map(drop).map_err(failed("asked whether it is there"))
     }
 
     /// What connectors keep between restarts.

@@ -275,7 +275,6 @@ fn listeners_beyond_this_machine_need_tokens() {
 fn keys_of_later_versions_are_refused_unless_they_say_nothing() {
     for part in [
         "alerts: {error_rate: 5%}",
-        "event_index: {enabled: true}",
         "transports: {tcp: {connect: 10s}}",
         "listen: {metrics: {addr: 127.0.0.1:9}}",
         "listen: {http: {tls: {cert: /x}}}",

@@ -17,6 +17,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str)] = &[
     (7, include_str!("../migrations/7.sql")),
     (8, include_str!("../migrations/8.sql")),
     (9, include_str!("../migrations/9.sql")),
+    (10, include_str!("../migrations/10.sql")),
     (11, include_str!("../migrations/11.sql")),
     (12, include_str!("../migrations/12.sql")),
 ];
