@@ -1,4 +1,4 @@
-//! A receiver for the proofs: speaks Splunk HEC, Elasticsearch bulk and plain webhooks over HTTP/1.1,
+//! The receiver: speaks Splunk HEC, Elasticsearch bulk and plain webhooks over HTTP/1.1,
 //! one thread a connection, and fails by script. It finds generated events by their markers without
 //! parsing anything, so that it costs far less than what it measures.
 //!
@@ -263,11 +263,49 @@ fn answer(connection: &mut Connection, head: &Head, shared: &Shared, work: &mut 
             Ok(false)
         }
         Step::Hang(_) => Ok(false),
+        Step::Drip(wait) => {
+            drip(&mut connection.stream, wait, shared)?;
+            Ok(false)
+        }
+        Step::Huge(mib) => {
+            flood(&mut connection.stream, mib)?;
+            Ok(false)
+        }
+        Step::Truncated => {
+            connection.stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 64\r\n\r\n{\"ok\":")?;
+            Ok(false)
+        }
         _ => {
             write(&mut connection.stream, reply.status, &reply.headers, &reply.body)?;
             Ok(true)
         }
     }
+}
+
+/// Longest that a receiver's own pauses within an answer are.
+const DRIP: Duration = Duration::from_millis(100);
+
+/// An answer of which a byte comes now and then.
+fn drip(stream: &mut TcpStream, wait: Duration, shared: &Shared) -> Result<()> {
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1048576\r\n\r\n")?;
+    let start = std::time::Instant::now();
+    while !shared.stop.load(Ordering::Acquire) && start.elapsed() < wait {
+        stream.write_all(b" ")?;
+        pause(DRIP, shared);
+    }
+    Ok(())
+}
+
+/// An answer of so many MiB. A sender that has had enough closes: that is an end, no error of ours.
+fn flood(stream: &mut TcpStream, mib: usize) -> Result<()> {
+    let chunk = vec![b' '; 1 << 20];
+    stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", mib << 20).as_bytes())?;
+    for _ in 0..mib {
+        if stream.write_all(&chunk).is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 fn pause(wait: Duration, shared: &Shared) {
@@ -306,7 +344,8 @@ impl Reply {
 fn reply(head: &Head, body: &[u8], step: &Step, options: &Options) -> Reply {
     let hec = head.path.starts_with("/services/collector");
     match step {
-        Step::Reset | Step::Garbage | Step::Hang(_) => Reply::new(0, ""),
+        Step::Reset | Step::Garbage | Step::Hang(_) | Step::Drip(_) | Step::Truncated => Reply::new(0, ""),
+        Step::Huge(_) => Reply::new(200, ""),
         Step::Answer { status, headers, body } => Reply { headers: headers.clone(), ..Reply::new(*status, body.as_str()) },
         Step::Status { status, retry_after } => {
             let body = if hec { hec_error(*status) } else { format!(r#"{{"error":"scripted {status}"}}"#) };

@@ -8,6 +8,9 @@
 //! garbage                an answer that is not HTTP
 //! hang=30s               no answer for so long, then the connection closes
 //! delay=100ms            the normal answer, late
+//! drip=30s               the normal answer's head at once, its body a byte at a time, for so long
+//! huge=64                a good answer with a body of so many MiB
+//! truncated              a good answer that ends within its body
 //! invalid=3              HEC: 400 naming object 3; the three before it are taken
 //! ok                     the normal answer
 //! 503x5                  five times; `503*` for every request from here on
@@ -21,6 +24,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 const MAX_STEPS: usize = 100_000;
 const MAX_WAIT: Duration = Duration::from_secs(120);
+const MAX_HUGE_MIB: usize = 1024;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -41,6 +45,12 @@ pub enum Step {
     Garbage,
     Hang(Duration),
     Delay(Duration),
+    /// The head at once, then a byte at a time for so long: whoever waits for the end waits.
+    Drip(Duration),
+    /// 200 with a body of so many MiB.
+    Huge(usize),
+    /// 200, and the connection closes within the body that the head promised.
+    Truncated,
     /// Splunk's prefix semantics: objects before this one are taken, it and the rest are not.
     Invalid(usize),
 }
@@ -129,10 +139,17 @@ fn step(word: &str) -> Result<Step> {
         None if word == "reset" => Ok(Step::Reset),
         None if word == "lose" => Ok(Step::Lose),
         None if word == "garbage" => Ok(Step::Garbage),
+        None if word == "truncated" => Ok(Step::Truncated),
+        Some(("drip", wait)) => Ok(Step::Drip(duration(wait)?)),
+        Some(("huge", mib)) => {
+            let mib = mib.parse().with_context(|| word.to_owned())?;
+            ensure!((1..=MAX_HUGE_MIB).contains(&mib), "huge={mib} is not 1 to {MAX_HUGE_MIB} MiB");
+            Ok(Step::Huge(mib))
+        }
         Some(("hang", wait)) => Ok(Step::Hang(duration(wait)?)),
         Some(("delay", wait)) => Ok(Step::Delay(duration(wait)?)),
         Some(("invalid", index)) => Ok(Step::Invalid(index.parse().with_context(|| word.to_owned())?)),
-        _ => bail!("`{word}` is no step; known: a status, ok, reset, lose, garbage, hang=, delay=, invalid="),
+        _ => bail!("`{word}` is no step; known: a status, ok, reset, lose, garbage, truncated, hang=, delay=, drip=, huge=, invalid="),
     }
 }
 
@@ -182,6 +199,7 @@ mod tests {
             ("hang=500s", "longer"),
             ("ok*;503", "never ends"),
             ("503:x=1", "retry-after"),
+            ("huge=0", "1 to 1024 MiB"),
         ] {
             let error = Script::parse(text).expect_err(text).to_string();
             assert!(error.contains(part), "{text}: {error}");
