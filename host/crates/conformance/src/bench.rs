@@ -1,29 +1,55 @@
-//! What every check runs on: one sandbox, the built components, events through the real intake.
+//! What every check runs on: one sandbox, the components, events through the real intake.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use bulkhead_core::{Connector, EventRef, Formatter, RecordBatch, RecordFormat};
+use bulkhead_core::{Clock, Connector, EventRef, Formatter, RecordBatch, RecordFormat};
+use bulkhead_core::clock::SystemClock;
 use bulkhead_format::BatchBuilder;
 use bulkhead_ingest::{Form, Normaliser, Rules};
-use bulkhead_observe::Metrics;
-use bulkhead_sandbox::{Component, ConnectorGrants, FormatterGrants, Level, LogSink, MemoryState, Sandbox, SandboxSettings, inspect};
-use bulkhead_tests::host::root;
+use bulkhead_observe::{GuestMetrics, Metrics};
+use bulkhead_sandbox::{Component, ConnectorGrants, FormatterGrants, Level, Limit, LogSink, MemoryState, Sandbox, SandboxSettings};
 
-/// A folder of `connectors/`.
-pub struct Guest {
-    pub name: String,
-    pub folder: PathBuf,
-}
+use crate::guest::Guest;
+
+/// Where components that a check needs beside the one under test come from, by name (`format-json`).
+pub type Source = Box<dyn Fn(&str) -> Result<Vec<u8>> + Send + Sync>;
+
+/// The name that instances go by here.
+pub const INSTANCE: &str = "conformance";
+
+/// Lines of guests that are kept; later ones are counted as none.
+const MAX_LINES: usize = 100_000;
 
 pub struct Bench {
     sandbox: Sandbox,
     pub runtime: tokio::runtime::Runtime,
     log: Arc<Lines>,
-    /// Compiled once each.
-    components: Mutex<BTreeMap<String, Component>>,
+    metrics: Metrics,
+    source: Source,
+    /// Compiled once each, by digest.
+    components: Mutex<BTreeMap<[u8; 32], Component>>,
+    /// What `source` gave, read once each.
+    formatters: Mutex<BTreeMap<String, Arc<Guest>>>,
+}
+
+/// A wall clock that stands: the same batch is the same bytes, whenever it is sent. Waiting goes on.
+struct Still {
+    clock: SystemClock,
+    at: u64,
+}
+
+impl Clock for Still {
+    fn unix_nanos(&self) -> u64 {
+        self.at
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
 }
 
 /// Lines of guests, kept.
@@ -32,7 +58,10 @@ struct Lines(Mutex<Vec<String>>);
 
 impl LogSink for Lines {
     fn line(&self, instance: &str, component: &str, _: Level, text: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{instance} {component} {text}"));
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() < MAX_LINES {
+            lines.push(format!("{instance} {component} {text}"));
+        }
     }
 }
 
@@ -40,64 +69,73 @@ impl LogSink for Lines {
 pub const RECEIVED: u64 = 1_767_323_045_123_000_000;
 
 impl Bench {
-    pub fn new() -> Result<Self> {
+    /// Starts the engine. `data_dir` keeps what was compiled; without it nothing is kept.
+    pub fn new(source: Source, data_dir: Option<&Path>) -> Result<Self> {
+        // Somebody in this process may have been first.
         rustls::crypto::ring::default_provider().install_default().ok();
         let log = Arc::new(Lines::default());
-        let settings = SandboxSettings { log: Arc::clone(&log) as Arc<dyn LogSink>, ..SandboxSettings::default() };
+        let clock = SystemClock::default();
+        let settings = SandboxSettings {
+            log: Arc::clone(&log) as Arc<dyn LogSink>,
+            clock: Arc::new(Still { at: clock.unix_nanos(), clock }),
+            component_size: Limit::ComponentSize.row().ceiling,
+            data_dir: data_dir.map(Path::to_owned),
+            ..SandboxSettings::default()
+        };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let sandbox = runtime.block_on(async { Sandbox::new(settings, Metrics::new()) })?;
-        Ok(Self { sandbox, runtime, log, components: Mutex::default() })
+        let metrics = Metrics::new();
+        let sandbox = runtime.block_on(async { Sandbox::new(settings, metrics.clone()) })?;
+        Ok(Self { sandbox, runtime, log, metrics, source, components: Mutex::default(), formatters: Mutex::default() })
     }
 
-    pub fn bytes(&self, name: &str) -> Result<Vec<u8>> {
-        let path = root().join("target/guests").join(format!("{name}.wasm"));
-        std::fs::read(&path).with_context(|| format!("{}; `cargo xtask build-guests` makes it", path.display()))
-    }
-
-    pub fn component(&self, name: &str) -> Result<Component> {
+    /// The component, compiled.
+    pub fn component(&self, guest: &Guest) -> Result<Component> {
         let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(component) = components.get(name) {
+        if let Some(component) = components.get(&guest.inspection.digest) {
             return Ok(component.clone());
         }
-        let component = self.sandbox.load(name, &self.bytes(name)?)?;
-        components.insert(name.to_owned(), component.clone());
+        let component = self.sandbox.load(&guest.name, &guest.bytes)?;
+        components.insert(guest.inspection.digest, component.clone());
         Ok(component)
     }
 
-    pub fn wants(&self, guest: &Guest, interface: &str) -> Result<bool> {
-        Ok(inspect(&self.bytes(&guest.name)?)?.capabilities.contains(interface))
+    /// Lets a component go that is not called any more.
+    pub fn forget(&self, guest: &Guest) {
+        self.components.lock().unwrap_or_else(PoisonError::into_inner).remove(&guest.inspection.digest);
     }
 
-    /// Methods that its manifest asks for.
-    pub fn methods(&self, guest: &Guest) -> Result<Vec<String>> {
-        let manifest = inspect(&self.bytes(&guest.name)?)?.manifest;
-        Ok(manifest.into_iter().flat_map(|manifest| manifest.wants).flat_map(|want| want.methods).collect())
-    }
-
-    /// Whether its manifest names this operation.
-    pub fn does(&self, guest: &Guest, operation: &str) -> Result<bool> {
-        let manifest = inspect(&self.bytes(&guest.name)?)?.manifest;
-        Ok(manifest.is_none_or(|manifest| manifest.operations.iter().any(|own| own == operation)))
-    }
-
-    pub fn formatter(&self, name: &str, config: &str) -> Result<Box<dyn Formatter>> {
-        let source = self.sandbox.formatter(
-            &self.component(name)?,
-            config.to_owned(),
-            FormatterGrants { instance: "conformance".to_owned(), ..FormatterGrants::default() },
-        )?;
+    pub fn formatter(&self, guest: &Guest, config: &str) -> Result<Box<dyn Formatter>> {
+        let grants = FormatterGrants { instance: INSTANCE.to_owned(), ..FormatterGrants::default() };
+        let source = self.sandbox.formatter(&self.component(guest)?, config.to_owned(), grants)?;
         Ok(self.runtime.block_on(source.open())?)
     }
 
-    pub fn connector(&self, name: &str, config: &str, format: &RecordFormat, grants: ConnectorGrants) -> Result<Box<dyn Connector>> {
-        let grants = ConnectorGrants { instance: "conformance".to_owned(), state: Some(Arc::new(MemoryState::default())), ..grants };
-        let source = self.sandbox.connector(&self.component(name)?, config.to_owned(), grants)?;
+    pub fn connector(&self, guest: &Guest, config: &str, format: &RecordFormat, grants: ConnectorGrants) -> Result<Box<dyn Connector>> {
+        let grants = ConnectorGrants { instance: INSTANCE.to_owned(), state: Some(Arc::new(MemoryState::default())), ..grants };
+        let source = self.sandbox.connector(&self.component(guest)?, config.to_owned(), grants)?;
         Ok(self.runtime.block_on(source.open(format))?)
+    }
+
+    /// What a guest has cost so far.
+    pub fn metrics(&self, guest: &Guest) -> GuestMetrics {
+        self.metrics.guest(INSTANCE, &guest.name)
+    }
+
+    /// A formatter that stands beside the guest under test.
+    fn beside(&self, format: &str) -> Result<Arc<Guest>> {
+        let name = format!("format-{format}");
+        let mut formatters = self.formatters.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = formatters.get(&name) {
+            return Ok(Arc::clone(known));
+        }
+        let guest = Arc::new(Guest::new(&name, (self.source)(&name)?, None)?);
+        formatters.insert(name, Arc::clone(&guest));
+        Ok(guest)
     }
 
     /// Records of these events, made by a formatter without a configuration.
     pub fn records(&self, format: &str, events: &[EventRef<'_>]) -> Result<(RecordFormat, RecordBatch)> {
-        let mut formatter = self.formatter(&format!("format-{format}"), "{}")?;
+        let mut formatter = self.formatter(&*self.beside(format)?, "{}")?;
         let mut builder = BatchBuilder::default();
         let batch = builder.fill(formatter.projection(), events.iter().copied());
         let made = self.runtime.block_on(formatter.format(batch))?;
@@ -126,46 +164,3 @@ pub fn refs(stored: &[Vec<u8>]) -> Result<Vec<EventRef<'_>>> {
     Ok(stored.iter().map(|bytes| EventRef::new(bytes)).collect::<Result<_, _>>()?)
 }
 
-/// The committed samples of every shape.
-pub fn samples() -> Result<Vec<String>> {
-    let mut lines = Vec::new();
-    for name in ["copybook", "intelliguard", "datavault", "cloudevents", "plain"] {
-        let path = root().join("examples/events").join(name).with_extension("ndjson");
-        lines.extend(std::fs::read_to_string(&path).with_context(|| path.display().to_string())?.lines().map(str::to_owned));
-    }
-    Ok(lines)
-}
-
-/// The section is there, says what the folder says, and carries a schema.
-pub fn manifest_is_valid(bench: &Bench, guest: &Guest) -> Result<()> {
-    let inspection = inspect(&bench.bytes(&guest.name)?)?;
-    let manifest = inspection.manifest.as_ref().context("the component carries no manifest")?;
-    let expected = guest.name.strip_prefix("format-").unwrap_or(&guest.name);
-    ensure!(manifest.name == expected || manifest.name == guest.name, "the manifest's name is `{}`, the folder's `{}`", manifest.name, guest.name);
-    ensure!(manifest.kind == inspection.kind, "the manifest says {:?}, the exports say {:?}", manifest.kind, inspection.kind);
-    ensure!(inspection.contradictions.is_empty(), "{}", inspection.contradictions.join("; "));
-    let schema = manifest.config_schema.as_ref().context("the manifest has no schema of the configuration")?;
-    let schema: serde_json::Value = serde_json::from_str(schema.get())?;
-    ensure!(schema["type"] == "object", "the configuration's schema is not one of an object: {schema}");
-    ensure!(schema["additionalProperties"] == false, "the schema lets unknown keys pass: {schema}");
-    ensure!(manifest.vendor.is_some() && manifest.docs.is_some(), "vendor and docs belong in connector.toml");
-    for want in &manifest.wants {
-        ensure!(want.reason.as_ref().is_some_and(|reason| reason.len() > 10), "the wish for `{}` gives no reason", want.interface);
-    }
-    Ok(())
-}
-
-/// What it imports, it says so and why; what it says, it imports.
-pub fn imports_are_wanted(bench: &Bench, guest: &Guest) -> Result<()> {
-    let inspection = inspect(&bench.bytes(&guest.name)?)?;
-    let manifest = inspection.manifest.as_ref().context("the component carries no manifest")?;
-    for capability in &inspection.capabilities {
-        // Always there, and they reach nothing.
-        let free = ["log", "metrics", "types"].contains(capability);
-        ensure!(free || manifest.wants.iter().any(|want| want.interface == *capability), "it imports `{capability}`, but connector.toml does not want it");
-    }
-    for want in &manifest.wants {
-        ensure!(inspection.capabilities.contains(want.interface.as_str()), "connector.toml wants `{}`, which is not imported", want.interface);
-    }
-    Ok(())
-}

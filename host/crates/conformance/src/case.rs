@@ -8,14 +8,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use bulkhead_core::{DeliverError, Delivery, EventRef, Outcome};
 use bulkhead_format::BatchBuilder;
-use bulkhead_tests::receiver::{Kept, Script, Step};
+use bulkhead_fault_server::receiver::{Kept, Script, Step};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::bench::{Bench, Guest, RECEIVED, refs, store};
-use crate::connector::World;
+use crate::bench::{Bench, RECEIVED, refs, store};
+use crate::guest::Guest;
 use crate::pattern::{Pattern, shown};
 use crate::sink::Rules;
+use crate::world::World;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,6 +65,21 @@ impl Case {
 
     pub fn config(&self) -> Result<String> {
         Ok(serde_json::to_string(&self.config)?)
+    }
+
+    /// The format that makes its records.
+    pub fn format(&self) -> &str {
+        &self.format
+    }
+
+    /// Its events as they are posted.
+    pub fn events(&self) -> impl Iterator<Item = &str> {
+        self.events.iter().map(|event| event.json.as_str())
+    }
+
+    /// What its receiver answers in the end, if it says so.
+    pub fn last_reply(&self) -> Result<Option<Step>> {
+        self.replies.last().map(step).transpose()
     }
 }
 
@@ -131,14 +147,28 @@ struct Request {
     body_json: Option<String>,
 }
 
-/// The cases of a folder, sorted by file.
-pub fn read(guest: &Path) -> Result<Vec<Case>> {
-    let folder = guest.join("cases");
-    let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(Vec::new()) };
+/// More than any answer that a guest is handed.
+pub const HUGE_MIB: usize = 32;
+
+/// Most cases of a folder, and the largest file of one.
+const MAX_CASES: usize = 10_000;
+const MAX_CASE: u64 = 16 << 20;
+
+/// The cases of a folder, sorted by file; none where the folder is not there.
+pub fn read(folder: &Path) -> Result<Vec<Case>> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
     let mut paths: Vec<_> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     paths.sort();
-    let case = |path: &std::path::PathBuf| toml::from_str(&std::fs::read_to_string(path)?).with_context(|| path.display().to_string());
+    ensure!(paths.len() <= MAX_CASES, "{} has {} cases; at most {MAX_CASES} are read", folder.display(), paths.len());
+    let case = |path: &std::path::PathBuf| {
+        let read = || -> Result<Case> {
+            let size = std::fs::metadata(path)?.len();
+            ensure!(size <= MAX_CASE, "has {size} bytes; a case has at most {MAX_CASE}");
+            Ok(toml::from_str(&std::fs::read_to_string(path)?)?)
+        };
+        read().with_context(|| path.display().to_string())
+    };
     paths.iter().map(case).collect()
 }
 
@@ -153,7 +183,7 @@ pub fn play(bench: &Bench, guest: &Guest, case: &Case) -> Result<()> {
     let stored = store(case.events.iter().map(|event| event.json.as_str()), received)?;
     let events = refs(&stored)?;
     let config = case.config()?;
-    if guest.name.starts_with("format-") { format(bench, guest, case, &config, &events) } else { deliver(bench, guest, case, &config, &events) }
+    if guest.is_formatter() { format(bench, guest, case, &config, &events) } else { deliver(bench, guest, case, &config, &events) }
 }
 
 fn nanos(text: &str) -> Result<u64> {
@@ -171,7 +201,7 @@ fn nanos(text: &str) -> Result<u64> {
 fn format(bench: &Bench, guest: &Guest, case: &Case, config: &str, events: &[EventRef<'_>]) -> Result<()> {
     let count = case.records.len() + case.records_hex.len();
     ensure!(count == events.len(), "{count} records for {} events; a refused one has the empty record", events.len());
-    let mut formatter = bench.formatter(&guest.name, config)?;
+    let mut formatter = bench.formatter(guest, config)?;
     let mut builder = BatchBuilder::default();
     let batch = builder.fill(formatter.projection(), events.iter().copied());
     let made = bench.runtime.block_on(formatter.format(batch))?;
@@ -193,7 +223,7 @@ fn deliver(bench: &Bench, guest: &Guest, case: &Case, config: &str, events: &[Ev
     let steps: Vec<Step> = case.replies.iter().map(step).collect::<Result<_>>()?;
     let world = World::new(Script::new(steps), &case.sink)?;
     let (format, records) = bench.records(&case.format, events)?;
-    let mut connector = bench.connector(&guest.name, config, &format, world.grants(bench, guest)?)?;
+    let mut connector = bench.connector(guest, config, &format, world.grants(guest)?)?;
     let mut builder = BatchBuilder::default();
     let batch = builder.fill(connector.projection(), events.iter().copied());
     let heard = bench.runtime.block_on(connector.deliver(&records, batch, 1));
@@ -210,7 +240,7 @@ fn deliver(bench: &Bench, guest: &Guest, case: &Case, config: &str, events: &[Ev
     }
     requested(case, &world)?;
     if let Some(want) = &case.received_bytes {
-        heard_bytes(bench, guest, &world, want)?;
+        heard_bytes(guest, &world, want)?;
     }
     for (path, want) in &case.files {
         let have = std::fs::read_to_string(world.dir.path().join(path)).with_context(|| path.clone())?;
@@ -229,7 +259,7 @@ fn ask(bench: &Bench, guest: &Guest, case: &Case) -> Result<()> {
     let steps: Vec<Step> = case.replies.iter().map(step).collect::<Result<_>>()?;
     let world = World::new(Script::new(steps), &case.sink)?;
     let format = bulkhead_core::RecordFormat { name: "json".to_owned(), content_type: "application/json".to_owned() };
-    let mut connector = bench.connector(&guest.name, &case.config()?, &format, world.grants(bench, guest)?)?;
+    let mut connector = bench.connector(guest, &case.config()?, &format, world.grants(guest)?)?;
     let heard = match (&case.pull, &case.query) {
         (Some(pull), None) => bench.runtime.block_on(connector.pull(pull.cursor.as_bytes())).map(|page| {
             let events: Vec<_> = (0..page.events.len()).map(|place| String::from_utf8_lossy(page.events.get(place)).into_owned()).collect();
@@ -271,9 +301,9 @@ fn requested(case: &Case, world: &World) -> Result<()> {
 }
 
 /// What the sink heard, once all of it is there: what a guest has written arrives a moment later.
-fn heard_bytes(bench: &Bench, guest: &Guest, world: &World, want: &[String]) -> Result<()> {
+fn heard_bytes(guest: &Guest, world: &World, want: &[String]) -> Result<()> {
     let sink = world.sink.as_ref().context("no sink")?;
-    let datagrams = !bench.wants(guest, "tcp")?;
+    let datagrams = !guest.wants("tcp");
     let patterns: Vec<_> = want.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
     let mut have: Vec<Vec<u8>> = Vec::new();
     let compare = || {
@@ -285,7 +315,7 @@ fn heard_bytes(bench: &Bench, guest: &Guest, world: &World, want: &[String]) -> 
         let same = have.len() == patterns.len() && patterns.iter().zip(&have).all(|(pattern, bytes)| pattern.is(bytes));
         Ok(same.then_some(()))
     };
-    bulkhead_tests::wait::until("the sink has heard it all", Duration::from_secs(30), compare)
+    bulkhead_fault_server::wait::until("the sink has heard it all", Duration::from_secs(30), compare)
         .with_context(|| format!("heard\n{}\nwanted\n{}", have.iter().map(|bytes| shown(bytes)).collect::<Vec<_>>().join("\n"), want.join("\n")))
 }
 
@@ -295,7 +325,10 @@ fn step(answer: &Answer) -> Result<Step> {
         Some("reset") => Step::Reset,
         Some("garbage") => Step::Garbage,
         Some("timeout") => Step::Hang(Duration::from_secs(20)),
-        Some(other) => bail!("fault = {other} is none of reset, timeout, garbage"),
+        Some("slow_body") => Step::Drip(Duration::from_secs(20)),
+        Some("huge_body") => Step::Huge(HUGE_MIB),
+        Some("truncated_body") => Step::Truncated,
+        Some(other) => bail!("fault = {other} is none of reset, timeout, garbage, slow_body, huge_body, truncated_body"),
     })
 }
 

@@ -1,108 +1,54 @@
 //! Checks of connectors that hold for every receiver.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use bulkhead_core::{BatchLimits, Delivery, Outcome, RecordFormat};
+use bulkhead_core::{BatchLimits, Connector, DeliverError, Delivery, EventRef, Outcome, RecordBatch, RecordFormat};
+use bulkhead_fault_server::receiver::{Kept, Script, Step};
 use bulkhead_format::BatchBuilder;
-use bulkhead_sandbox::{ConnectorGrants, Credential, Destination, DestinationSettings, FileAccess, FilesGrant, Limits};
-use bulkhead_tests::receiver::{self, Receiver, Script};
-use tempfile::TempDir;
 
-use crate::bench::{Bench, Guest, RECEIVED, refs, samples, store};
-use crate::case::Case;
-use crate::sink::{Rules, Sink};
+use crate::bench::{Bench, RECEIVED, refs, store};
+use crate::guest::Guest;
+use crate::samples::samples;
+use crate::sink::Rules;
+use crate::world::World;
 
-/// A receiver for each way to send, a directory, and the grants that lead to them.
-pub struct World {
-    pub receiver: Receiver,
-    /// For streams and datagrams; nobody listens on `port` without it.
-    pub sink: Option<Sink>,
-    port: u16,
-    pub dir: TempDir,
+/// How long a call may take that has much to do.
+const LONG: &str = "30s";
+
+/// Hands over the events from `start` to `end` with their records, and waits for what is said of them.
+pub fn deliver(
+    bench: &Bench,
+    connector: &mut dyn Connector,
+    events: &[EventRef<'_>],
+    records: &RecordBatch,
+    (start, end): (usize, usize),
+    attempt: u32,
+) -> Result<Delivery, DeliverError> {
+    let offsets = &records.offsets[start..=end];
+    let part = RecordBatch {
+        block: records.block[offsets[0] as usize..offsets[end - start] as usize].to_vec(),
+        offsets: offsets.iter().map(|offset| offset - offsets[0]).collect(),
+    };
+    let mut builder = BatchBuilder::default();
+    let batch = builder.fill(connector.projection(), events[start..end].iter().copied());
+    bench.runtime.block_on(connector.deliver(&part, batch, attempt))
 }
 
-/// The credential of a stream, for guests that use one: its name and its secret.
-const CREDENTIAL: (&str, &str) = ("conformance", "conformance-secret-5b1f");
-
-impl World {
-    pub fn new(script: Script, rules: &Rules) -> Result<Self> {
-        let sink = Sink::start(rules)?;
-        let receiver = Receiver::start(receiver::Options { keep: 1_000, ..receiver::Options::default() }, script)?;
-        Ok(Self { receiver, port: sink.port, sink: Some(sink), dir: TempDir::new()? })
+/// The outcomes of so many events.
+pub fn outcomes(delivery: &Delivery, count: usize) -> Vec<Outcome> {
+    match delivery {
+        Delivery::All(outcome) => vec![outcome.clone(); count],
+        Delivery::Each(outcomes) => outcomes.clone(),
     }
-
-    pub fn with_sink(rules: &Rules) -> Result<Self> {
-        Self::new(Script::default(), rules)
-    }
-
-    pub fn at_port(port: u16) -> Result<Self> {
-        Ok(Self { port, sink: None, ..Self::new(Script::default(), &Rules::default())? })
-    }
-
-    fn destinations(&self, bench: &Bench, guest: &Guest) -> Result<Vec<Destination>> {
-        let stream = || -> Result<DestinationSettings> {
-            let (name, secret) = CREDENTIAL;
-            let credential = Credential::bearer(name, secrecy::SecretString::from(secret.to_owned()))?;
-            let credential = if bench.wants(guest, "credentials")? { Some(Arc::new(credential)) } else { None };
-            Ok(DestinationSettings { url: format!("tcp://127.0.0.1:{}", self.port), credential, ..DestinationSettings::default() })
-        };
-        let settings = if bench.wants(guest, "http")? {
-            DestinationSettings { url: self.receiver.url(), methods: bench.methods(guest)?, ..DestinationSettings::default() }
-        } else if bench.wants(guest, "tcp")? {
-            stream()?
-        } else if bench.wants(guest, "udp")? {
-            DestinationSettings { url: format!("udp://127.0.0.1:{}", self.port), ..DestinationSettings::default() }
-        } else {
-            return Ok(Vec::new());
-        };
-        Ok(vec![Destination::new("primary", settings)?])
-    }
-
-    pub fn grants(&self, bench: &Bench, guest: &Guest) -> Result<ConnectorGrants> {
-        let mut limits = Limits::default();
-        // Long enough for everything but a receiver that never answers.
-        limits.set_text("deadline", "2s")?;
-        Ok(ConnectorGrants {
-            destinations: self.destinations(bench, guest)?,
-            files: if bench.wants(guest, "files")? {
-                vec![FilesGrant { name: "primary".to_owned(), dir: self.dir.path().to_owned(), access: FileAccess::Write }]
-            } else {
-                Vec::new()
-            },
-            limits,
-            ..ConnectorGrants::default()
-        })
-    }
-}
-
-/// The least configuration that it takes: what its manifest's schema requires, with plain values.
-pub fn least_config(bench: &Bench, guest: &Guest) -> Result<String> {
-    let inspection = bulkhead_sandbox::inspect(&bench.bytes(&guest.name)?)?;
-    let Some(schema) = inspection.manifest.and_then(|manifest| manifest.config_schema) else { return Ok("{}".to_owned()) };
-    let schema: serde_json::Value = serde_json::from_str(schema.get())?;
-    let mut config = serde_json::Map::new();
-    for key in schema["required"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str) {
-        let property = &schema["properties"][key];
-        let value = match property["type"].as_str() {
-            _ if property["examples"][0].is_string() => property["examples"][0].clone(),
-            Some("string") => property["enum"][0].as_str().unwrap_or("conformance").into(),
-            Some("integer" | "number") => property["minimum"].as_u64().unwrap_or(1).into(),
-            Some("boolean") => false.into(),
-            other => bail!("`{key}` is required and of type {other:?}: no plain value fits"),
-        };
-        config.insert(key.to_owned(), value);
-    }
-    Ok(serde_json::Value::Object(config).to_string())
 }
 
 pub fn refuses_unknown_configuration(bench: &Bench, guest: &Guest) -> Result<()> {
     let world = World::with_sink(&Rules::default())?;
-    let mut config: serde_json::Value = serde_json::from_str(&least_config(bench, guest)?)?;
+    let mut config: serde_json::Value = serde_json::from_str(&guest.config()?)?;
     config["no_such_key_here"] = 1.into();
     let format = RecordFormat { name: "json".to_owned(), content_type: "application/json".to_owned() };
-    match bench.connector(&guest.name, &config.to_string(), &format, world.grants(bench, guest)?) {
+    match bench.connector(guest, &config.to_string(), &format, world.grants(guest)?) {
         Ok(_) => bail!("an unknown key was accepted"),
         Err(error) => {
             let text = format!("{error:#}");
@@ -119,38 +65,94 @@ fn fits(limits: BatchLimits, offsets: &[u32]) -> usize {
     (2..=most).take_while(within).last().unwrap_or(1)
 }
 
-/// As many events as a lane hands over at once by default, all accepted by a willing receiver: the HTTP one, or a
-/// sink that answers as the guest's own case says.
-pub fn takes_the_largest_batch(bench: &Bench, guest: &Guest, willing: Option<&Case>) -> Result<()> {
-    let (config, rules) = match willing {
-        Some(case) => (case.config()?, case.sink.clone()),
-        None => (least_config(bench, guest)?, Rules::default()),
-    };
-    let world = World::with_sink(&rules)?;
-    let samples = samples()?;
-    let stored = store(samples.iter().cycle().take(500).map(String::as_str), RECEIVED)?;
+/// A world whose receiver takes everything: the HTTP one, or a sink that answers as the guest's own case says.
+pub fn willing_world(guest: &Guest) -> Result<World> {
+    World::new(guest.accepting()?, &guest.willing().map(|case| case.sink.clone()).unwrap_or_default())
+}
+
+/// Hands over all events, as many at once as the guest takes, each call a new attempt `attempt`.
+pub fn deliver_all(bench: &Bench, guest: &Guest, world: &World, json: &[&str], attempt: u32) -> Result<()> {
+    let stored = store(json.iter().copied(), RECEIVED)?;
     let events = refs(&stored)?;
-    let (format, records) = bench.records("json", &events)?;
-    let mut grants = world.grants(bench, guest)?;
-    grants.limits.set_text("deadline", "30s")?;
-    let mut connector = bench.connector(&guest.name, &config, &format, grants)?;
-    let mut builder = BatchBuilder::default();
+    let (format, records) = bench.records(guest.format(), &events)?;
+    let mut grants = world.grants(guest)?;
+    grants.limits.set_text("deadline", LONG)?;
+    let mut connector = bench.connector(guest, &guest.config()?, &format, grants)?;
     let mut start = 0;
     while start < events.len() {
         let end = start + fits(connector.limits(), &records.offsets[start..]);
-        let (chunk, offsets) = (&events[start..end], &records.offsets[start..=end]);
+        let delivery = deliver(bench, &mut *connector, &events, &records, (start, end), attempt)?;
+        let accepted = outcomes(&delivery, end - start);
+        let willing = accepted.len() == end - start && accepted.iter().all(|outcome| matches!(outcome, Outcome::Accepted { .. }));
+        ensure!(willing, "a willing receiver, and yet {delivery:?}");
         start = end;
-        let part = bulkhead_core::RecordBatch {
-            block: records.block[offsets[0] as usize..offsets[chunk.len()] as usize].to_vec(),
-            offsets: offsets.iter().map(|offset| offset - offsets[0]).collect(),
-        };
-        let batch = builder.fill(connector.projection(), chunk.iter().copied());
-        let delivery = bench.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), connector.deliver(&part, batch, 1)).await })??;
-        let accepted = match &delivery {
-            Delivery::All(outcome) => matches!(outcome, Outcome::Accepted { .. }),
-            Delivery::Each(outcomes) => outcomes.len() == chunk.len() && outcomes.iter().all(|outcome| matches!(outcome, Outcome::Accepted { .. })),
-        };
-        ensure!(accepted, "a willing receiver, and yet {delivery:?}");
+    }
+    Ok(())
+}
+
+/// As many events as a lane hands over at once by default, all accepted by a willing receiver.
+pub fn takes_the_largest_batch(bench: &Bench, guest: &Guest) -> Result<()> {
+    let events: Vec<&str> = samples().into_iter().cycle().take(500).collect();
+    deliver_all(bench, guest, &willing_world(guest)?, &events, 1)
+}
+
+/// What is sent again is what was sent: receivers tell duplicates by it. Another instance, a later attempt, and the
+/// same requests with the same bytes.
+pub fn same_batch_same_requests(bench: &Bench, guest: &Guest) -> Result<()> {
+    let samples = samples();
+    let events: Vec<&str> = samples.iter().copied().step_by(31).collect();
+    let sent = |attempt: u32| -> Result<Vec<Kept>> {
+        let world = willing_world(guest)?;
+        deliver_all(bench, guest, &world, &events, attempt)?;
+        Ok(world.receiver.kept())
+    };
+    let (first, again) = (sent(1)?, sent(2)?);
+    ensure!(first.len() == again.len(), "{} requests at the first attempt, {} at the second", first.len(), again.len());
+    for (place, (first, again)) in first.iter().zip(&again).enumerate() {
+        let head = |kept: &Kept| (kept.head.method.clone(), kept.head.path.clone());
+        ensure!(head(first) == head(again), "request {place} was {:?} at the first attempt and is {:?} at the second", head(first), head(again));
+        // Each attempt has a receiver of its own, on a port of its own.
+        let headers = |kept: &Kept| kept.head.headers.0.iter().filter(|(name, _)| name != "host").cloned().collect::<Vec<_>>();
+        for (one, two) in headers(first).iter().zip(&headers(again)) {
+            ensure!(one == two, "request {place}: header {one:?} at the first attempt, {two:?} at the second");
+        }
+        ensure!(first.body == again.body, "request {place} has another body at the second attempt");
+    }
+    Ok(())
+}
+
+/// Ids that no other text of a request contains.
+const IDS: [&str; 3] = ["partial-9f31c0-one", "partial-9f31c0-two", "partial-9f31c0-three"];
+
+/// Where the receiver has taken a part of the batch and then fails, that part is not sent again: it counts as accepted,
+/// and what is left is tried again.
+pub fn keeps_what_was_accepted(bench: &Bench, guest: &Guest) -> Result<()> {
+    let world = World::new(Script::new([guest.acceptance()?]).then(Step::status(503)), &Rules::default())?;
+    let json: Vec<String> = IDS.iter().map(|id| format!(r#"{{"id":"{id}","type":"a","time":"2026-01-02T03:04:05Z"}}"#)).collect();
+    let stored = store(json.iter().map(String::as_str), RECEIVED)?;
+    let events = refs(&stored)?;
+    let (format, records) = bench.records(guest.format(), &events)?;
+    let mut connector = bench.connector(guest, &guest.config()?, &format, world.grants(guest)?)?;
+    let count = connector.limits().max_events.map_or(events.len(), |most| events.len().min(most as usize));
+    let heard = deliver(bench, &mut *connector, &events, &records, (0, count), 1);
+    let kept = world.receiver.kept();
+    let Some(first) = kept.first() else { bail!("no request came; {heard:?}") };
+    let body = String::from_utf8_lossy(&first.body);
+    let taken: Vec<bool> = IDS.iter().take(count).map(|id| body.contains(id)).collect();
+    // A request with everything, or one that is no delivery: nothing was taken in part.
+    if kept.len() < 2 || !taken[0] || taken.iter().all(|taken| *taken) {
+        return Ok(());
+    }
+    let outcomes = match &heard {
+        Ok(delivery) => outcomes(delivery, count),
+        Err(error) => bail!("the receiver took {}, and the whole batch comes again: {error}", IDS[0]),
+    };
+    for (place, (outcome, taken)) in outcomes.iter().zip(&taken).enumerate() {
+        match (outcome, taken) {
+            (Outcome::Accepted { .. } | Outcome::Pending { .. }, true) | (Outcome::Retry { .. }, false) => {}
+            (outcome, true) => bail!("the receiver took {}, and it is {outcome:?}", IDS[place]),
+            (outcome, false) => bail!("the receiver answered 503 for {}, and it is {outcome:?}", IDS[place]),
+        }
     }
     Ok(())
 }

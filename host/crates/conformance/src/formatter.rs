@@ -4,11 +4,12 @@ use anyhow::{Result, ensure};
 use bulkhead_core::{EventRef, RecordBatch};
 use bulkhead_format::BatchBuilder;
 
-use crate::bench::{Bench, Guest, RECEIVED, refs, samples, store};
-use crate::case;
+use crate::bench::{Bench, RECEIVED, refs, store};
+use crate::guest::Guest;
+use crate::samples::samples;
 
 pub fn refuses_unknown_configuration(bench: &Bench, guest: &Guest) -> Result<()> {
-    match bench.formatter(&guest.name, r#"{"no_such_key_here":1}"#) {
+    match bench.formatter(guest, r#"{"no_such_key_here":1}"#) {
         Ok(_) => anyhow::bail!("an unknown key was accepted"),
         Err(error) => {
             let text = format!("{error:#}");
@@ -18,14 +19,8 @@ pub fn refuses_unknown_configuration(bench: &Bench, guest: &Guest) -> Result<()>
     }
 }
 
-/// That of its willing case, else none.
-fn config(guest: &Guest) -> Result<String> {
-    let cases = case::read(&guest.folder)?;
-    cases.iter().find(|case| case.willing).map_or_else(|| Ok("{}".to_owned()), case::Case::config)
-}
-
 fn format(bench: &Bench, guest: &Guest, events: &[EventRef<'_>]) -> Result<RecordBatch> {
-    let mut formatter = bench.formatter(&guest.name, &config(guest)?)?;
+    let mut formatter = bench.formatter(guest, &guest.config()?)?;
     let mut builder = BatchBuilder::default();
     let batch = builder.fill(formatter.projection(), events.iter().copied());
     let made = bench.runtime.block_on(formatter.format(batch))?;
@@ -35,12 +30,12 @@ fn format(bench: &Bench, guest: &Guest, events: &[EventRef<'_>]) -> Result<Recor
 
 /// The same in another instance, and event by event.
 pub fn same_events_same_bytes(bench: &Bench, guest: &Guest) -> Result<()> {
-    let samples = samples()?;
-    let stored = store(samples.iter().step_by(7).map(String::as_str), RECEIVED)?;
+    let samples = samples();
+    let stored = store(samples.iter().step_by(7).copied(), RECEIVED)?;
     let events = refs(&stored)?;
     let all = format(bench, guest, &events)?;
     ensure!(format(bench, guest, &events)? == all, "two instances make different bytes");
-    let mut formatter = bench.formatter(&guest.name, &config(guest)?)?;
+    let mut formatter = bench.formatter(guest, &guest.config()?)?;
     let mut builder = BatchBuilder::default();
     for (i, event) in events.iter().enumerate() {
         let batch = builder.fill(formatter.projection(), std::iter::once(*event));
@@ -57,8 +52,8 @@ pub fn same_events_same_bytes(bench: &Bench, guest: &Guest) -> Result<()> {
 
 /// As many events as a lane hands over at once by default, and the largest one that intake takes.
 pub fn takes_the_largest_batch(bench: &Bench, guest: &Guest) -> Result<()> {
-    let samples = samples()?;
-    let stored = store(samples.iter().cycle().take(500).map(String::as_str), RECEIVED)?;
+    let samples = samples();
+    let stored = store(samples.iter().cycle().take(500).copied(), RECEIVED)?;
     let events = refs(&stored)?;
     let records = format(bench, guest, &events)?;
     ensure!(records.len() == events.len(), "{} records of {} events", records.len(), events.len());
@@ -74,9 +69,9 @@ const BINARY: [&str; 2] = ["avro/binary", "application/x-protobuf"];
 
 /// No shape, escape or strange type makes it refuse, trap or write an empty record.
 pub fn takes_every_sample(bench: &Bench, guest: &Guest) -> Result<()> {
-    let is_text = !BINARY.contains(&bench.formatter(&guest.name, &config(guest)?)?.record_format().content_type.as_str());
-    let samples = samples()?;
-    let stored = store(samples.iter().map(String::as_str), RECEIVED)?;
+    let is_text = !BINARY.contains(&bench.formatter(guest, &guest.config()?)?.record_format().content_type.as_str());
+    let samples = samples();
+    let stored = store(samples.iter().copied(), RECEIVED)?;
     let records = format(bench, guest, &refs(&stored)?)?;
     for (i, sample) in samples.iter().enumerate() {
         ensure!(!records.get(i).is_empty(), "an empty record of {sample}");

@@ -109,7 +109,7 @@ impl Sink {
 
     /// A port on which nobody listens.
     pub fn nobody() -> Result<u16> {
-        Ok(bulkhead_tests::port::free()?.port())
+        Ok(bulkhead_fault_server::port::free()?.port())
     }
 
     pub fn streams(&self) -> Vec<Vec<u8>> {

@@ -5,10 +5,10 @@ use anyhow::{Result, bail, ensure};
 use bulkhead_core::{DeliverError, Failure};
 use bulkhead_format::BatchBuilder;
 
-use crate::bench::{Bench, Guest, RECEIVED, refs, store};
-use crate::case::Case;
-use crate::connector::{World, least_config};
+use crate::bench::{Bench, RECEIVED, refs, store};
+use crate::guest::Guest;
 use crate::sink::{Rules, Sink};
+use crate::world::World;
 
 pub struct Row {
     pub name: &'static str,
@@ -28,16 +28,12 @@ pub static ROWS: &[Row] = &[
     Row { name: "says_garbage", world: || peer("\\x00\\xff\\xc1\\xdf\\xff\\xff\\xff\\xff<html>\\r\\n\\r\\n{[\\x932A\\xff\\xff\\xff\\xff", None), again: false },
 ];
 
-pub fn play(bench: &Bench, guest: &Guest, row: &Row, willing: Option<&Case>) -> Result<()> {
+pub fn play(bench: &Bench, guest: &Guest, row: &Row) -> Result<()> {
     let world = (row.world)()?;
     let stored = store([r#"{"id":"1","type":"a","time":"2026-01-02T03:04:05Z"}"#, r#"{"id":"2","message":"c"}"#], RECEIVED)?;
     let events = refs(&stored)?;
-    let (format, records) = bench.records("json", &events)?;
-    let config = match willing {
-        Some(case) => case.config()?,
-        None => least_config(bench, guest)?,
-    };
-    let mut connector = bench.connector(&guest.name, &config, &format, world.grants(bench, guest)?)?;
+    let (format, records) = bench.records(guest.format(), &events)?;
+    let mut connector = bench.connector(guest, &guest.config()?, &format, world.grants(guest)?)?;
     let mut builder = BatchBuilder::default();
     // The second call meets what the first one left.
     for _ in 0..2 {

@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use bulkhead_core::{DeliverError, Delivery, Failure, Outcome};
-use bulkhead_format::BatchBuilder;
 use bulkhead_sandbox::{Credential, Destination, DestinationSettings};
-use bulkhead_tests::receiver::{Script, Step};
+use bulkhead_fault_server::receiver::{Script, Step};
 
-use crate::bench::{Bench, Guest, RECEIVED, refs, store};
-use crate::connector::{World, least_config};
+use crate::bench::{Bench, RECEIVED, refs, store};
+use crate::case::HUGE_MIB;
+use crate::connector::deliver;
+use crate::guest::Guest;
 use crate::sink::Rules;
+use crate::world::World;
 
 pub struct Row {
     pub name: &'static str,
-    step: fn() -> Step,
+    /// What the receiver answers; what the guest's own receiver says of events it takes where there is none.
+    step: Option<fn() -> Step>,
     want: Want,
 }
 
@@ -34,34 +37,46 @@ enum Want {
 }
 
 pub static ROWS: &[Row] = &[
-    Row { name: "200", step: || Step::Accept, want: Want::Accepted },
-    Row { name: "400", step: || Step::status(400), want: Want::Permanent },
-    Row { name: "401", step: || Step::status(401), want: Want::Unauthorized },
-    Row { name: "403", step: || Step::status(403), want: Want::Unauthorized },
-    Row { name: "408", step: || Step::status(408), want: Want::Again(None) },
-    Row { name: "413", step: || Step::status(413), want: Want::TooLarge },
-    Row { name: "429", step: || Step::status(429), want: Want::Again(None) },
-    Row { name: "429_retry_after", step: || Step::retry_after(429, 7), want: Want::Again(Some(7)) },
-    Row { name: "500", step: || Step::status(500), want: Want::Again(None) },
-    Row { name: "502", step: || Step::status(502), want: Want::Again(None) },
-    Row { name: "503", step: || Step::status(503), want: Want::Again(None) },
-    Row { name: "503_retry_after", step: || Step::retry_after(503, 11), want: Want::Again(Some(11)) },
+    Row { name: "200", step: None, want: Want::Accepted },
+    Row { name: "400", step: Some(|| Step::status(400)), want: Want::Permanent },
+    Row { name: "401", step: Some(|| Step::status(401)), want: Want::Unauthorized },
+    Row { name: "403", step: Some(|| Step::status(403)), want: Want::Unauthorized },
+    Row { name: "408", step: Some(|| Step::status(408)), want: Want::Again(None) },
+    Row { name: "413", step: Some(|| Step::status(413)), want: Want::TooLarge },
+    Row { name: "429", step: Some(|| Step::status(429)), want: Want::Again(None) },
+    Row { name: "429_retry_after", step: Some(|| Step::retry_after(429, 7)), want: Want::Again(Some(7)) },
+    Row { name: "500", step: Some(|| Step::status(500)), want: Want::Again(None) },
+    Row { name: "502", step: Some(|| Step::status(502)), want: Want::Again(None) },
+    Row { name: "503", step: Some(|| Step::status(503)), want: Want::Again(None) },
+    Row { name: "503_retry_after", step: Some(|| Step::retry_after(503, 11)), want: Want::Again(Some(11)) },
     Row {
         name: "redirect",
-        step: || Step::Answer { status: 302, headers: vec![("Location".to_owned(), "http://127.0.0.1:1/".to_owned())], body: String::new() },
+        step: Some(|| Step::Answer { status: 302, headers: vec![("Location".to_owned(), "http://127.0.0.1:1/".to_owned())], body: String::new() }),
         want: Want::Permanent,
     },
-    Row { name: "timeout", step: || Step::Hang(Duration::from_secs(20)), want: Want::Again(None) },
-    Row { name: "reset", step: || Step::Reset, want: Want::Again(None) },
-    Row { name: "garbage", step: || Step::Garbage, want: Want::Again(None) },
-    Row { name: "200_with_a_strange_body", step: || Step::answer(200, "<html>welcome</html>"), want: Want::AcceptedOrAgain },
+    Row { name: "timeout", step: Some(|| Step::Hang(Duration::from_secs(20))), want: Want::Again(None) },
+    Row { name: "reset", step: Some(|| Step::Reset), want: Want::Again(None) },
+    Row { name: "garbage", step: Some(|| Step::Garbage), want: Want::Again(None) },
+    Row { name: "slow_body", step: Some(|| Step::Drip(Duration::from_secs(20))), want: Want::Again(None) },
+    Row { name: "truncated_body", step: Some(|| Step::Truncated), want: Want::Again(None) },
+    Row { name: "huge_body", step: Some(|| Step::Huge(HUGE_MIB)), want: Want::AcceptedOrAgain },
+    Row { name: "200_with_a_strange_body", step: Some(|| Step::answer(200, "<html>welcome</html>")), want: Want::AcceptedOrAgain },
 ];
 
 const SECRET: &str = "conformance-secret-5b1f";
 
+impl Row {
+    fn script(&self, guest: &Guest) -> Result<Script> {
+        Ok(Script::always(match self.step {
+            Some(step) => step(),
+            None => guest.acceptance()?,
+        }))
+    }
+}
+
 pub fn play(bench: &Bench, guest: &Guest, row: &Row) -> Result<()> {
-    let world = World::new(Script::always((row.step)()), &Rules::default())?;
-    let mut grants = world.grants(bench, guest)?;
+    let world = World::new(row.script(guest)?, &Rules::default())?;
+    let mut grants = world.grants(guest)?;
     let credential = Credential::bearer("conformance", secrecy::SecretString::from(SECRET.to_owned()))?;
     let settings = DestinationSettings { url: world.receiver.url(), credential: Some(Arc::new(credential)), ..DestinationSettings::default() };
     grants.destinations = vec![Destination::new("primary", settings)?];
@@ -69,21 +84,15 @@ pub fn play(bench: &Bench, guest: &Guest, row: &Row) -> Result<()> {
         [r#"{"id":"1","type":"a","time":"2026-01-02T03:04:05Z"}"#, r#"{"id":"2","type":"b","time":"2026-01-02T03:04:06Z"}"#, r#"{"id":"3","message":"c"}"#];
     let stored = store(events, RECEIVED)?;
     let events = refs(&stored)?;
-    let (format, records) = bench.records("json", &events)?;
-    let mut connector = bench.connector(&guest.name, &least_config(bench, guest)?, &format, grants)?;
+    let (format, records) = bench.records(guest.format(), &events)?;
+    let mut connector = bench.connector(guest, &guest.config()?, &format, grants)?;
     // A connector of one event a request is handed one event.
     let count = connector.limits().max_events.map_or(events.len(), |most| events.len().min(most as usize));
-    let mut builder = BatchBuilder::default();
-    let mut deliver = |count: usize| {
-        let part = bulkhead_core::RecordBatch { block: records.block[..records.offsets[count] as usize].to_vec(), offsets: records.offsets[..=count].to_vec() };
-        let batch = builder.fill(connector.projection(), events[..count].iter().copied());
-        bench.runtime.block_on(connector.deliver(&part, batch, 1))
-    };
-    let mut heard = deliver(count);
+    let mut heard = deliver(bench, &mut *connector, &events, &records, (0, count), 1);
     // A batch refused as a whole may be sent in halves, if one event alone is rejected in the end.
     let halves = matches!((row.want, &heard), (Want::Permanent, Err(DeliverError::Failure(Failure::TooLarge(_)))));
     let count = if halves && count > 1 {
-        heard = deliver(1);
+        heard = deliver(bench, &mut *connector, &events, &records, (0, 1), 1);
         1
     } else {
         count
@@ -91,14 +100,15 @@ pub fn play(bench: &Bench, guest: &Guest, row: &Row) -> Result<()> {
     let log = bench.log();
     ensure!(!log.iter().any(|line| line.contains(SECRET)), "the secret is in the log: {log:?}");
     ensure!(!format!("{heard:?}").contains(SECRET), "the secret is in the outcome: {heard:?}");
+    ensure!(!world.receiver.kept().is_empty(), "no request came; {heard:?}");
     judge(row.want, &heard, count)
 }
 
 /// The same for guests that only bring records. What a page is, its own cases say.
 pub fn pull(bench: &Bench, guest: &Guest, row: &Row, config: &str) -> Result<()> {
-    let world = World::new(Script::always((row.step)()), &Rules::default())?;
+    let world = World::new(row.script(guest)?, &Rules::default())?;
     let format = bulkhead_core::RecordFormat { name: "json".to_owned(), content_type: "application/json".to_owned() };
-    let mut connector = bench.connector(&guest.name, config, &format, world.grants(bench, guest)?)?;
+    let mut connector = bench.connector(guest, config, &format, world.grants(guest)?)?;
     match (row.want, bench.runtime.block_on(connector.pull(b""))) {
         (_, Err(DeliverError::Fault(fault))) => bail!("the guest fails: {fault}"),
         (Want::Accepted | Want::AcceptedOrAgain, _) | (Want::Permanent | Want::TooLarge, Err(DeliverError::Failure(Failure::Other(_)))) => Ok(()),

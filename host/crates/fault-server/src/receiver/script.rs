@@ -90,6 +90,12 @@ impl Script {
         Ok(script)
     }
 
+    /// The same for every request that comes behind its steps.
+    pub fn then(mut self, step: Step) -> Self {
+        self.rest = Some(step);
+        self
+    }
+
     /// The same for every request.
     pub fn always(step: Step) -> Self {
         Self { steps: VecDeque::new(), rest: Some(step) }

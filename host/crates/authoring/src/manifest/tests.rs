@@ -1,9 +1,7 @@
 use super::*;
 
-fn manifest(text: &str, folder: &str) -> Result<Manifest> {
-    let file = tempfile::NamedTempFile::new()?;
-    fs::write(file.path(), text)?;
-    read_manifest(file.path(), folder)
+fn manifest(text: &str, folder: &str) -> Result<Manifest, ManifestError> {
+    Manifest::parse(text)?.in_folder(folder)
 }
 
 const GOOD: &str = r#"
@@ -27,7 +25,7 @@ reason = "to deliver"
 #[test]
 fn a_manifest_ends_up_in_the_component() {
     let mut component = wasm_encoder::Component::new().finish();
-    append_manifest(&mut component, &manifest(GOOD, "sample").unwrap(), Some(br#"{"type":"object","properties":{}}"#)).unwrap();
+    manifest(GOOD, "sample").unwrap().append(&mut component, Some(br#"{"type":"object","properties":{}}"#)).unwrap();
     let section = Parser::new(0).parse_all(&component).find_map(|payload| match payload.unwrap() {
         Payload::CustomSection(section) if section.name() == MANIFEST_SECTION => Some(section.data().to_vec()),
         _ => None,
@@ -46,7 +44,7 @@ fn a_manifest_ends_up_in_the_component() {
 
 #[track_caller]
 fn check_refused(from: &str, to: &str, words: &str) {
-    let error = format!("{:#}", manifest(&GOOD.replace(from, to), "sample").unwrap_err());
+    let error = manifest(&GOOD.replace(from, to), "sample").unwrap_err().to_string();
     assert!(error.contains(words), "{error}");
 }
 
@@ -66,7 +64,7 @@ fn the_schema_is_found_in_the_nested_module() {
     module.section(&CustomSection { name: SCHEMA_SECTION.into(), data: b"{}"[..].into() });
     let mut component = wasm_encoder::Component::new();
     component.section(&wasm_encoder::ModuleSection(&module));
-    assert_eq!(schema(&component.finish()).unwrap().as_deref(), Some(&b"{}"[..]));
-    assert_eq!(schema(&wasm_encoder::Component::new().finish()).unwrap(), None);
-    assert!(schema(b"text").is_err());
+    assert_eq!(carried_schema(&component.finish()).unwrap().as_deref(), Some(&b"{}"[..]));
+    assert_eq!(carried_schema(&wasm_encoder::Component::new().finish()).unwrap(), None);
+    assert!(carried_schema(b"text").is_err());
 }
