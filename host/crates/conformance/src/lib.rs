@@ -20,6 +20,7 @@ pub mod sink;
 pub mod streams;
 pub mod suite;
 pub mod table;
+pub mod trial;
 pub mod world;
 
 pub use bench::Bench;

@@ -13,7 +13,7 @@ use crate::cli::failure::print;
 use crate::cli::{Exit, Failure, Output};
 
 /// Where compiled components are kept between runs, below the author's `dist`.
-const CACHE: &str = ".compiled";
+pub const CACHE: &str = ".compiled";
 
 #[derive(Debug, Args)]
 pub struct TestArgs {
