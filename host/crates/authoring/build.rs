@@ -8,7 +8,7 @@ use std::{env, fs};
 fn main() {
     let root = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../../..");
     let mut code = String::new();
-    for (table, folder) in [("SDK", "sdk/rust"), ("SDK_DERIVE", "sdk/rust-derive"), ("TEMPLATES", "sdk/templates"), ("WIT", "wit")] {
+    for (table, folder) in [("SDK", "sdk/rust"), ("SDK_DERIVE", "sdk/rust-derive"), ("SDK_PYTHON", "sdk/python"), ("TEMPLATES", "sdk/templates"), ("WIT", "wit")] {
         let folder = root.join(folder);
         println!("cargo::rerun-if-changed={}", folder.display());
         let mut files = Vec::new();

@@ -7,7 +7,7 @@ use crate::embedded::TEMPLATES;
 use crate::language::Language;
 use crate::manifest::Kind;
 use crate::name::Name;
-use crate::{sdk, world};
+use crate::{embedded, sdk};
 
 /// Where the SDK comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +37,11 @@ pub enum NewError {
 pub fn create(into: &Path, name: &Name, language: Language, kind: Kind, sdk: &Sdk) -> Result<PathBuf, NewError> {
     let folder = into.join(name.as_str());
     match std::fs::read_dir(&folder) {
-        Ok(mut entries) if entries.next().is_some() => return Err(NewError::NotEmpty(folder)),
-        Ok(_) => {}
+        Ok(mut entries) => {
+            if entries.next().is_some() {
+                return Err(NewError::NotEmpty(folder));
+            }
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(NewError::NotAFolder(folder)),
         Err(source) => return Err(NewError::Write { path: folder, source }),
@@ -93,7 +96,7 @@ fn files(name: &Name, language: Language, kind: Kind, sdk: &Sdk, reference: &str
     match language {
         Language::Rust if *sdk == Sdk::Vendored => files.extend(sdk::files()),
         Language::Rust => {}
-        Language::Python => files.extend(world::python_files()),
+        Language::Python => files.extend(embedded::SDK_PYTHON.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned()))),
     }
     files
 }

@@ -169,7 +169,7 @@ fn in_words(outcome: &Outcome) -> String {
 
 fn failed(error: &DeliverError) -> String {
     match error {
-        DeliverError::Failure(failure) => format!("the call failed as a whole ({}): {}", failure.name(), mask(&failure.to_string())),
+        DeliverError::Failure(failure) => format!("the call failed as a whole: {}", mask(&failure.to_string())),
         DeliverError::Fault(fault) => format!("fault: {}", mask(&fault.to_string())),
     }
 }
