@@ -1,6 +1,8 @@
 //! Verbs for who writes a connector: they need no server and no login.
 
 pub mod build;
+#[cfg(test)]
+mod catalogue;
 pub mod dev;
 pub mod doctor;
 pub mod new;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 use bulkhead_core::{Clock, Connector, EventRef, Formatter, RecordBatch, RecordFormat};
 use bulkhead_core::clock::SystemClock;
 use bulkhead_format::BatchBuilder;

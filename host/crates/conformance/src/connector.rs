@@ -1,7 +1,5 @@
 //! Checks of connectors that hold for every receiver.
 
-use std::time::Duration;
-
 use anyhow::{Result, bail, ensure};
 use bulkhead_core::{BatchLimits, Connector, DeliverError, Delivery, EventRef, Outcome, RecordBatch, RecordFormat};
 use bulkhead_fault_server::receiver::{Kept, Script, Step};
