@@ -2,13 +2,17 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use crate::language::Language;
 use crate::manifest::{self, Manifest, ManifestError};
+use crate::world;
 
+mod js;
 mod python;
 mod rust;
 
+pub use js::needs as js_needs;
 pub use python::needs as python_needs;
 pub use rust::{TARGET as RUST_TARGET, has_target as has_rust_target};
 
@@ -86,6 +90,7 @@ pub fn build(folder: &Path, options: Options) -> Result<Built, BuildError> {
     let manifest = Manifest::read(&folder.join(manifest::FILE))?;
     let mut bytes = match language {
         Language::Rust => rust::build(folder, options)?,
+        Language::JavaScript => js::build(folder, &manifest)?,
         Language::Python => python::build(folder, &manifest)?,
     };
     let schema = folder.join(SCHEMA_FILE);
@@ -99,6 +104,28 @@ pub fn build(folder: &Path, options: Options) -> Result<Built, BuildError> {
     let path = folder.join(OUT).join(format!("{name}.wasm"));
     write(&path, &bytes).map_err(|source| BuildError::File { path: path.clone(), source })?;
     Ok(Built { language, name, path, bytes })
+}
+
+/// For tools that pack an interpreter, a world and the author's files: writes the world, runs the command that is made
+/// of its folder and of the file to write, both below the author's folder, and answers that file's bytes.
+fn packed(folder: &Path, manifest: &Manifest, program: &str, command: impl FnOnce(&Path, &Path) -> Command) -> Result<Vec<u8>, BuildError> {
+    let out = folder.join(OUT);
+    let file = |path: PathBuf| move |source| BuildError::File { path, source };
+    world::write(&out, manifest).map_err(file(out.clone()))?;
+    let below = |name: &str| Path::new(OUT).join(name);
+    let (wit, component) = (below(world::FOLDER), below(".component.wasm"));
+    let mut command = command(&wit, &component);
+    // Their words are no data of ours.
+    let run = |source| BuildError::Run { program: program.to_owned(), source };
+    let status = command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).status().map_err(run)?;
+    if !status.success() {
+        return Err(BuildError::Failed { program: program.to_owned(), status });
+    }
+    let component = folder.join(component);
+    let bytes = std::fs::read(&component).map_err(file(component.clone()))?;
+    // It is of no use beside the one with the manifest.
+    std::fs::remove_file(&component).map_err(file(component))?;
+    Ok(bytes)
 }
 
 /// Whole or not at all: whoever runs the old one meanwhile reads no half.

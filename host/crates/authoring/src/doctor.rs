@@ -21,6 +21,7 @@ pub struct Finding {
 pub fn examine(folder: &Path, language: Language) -> Vec<Finding> {
     match language {
         Language::Rust => rust(folder),
+        Language::JavaScript => build::js_needs(folder),
         Language::Python => build::python_needs(folder),
     }
 }

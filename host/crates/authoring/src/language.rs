@@ -6,15 +6,17 @@ use std::path::Path;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {
     Rust,
+    JavaScript,
     Python,
 }
 
 impl Language {
-    pub const ALL: [Self; 2] = [Self::Rust, Self::Python];
+    pub const ALL: [Self; 3] = [Self::Rust, Self::JavaScript, Self::Python];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Rust => "rust",
+            Self::JavaScript => "js",
             Self::Python => "python",
         }
     }
@@ -23,6 +25,7 @@ impl Language {
     pub fn marker(self) -> &'static str {
         match self {
             Self::Rust => "Cargo.toml",
+            Self::JavaScript => "package.json",
             Self::Python => "pyproject.toml",
         }
     }

@@ -96,9 +96,15 @@ fn files(name: &Name, language: Language, kind: Kind, sdk: &Sdk, reference: &str
     match language {
         Language::Rust if *sdk == Sdk::Vendored => files.extend(sdk::files()),
         Language::Rust => {}
-        Language::Python => files.extend(embedded::SDK_PYTHON.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned()))),
+        Language::JavaScript => files.extend(beside(embedded::SDK_JS)),
+        Language::Python => files.extend(beside(embedded::SDK_PYTHON)),
     }
     files
+}
+
+/// An SDK of single files, which go beside the author's own.
+fn beside(texts: &'static [(&str, &str)]) -> impl Iterator<Item = (PathBuf, String)> {
+    texts.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned()))
 }
 
 #[cfg(test)]

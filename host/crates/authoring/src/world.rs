@@ -1,7 +1,7 @@
 //! A guest's own world, made of what its manifest asks for: bindings, and with them the component, have no more.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::embedded::WIT;
 use crate::manifest::{Kind, Manifest};
@@ -9,6 +9,8 @@ use crate::manifest::{Kind, Manifest};
 /// The contract's package and version, as the files of `wit/` begin.
 const PACKAGE: &str = "bulkhead:connector";
 const VERSION: &str = "0.1.0";
+/// Folder that it is written to, below what is built.
+pub const FOLDER: &str = ".wit";
 /// Name of the world.
 pub const WORLD: &str = "guest";
 
@@ -23,16 +25,16 @@ fn text(manifest: &Manifest) -> String {
     text
 }
 
-/// Writes the world with the contract beside it, and answers the folder.
-pub fn write(out: &Path, manifest: &Manifest) -> io::Result<PathBuf> {
-    let folder = out.join(".wit");
+/// Writes the world with the contract beside it, into [`FOLDER`].
+pub fn write(out: &Path, manifest: &Manifest) -> io::Result<()> {
+    let folder = out.join(FOLDER);
     let contract = folder.join("deps/bulkhead");
     std::fs::create_dir_all(&contract)?;
     std::fs::write(folder.join("world.wit"), text(manifest))?;
     for (name, text) in WIT.iter().filter(|(name, _)| name.ends_with(".wit")) {
         std::fs::write(contract.join(name), text)?;
     }
-    Ok(folder)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -68,18 +68,16 @@ pub fn willing_world(guest: &Guest) -> Result<World> {
     World::new(guest.accepting()?, &guest.willing().map(|case| case.sink.clone()).unwrap_or_default())
 }
 
-/// Hands over all events, as many at once as the guest takes, each call a new attempt `attempt`.
-pub fn deliver_all(bench: &Bench, guest: &Guest, world: &World, json: &[&str], attempt: u32) -> Result<()> {
-    let stored = store(json.iter().copied(), RECEIVED)?;
-    let events = refs(&stored)?;
-    let (format, records) = bench.records(guest.format(), &events)?;
+/// Hands over all events, as many at once as the guest takes, as the attempt of this number.
+pub fn deliver_all(bench: &Bench, guest: &Guest, world: &World, events: &[EventRef<'_>], attempt: u32) -> Result<()> {
+    let (format, records) = bench.records(guest.format(), events)?;
     let mut grants = world.grants(guest)?;
     grants.limits.set_text("deadline", LONG)?;
     let mut connector = bench.connector(guest, &guest.config()?, &format, grants)?;
     let mut start = 0;
     while start < events.len() {
         let end = start + fits(connector.limits(), &records.offsets[start..]);
-        let delivery = deliver(bench, &mut *connector, &events, &records, (start, end), attempt)?;
+        let delivery = deliver(bench, &mut *connector, events, &records, (start, end), attempt)?;
         let accepted = outcomes(&delivery, end - start);
         let willing = accepted.len() == end - start && accepted.iter().all(|outcome| matches!(outcome, Outcome::Accepted { .. }));
         ensure!(willing, "a willing receiver, and yet {delivery:?}");
@@ -90,15 +88,16 @@ pub fn deliver_all(bench: &Bench, guest: &Guest, world: &World, json: &[&str], a
 
 /// As many events as a lane hands over at once by default, all accepted by a willing receiver.
 pub fn takes_the_largest_batch(bench: &Bench, guest: &Guest) -> Result<()> {
-    let events: Vec<&str> = samples().into_iter().cycle().take(500).collect();
-    deliver_all(bench, guest, &willing_world(guest)?, &events, 1)
+    let stored = store(samples().into_iter().cycle().take(500), RECEIVED)?;
+    deliver_all(bench, guest, &willing_world(guest)?, &refs(&stored)?, 1)
 }
 
 /// What is sent again is what was sent: receivers tell duplicates by it. Another instance, a later attempt, and the
 /// same requests with the same bytes.
 pub fn same_batch_same_requests(bench: &Bench, guest: &Guest) -> Result<()> {
-    let samples = samples();
-    let events: Vec<&str> = samples.iter().copied().step_by(31).collect();
+    // Taken in once: an event without an id is given one.
+    let stored = store(samples().into_iter().step_by(31), RECEIVED)?;
+    let events = refs(&stored)?;
     let sent = |attempt: u32| -> Result<Vec<Kept>> {
         let world = willing_world(guest)?;
         deliver_all(bench, guest, &world, &events, attempt)?;

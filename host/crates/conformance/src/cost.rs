@@ -39,10 +39,10 @@ impl Cost {
 pub fn measure(bench: &Bench, guest: &Guest) -> Result<Cost> {
     let all = samples();
     let batch: Vec<&str> = all.iter().copied().step_by(all.len().div_ceil(BATCH)).cycle().take(BATCH).collect();
+    let stored = store(batch, RECEIVED)?;
+    let events = refs(&stored)?;
     let metrics = bench.metrics(guest);
     if guest.is_formatter() {
-        let stored = store(batch.iter().copied(), RECEIVED)?;
-        let events = refs(&stored)?;
         let mut formatter = bench.formatter(guest, &guest.config()?)?;
         let mut builder = BatchBuilder::default();
         let mut made = 0;
@@ -66,16 +66,15 @@ pub fn measure(bench: &Bench, guest: &Guest) -> Result<Cost> {
     }
     ensure!(guest.does("deliver"), "it delivers nothing: what a pull costs depends on what is there");
     let world = willing_world(guest)?;
-    deliver_all(bench, guest, &world, &batch, 1)?;
+    deliver_all(bench, guest, &world, &events, 1)?;
     let kept = world.receiver.kept().len();
     let before = (metrics.fuel.get(), metrics.costs.cpu_guest.get(), metrics.costs.bytes_out.get());
-    let many: Vec<&str> = batch.iter().copied().cycle().take(BATCH * BATCHES).collect();
-    for part in many.chunks(BATCH) {
-        deliver_all(bench, guest, &world, part, 1)?;
+    for _ in 0..BATCHES {
+        deliver_all(bench, guest, &world, &events, 1)?;
     }
-    let each = 1.0 / many.len() as f64;
+    let each = 1.0 / (BATCH * BATCHES) as f64;
     Ok(Cost {
-        events: many.len(),
+        events: BATCH * BATCHES,
         fuel: (metrics.fuel.get() - before.0) as f64 * each,
         nanos: (metrics.costs.cpu_guest.get() - before.1) * 1e9 * each,
         requests: (world.receiver.kept().len() - kept) as f64 * each,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use bulkhead_core::{Clock as _, DeliverError, Outcome, RecordFormat, SystemClock};
+use bulkhead_core::{Clock as _, DeliverError, Failure, Outcome, RecordFormat, SystemClock};
 use bulkhead_fault_server::receiver::{Kept, Script};
 use bulkhead_format::BatchBuilder;
 use bulkhead_sandbox::{Credential, Destination, DestinationSettings};
@@ -169,7 +169,13 @@ fn in_words(outcome: &Outcome) -> String {
 
 fn failed(error: &DeliverError) -> String {
     match error {
-        DeliverError::Failure(failure) => format!("the call failed as a whole: {}", mask(&failure.to_string())),
+        DeliverError::Failure(failure) => {
+            let wait = match failure {
+                Failure::Unavailable { after: Some(after), .. } => format!("; tried again after the {} s that the receiver asked for", after.as_secs_f64()),
+                _ => String::new(),
+            };
+            format!("the call failed as a whole: {}{wait}", mask(&failure.to_string()))
+        }
         DeliverError::Fault(fault) => format!("fault: {}", mask(&fault.to_string())),
     }
 }

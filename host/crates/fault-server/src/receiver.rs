@@ -248,7 +248,7 @@ fn answer(connection: &mut Connection, head: &Head, shared: &Shared, work: &mut 
         Some(protocol) => protocol.answer(head, body, &mut next),
         None => next(),
     };
-    if let Step::Hang(wait) | Step::Delay(wait) = step {
+    if let Step::Delay(wait) = step {
         pause(wait, shared);
     }
     let reply = reply(head, body, &step, &shared.options);
@@ -262,7 +262,11 @@ fn answer(connection: &mut Connection, head: &Head, shared: &Shared, work: &mut 
             connection.stream.write_all(b"\x16\x03\x01 this is not HTTP\r\n\r\n")?;
             Ok(false)
         }
-        Step::Hang(_) => Ok(false),
+        // Seen at once, though it is never answered: who waits for it may look meanwhile.
+        Step::Hang(wait) => {
+            pause(wait, shared);
+            Ok(false)
+        }
         Step::Drip(wait) => {
             drip(&mut connection.stream, wait, shared)?;
             Ok(false)

@@ -31,6 +31,7 @@ pub struct NewArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Lang {
     Rust,
+    Js,
     Python,
 }
 
@@ -38,6 +39,7 @@ impl Lang {
     pub fn language(self) -> Language {
         match self {
             Self::Rust => Language::Rust,
+            Self::Js => Language::JavaScript,
             Self::Python => Language::Python,
         }
     }

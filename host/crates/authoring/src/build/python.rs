@@ -2,17 +2,17 @@
 //! WASI is stubbed out: what is not asked for is not even imported.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 
-use super::{BuildError, OUT};
+use super::{BuildError, packed};
 use crate::doctor::Finding;
 use crate::language::Language;
 use crate::manifest::Manifest;
 use crate::{tool, world};
 
 /// The version that templates and tests were made with.
-pub const VERSION: &str = "0.25.1";
+const VERSION: &str = "0.25.1";
 /// Names the program in place of a search.
 const VARIABLE: &str = "BULKHEAD_COMPONENTIZE_PY";
 /// The author's module; it holds what is exported.
@@ -23,29 +23,11 @@ pub fn build(folder: &Path, manifest: &Manifest) -> Result<Vec<u8>, BuildError> 
     if tool::version(&program, folder).is_none() {
         return Err(BuildError::Missing { what: "componentize-py".to_owned(), command: install() });
     }
-    let out = folder.join(OUT);
-    let file = |path: PathBuf| move |source| BuildError::File { path, source };
-    let wit = world::write(&out, manifest).map_err(file(out.clone()))?;
-    let component = out.join(".component.wasm");
-    // Paths below the folder: it is where the program runs.
-    let below = |path: &Path| path.strip_prefix(folder).unwrap_or(path).to_owned();
-    let status = Command::new(&program)
-        .current_dir(folder)
-        .arg("--wit-path")
-        .arg(below(&wit))
-        .args(["--world", world::WORLD, "componentize", "--stub-wasi", "--python-path", ".", MODULE, "--output"])
-        .arg(below(&component))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()
-        .map_err(|source| BuildError::Run { program: "componentize-py".to_owned(), source })?;
-    if !status.success() {
-        return Err(BuildError::Failed { program: "componentize-py".to_owned(), status });
-    }
-    let bytes = std::fs::read(&component).map_err(file(component.clone()))?;
-    // It is of no use beside the one with the manifest.
-    std::fs::remove_file(&component).map_err(file(component))?;
-    Ok(bytes)
+    packed(folder, manifest, "componentize-py", |wit, out| {
+        let mut command = Command::new(&program);
+        command.arg("--wit-path").arg(wit).args(["--world", world::WORLD, "componentize", "--stub-wasi", "--python-path", ".", MODULE, "--output"]).arg(out);
+        command
+    })
 }
 
 fn install() -> String {
