@@ -30,7 +30,9 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
         let path = entry.expect("a readable folder").path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         // What was built beside the sources, and tests of the SDK, which authors do not run.
-        if name == "requirements.txt" || name == "package-lock.json" || ["target", "dist", "tests", "__pycache__"].contains(&name.as_str()) || name == "tests.rs" {
+        // The tools that our tests use for an SDK, pinned beside it.
+        let pins = ["requirements.txt", "package.json", "package-lock.json"].contains(&name.as_str()) && (folder.ends_with("sdk/js") || folder.ends_with("sdk/python"));
+        if pins || ["target", "dist", "tests", "__pycache__"].contains(&name.as_str()) || name == "tests.rs" {
             continue;
         }
         if path.is_dir() { walk(&path, files) } else { files.push(path) }

@@ -88,7 +88,7 @@ impl Running {
     fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
         let lines = Arc::new(Mutex::new(String::new()));
-        let mut keep = |stream: Box<dyn std::io::Read + Send>| {
+        let keep = |stream: Box<dyn std::io::Read + Send>| {
             let lines = Arc::clone(&lines);
             std::thread::spawn(move || {
                 for line in BufReader::new(stream).lines().map_while(Result::ok) {
