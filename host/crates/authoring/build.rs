@@ -29,8 +29,7 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
         let path = entry.expect("a readable folder").path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        // What was built beside the sources, and tests of the SDK, which authors do not run.
-        // The tools that our tests use for an SDK, pinned beside it.
+        // What was built beside the sources, and tests of the SDK, which authors do not run; tools that our tests use for an SDK.
         let pins = ["requirements.txt", "package.json", "package-lock.json"].contains(&name.as_str()) && (folder.ends_with("sdk/js") || folder.ends_with("sdk/python"));
         if pins || ["target", "dist", "tests", "__pycache__"].contains(&name.as_str()) || name == "tests.rs" {
             continue;

@@ -11,7 +11,7 @@ use bulkhead_core::clock::SystemClock;
 use bulkhead_format::BatchBuilder;
 use bulkhead_ingest::{Form, Normaliser, Rules};
 use bulkhead_observe::{GuestMetrics, Metrics};
-use bulkhead_sandbox::{Component, ConnectorGrants, FormatterGrants, Level, Limit, LogSink, MemoryState, Sandbox, SandboxSettings};
+use bulkhead_sandbox::{Component, ConnectorGrants, FormatterGrants, Level, Limit, Limits, LogSink, MemoryState, Sandbox, SandboxSettings};
 
 use crate::guest::Guest;
 
@@ -105,13 +105,14 @@ impl Bench {
     }
 
     pub fn formatter(&self, guest: &Guest, config: &str) -> Result<Box<dyn Formatter>> {
-        let grants = FormatterGrants { instance: INSTANCE.to_owned(), ..FormatterGrants::default() };
+        let grants = FormatterGrants { instance: INSTANCE.to_owned(), limits: any_size(Limits::default())? };
         let source = self.sandbox.formatter(&self.component(guest)?, config.to_owned(), grants)?;
         Ok(self.runtime.block_on(source.open())?)
     }
 
     pub fn connector(&self, guest: &Guest, config: &str, format: &RecordFormat, grants: ConnectorGrants) -> Result<Box<dyn Connector>> {
-        let grants = ConnectorGrants { instance: INSTANCE.to_owned(), state: Some(Arc::new(MemoryState::default())), ..grants };
+        let limits = any_size(grants.limits)?;
+        let grants = ConnectorGrants { instance: INSTANCE.to_owned(), state: Some(Arc::new(MemoryState::default())), limits, ..grants };
         let source = self.sandbox.connector(&self.component(guest)?, config.to_owned(), grants)?;
         Ok(self.runtime.block_on(source.open(format))?)
     }
@@ -147,6 +148,12 @@ impl Bench {
     pub fn log(&self) -> Vec<String> {
         self.log.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// How large a component may be is for the operator to say, up to what any host takes; interpreters are large.
+fn any_size(mut limits: Limits) -> Result<Limits> {
+    limits.set(Limit::ComponentSize, Limit::ComponentSize.row().ceiling)?;
+    Ok(limits)
 }
 
 /// Events as the journal keeps them.

@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use bulkhead_sdk::{Config, Event, Formatter, RecordFormat, Writer, fields};
 
-fields! { mod field { ID = "/id", MESSAGE = "/message", SEVERITY = "/severity" } }
+fields! { mod field { ID = "/id", MESSAGE = "/data/message", SEVERITY = "/severity" } }
 
 /// What is wrong.
 #[derive(Debug, Config)]
