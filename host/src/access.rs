@@ -70,6 +70,10 @@ pub enum KeyError {
     LastAdmin,
     #[error("{MOST_KEYS} keys are in use, the most of one host; revoke some")]
     Full,
+    #[error("the key was changed through another host at the same time; look at it again")]
+    Raced,
+    #[error("the keys in the store were made with another pepper than this host has (listen.api.pepper must be the same on all hosts)")]
+    OtherPepper,
     #[error("the system gives no random numbers")]
     Random,
     #[error(transparent)]
@@ -238,7 +242,9 @@ impl Access {
             (keys.hash(&key), keys.all().is_empty().then(|| keys.mark()), keys.room(now_ms))
         };
         if let Some(mark) = mark {
-            self.table.set_mark(&mark).await?;
+            if !self.table.set_mark(&mark).await? {
+                return Err(KeyError::OtherPepper);
+            }
         }
         match room {
             Room::Free => {}
@@ -265,7 +271,7 @@ impl Access {
             used: None,
             reminded: false,
         };
-        self.put(&record).await?;
+        self.put(&record, None).await?;
         Ok((record, key.expose()))
     }
 
@@ -283,7 +289,7 @@ impl Access {
         let mut after = before.clone();
         let overlap_ms = i64::try_from(overlap.as_millis()).unwrap_or(i64::MAX);
         after.rotate(hash, now_ms, overlap_ms, expires_ms.unwrap_or(now_ms + before.lifetime_ms()));
-        self.put(&after).await?;
+        self.put(&after, Some(&before)).await?;
         Ok((before, after, key.expose()))
     }
 
@@ -301,7 +307,7 @@ impl Access {
             return Err(KeyError::LastAdmin);
         }
         let after = KeyRecord { revoked: Some(Revoked { at_ms: now_ms, by: by.to_owned() }), previous: None, ..before.clone() };
-        self.put(&after).await?;
+        self.put(&after, Some(&before)).await?;
         Ok((before, after))
     }
 
@@ -341,8 +347,9 @@ impl Access {
             let _one = self.change.lock().await;
             // It may have been changed since.
             let Some(key) = self.get(&key.id).filter(soon) else { continue };
+            let before = key.clone();
             let key = KeyRecord { reminded: true, ..key };
-            if let Err(error) = self.put(&key).await {
+            if let Err(error) = self.put(&key, Some(&before)).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the reminder of an API key is not noted, trying again");
                 continue;
             }
@@ -352,8 +359,10 @@ impl Access {
         }
     }
 
-    async fn put(&self, record: &KeyRecord) -> Result<(), KeyError> {
-        self.table.put(record).await?;
+    async fn put(&self, record: &KeyRecord, before: Option<&KeyRecord>) -> Result<(), KeyError> {
+        if !self.table.put(record, before).await? {
+            return Err(KeyError::Raced);
+        }
         self.with_keys(|keys| keys.put(record.clone()));
         Ok(())
     }

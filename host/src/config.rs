@@ -22,6 +22,7 @@ mod schedule;
 mod schema;
 mod secret_fields;
 mod settings;
+mod store;
 mod stored;
 mod tree;
 mod units;
@@ -48,6 +49,7 @@ pub use integrity::IntegrityRule;
 pub use schema::schema;
 pub use secret_fields::secret_fields;
 pub use settings::{ApiListener, EncryptionSettings, FormatterConfig, Instance, Lane, QueryCacheSettings, UploadSettings};
+pub use store::StoreSettings;
 pub use stored::{Entry, Merged, Section, hide, unhide};
 
 use fault::Faults;
@@ -83,6 +85,7 @@ pub struct Config {
     /// How long answers are kept for their `Idempotency-Key`; `None` where they are not.
     pub idempotency_window: Option<Duration>,
     pub encryption: EncryptionSettings,
+    pub store: StoreSettings,
     pub delivery: DeliverySettings,
     /// Requests and connections of all connectors at the same time; derived from the limit of open
     /// files where absent.

@@ -10,6 +10,7 @@ mod config;
 mod guests;
 mod integrity;
 mod keys;
+mod lease;
 mod own_events;
 mod pipeline;
 mod receipts;

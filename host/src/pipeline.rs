@@ -43,6 +43,7 @@ use crate::config::{Config, Fault};
 use crate::guests::{self, Built, Parts, Purpose};
 use crate::integrity::{Integrity, IntegrityError};
 use crate::keys::{self, KeysError};
+use crate::lease::HostLeases;
 use crate::own_events::{Lifecycle, OwnEvents};
 use crate::receipts::{HostReceipts, ReceiptsError};
 use crate::replay::{self, Replayer};
@@ -75,6 +76,8 @@ pub enum StartError {
     Answers(#[source] std::io::Error),
     #[error("cannot open the store")]
     Store(#[from] StoreError),
+    #[error("{0}")]
+    Raced(String),
     #[error("cannot open the registry of uploaded components")]
     Registry(#[from] RegistryError),
     #[error("cannot start the sandbox")]
@@ -139,6 +142,9 @@ pub struct Host {
     /// Writes down who was let in, who was not, and when.
     stop_access: CancellationToken,
     keeping_access: JoinHandle<()>,
+    /// Schedules of this host, for other hosts to take over.
+    stop_leases: CancellationToken,
+    keeping_leases: JoinHandle<()>,
     serving_intake: JoinSet<()>,
     serving_api: JoinHandle<()>,
     /// What reads the journal beside the lanes.
@@ -172,11 +178,12 @@ impl Host {
         }
         let (journal, recovery) = Journal::open(journal_settings(&config, at_rest.clone(), &clock, &metrics), Arc::new(RealFs))?;
         tracing::info!(?recovery, "journal open");
-        let store = Store::open(&config.data_dir).await?;
+        let store = Store::open_with(&config.data_dir, config.store.server.as_ref()).await?;
         let entries = store.with_room(async || store.entries(keyring.clone()).await).await?;
         let stored = Stored::open(entries, store.inactive()).await?;
         let config = stored.merge(config, given_up.entries).await.map_err(|error| match error {
             MergeError::Store(error) => StartError::Store(error),
+            MergeError::Raced(words) => StartError::Raced(words),
             MergeError::Faults(faults) => StartError::Faults(faults),
         })?;
         forget_lanes(&journal, &config, given_up.lanes)?;
@@ -272,10 +279,14 @@ impl Host {
         let delivery = Arc::new(Delivery::start(parts, instances, CancellationToken::new())?);
         inbound.answered_by(Arc::clone(&delivery) as _);
         let sync_executions = state::sync_executions(&store, &*clock).await?;
+        let leases = HostLeases::new(&store, config.store.lease, &clock);
+        let stop_leases = CancellationToken::new();
+        let keeping_leases = tokio::spawn(Arc::clone(&leases).keep(stop_leases.clone()));
         let pulls = Pulls::new(PullParts {
             puller: Arc::clone(&delivery) as _,
-            cursors: Arc::new(StoredCursors(store.pull_cursors())),
-            runs: Arc::new(StoredRuns(sync_executions.clone())),
+            cursors: Arc::new(StoredCursors(store.pull_cursors(), Arc::clone(&leases))),
+            runs: Arc::new(StoredRuns(sync_executions.clone(), Arc::clone(&leases))),
+            leases,
             gate: gate.clone(),
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),
@@ -409,6 +420,8 @@ impl Host {
             changes,
             stop_access,
             keeping_access,
+            stop_leases,
+            keeping_leases,
             serving_intake: serving,
             serving_api,
             stop_following,
@@ -446,6 +459,8 @@ impl Host {
         // Requests under way are answered; one that does not end is cut off with the process.
         let _ = tokio::time::timeout_at(end, async { while self.serving_intake.join_next().await.is_some() {} }).await;
         let _ = tokio::time::timeout_at(end, self.pulls.stop()).await;
+        self.stop_leases.cancel();
+        let _ = tokio::time::timeout(Duration::from_secs(3), self.keeping_leases).await;
         let _ = tokio::time::timeout_at(end, self.lane_replays.stop()).await;
         let report = self.delivery.drain(end.saturating_duration_since(tokio::time::Instant::now())).await;
         for (lane, unsettled) in &report.unsettled {

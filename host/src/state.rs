@@ -1,9 +1,13 @@
 //! Connectors' state, cursors, and runs of pulls: the sandbox and the intake ask, the store keeps.
 
+use std::sync::Arc;
+
 use bulkhead_core::{BoxFuture, Clock, SyncRun};
-use bulkhead_ingest::{Cursors, Runs};
+use bulkhead_ingest::{Cursors, Runs, Under};
 use bulkhead_sandbox::{StateError, StateQuota, StateScope, StateStore};
 use bulkhead_store::{ConnectorState, PullCursors, StateError as Refused, StateLimits, Store, StoreError, SyncExecutions};
+
+use crate::lease::HostLeases;
 
 pub struct StoredState(pub ConnectorState);
 
@@ -30,15 +34,15 @@ impl StateStore for StoredState {
 }
 
 /// How far pulls have come, in the store.
-pub struct StoredCursors(pub PullCursors);
+pub struct StoredCursors(pub PullCursors, pub Arc<HostLeases>);
 
 impl Cursors for StoredCursors {
-    fn get<'a>(&'a self, instance: &'a str) -> BoxFuture<'a, Result<Vec<u8>, String>> {
-        Box::pin(async move { self.0.get(instance).await.map_err(|error| error.to_string()) })
+    fn get<'a>(&'a self, pull: &'a str) -> BoxFuture<'a, Result<Vec<u8>, String>> {
+        Box::pin(async move { self.0.get(pull).await.map_err(|error| error.to_string()) })
     }
 
-    fn set<'a>(&'a self, instance: &'a str, cursor: &'a [u8]) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async move { self.0.set(instance, cursor).await.map_err(|error| error.to_string()) })
+    fn set<'a>(&'a self, pull: &'a str, cursor: &'a [u8], under: &'a Under) -> BoxFuture<'a, Result<bool, String>> {
+        Box::pin(async move { self.0.set(pull, cursor, &self.1.fence(&under.instance, under.term)).await.map_err(|error| error.to_string()) })
     }
 }
 
@@ -54,15 +58,25 @@ pub async fn sync_executions(store: &Store, clock: &dyn Clock) -> Result<SyncExe
 }
 
 /// Runs of pulls, in the store.
-pub struct StoredRuns(pub SyncExecutions);
+pub struct StoredRuns(pub SyncExecutions, pub Arc<HostLeases>);
 
 impl Runs for StoredRuns {
     fn begin<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move { self.0.begin(run).await.map_err(|error| error.to_string()) })
     }
 
-    fn keep<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async move { self.0.keep(run).await.map_err(|error| error.to_string()) })
+    fn keep<'a>(&'a self, run: &'a SyncRun, under: &'a Under) -> BoxFuture<'a, Result<bool, String>> {
+        Box::pin(async move { self.0.keep(run, &self.1.fence(&under.instance, under.term)).await.map_err(|error| error.to_string()) })
+    }
+
+    fn cut_off<'a>(&'a self, under: &'a Under, now_ms: i64) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            let cut_off = self.0.close_cut_off_of(&under.instance, now_ms).await.map_err(|error| error.to_string())?;
+            if cut_off > 0 {
+                tracing::warn!(instance = &*under.instance, cut_off, "runs were cut off when the host that had the schedule ended");
+            }
+            Ok(())
+        })
     }
 
     fn forget<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>> {
@@ -77,8 +91,9 @@ impl Runs for StoredRuns {
         Box::pin(async move { self.0.settled(instance, schedule).await.map_err(|error| error.to_string()) })
     }
 
-    fn settle<'a>(&'a self, instance: &'a str, schedule: &'a str, settled_ms: i64) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async move { self.0.settle(instance, schedule, settled_ms).await.map_err(|error| error.to_string()) })
+    fn settle<'a>(&'a self, schedule: &'a str, settled_ms: i64, under: &'a Under) -> BoxFuture<'a, Result<bool, String>> {
+        let fence = self.1.fence(&under.instance, under.term);
+        Box::pin(async move { self.0.settle(&under.instance, schedule, settled_ms, &fence).await.map_err(|error| error.to_string()) })
     }
 }
 

@@ -402,6 +402,7 @@ pub fn refused(about: Option<(Section, &str)>, error: &EntryError) -> Problem {
         EntryError::InFile { .. } => conflict("in_file"),
         EntryError::Unknown { .. } | EntryError::NoVersion { .. } | EntryError::NoInstance(_) => Problem::not_found(text),
         EntryError::Exists { .. } => conflict("exists"),
+        EntryError::Raced { .. } => conflict("raced"),
         EntryError::Stale { .. } => Problem::new(StatusCode::PRECONDITION_FAILED, "stale", text),
         EntryError::Twice { .. } => Problem::bad_request("twice", text),
         EntryError::Many(_) => conflict("too_many"),

@@ -133,6 +133,8 @@ fn refused(error: KeyError) -> Problem {
     match error {
         KeyError::Unknown => Problem::not_found(text),
         KeyError::Revoked => Problem::new(StatusCode::CONFLICT, "key_revoked", text),
+        KeyError::Raced => Problem::new(StatusCode::CONFLICT, "raced", text),
+        KeyError::OtherPepper => Problem::new(StatusCode::CONFLICT, "other_pepper", text),
         KeyError::LastAdmin => Problem::new(StatusCode::CONFLICT, "last_admin", text),
         KeyError::Full => Problem::new(StatusCode::INSUFFICIENT_STORAGE, "too_many_keys", text),
         KeyError::Random | KeyError::Pepper(_) | KeyError::Store(_) => Problem::internal(&error),

@@ -40,13 +40,26 @@ impl Problem {
     }
 
     /// Works again by itself, or once somebody sees to what the log says.
-    pub fn unavailable(error: &dyn std::error::Error) -> Self {
+    pub fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
+        if bulkhead_store::is_unavailable(error) {
+            return Self::store(error);
+        }
         tracing::error!(error = %Chain(error), "request failed");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error.to_string()).retry_after(5)
     }
 
-    /// The detail goes to the log, not outward.
-    pub fn internal(error: &dyn std::error::Error) -> Self {
+    /// The database of the store is away. Delivery and intake go on; the log says so once, not for each request.
+    fn store(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::debug!(error = %Chain(error), "request failed: no store");
+        let detail = "the store cannot be reached or does not answer in time; events are taken in and delivered all the same";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(5)
+    }
+
+    /// The detail goes to the log, not outward. A store that is away is told as such: it may be back at the next try.
+    pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+        if bulkhead_store::is_unavailable(error) {
+            return Self::store(error);
+        }
         tracing::error!(error = %Chain(error), "request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the request failed inside; the log says why")
     }

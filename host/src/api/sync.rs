@@ -58,6 +58,7 @@ fn refusal(instance: &str, refused: SyncRefused) -> Problem {
     match refused {
         SyncRefused::Unknown => Problem::not_found(words),
         SyncRefused::Running(id) => Problem::new(StatusCode::CONFLICT, "sync_running", words).errors(vec![json!({"id": id.to_string()})]),
+        SyncRefused::Elsewhere(_) => Problem::new(StatusCode::CONFLICT, "elsewhere", words),
         SyncRefused::Store(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", words),
     }
 }
@@ -108,7 +109,7 @@ fn shown(run: &SyncRun) -> Value {
 fn schedule(api: &Api, settings: &PullSettings, status: &PullStatus) -> Value {
     let mut shown = json!({
         "instance": &*settings.instance, "active": api.delivery.held(&settings.instance).is_none(), "running": status.run.map(|id| id.to_string()),
-        "last_execution": status.began_ms.and_then(rfc3339), "next_execution": status.next_ms.and_then(rfc3339),
+        "elsewhere": status.elsewhere, "last_execution": status.began_ms.and_then(rfc3339), "next_execution": status.next_ms.and_then(rfc3339),
     });
     match &settings.schedule {
         PullSchedule::Interval(interval) => {

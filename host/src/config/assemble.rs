@@ -91,6 +91,7 @@ pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Config {
         idempotency_window: root.map("journal").duration("idempotency_window").filter(|window| !window.is_zero()),
         integrity: integrity::rules(root.list("integrity"), faults),
         encryption: super::encryption::encryption(root.map("encryption"), faults),
+        store: super::store::store(root.map("store"), faults),
         delivery: delivery(root.map("delivery")),
         max_egress: root.map("delivery").count("max_egress").and_then(|count| usize::try_from(count).ok()),
         log: log(root.map("telemetry").map("log"), faults),

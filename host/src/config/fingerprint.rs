@@ -47,8 +47,21 @@ pub(super) fn policies(root: &Fields) -> Vec<(String, Fingerprint)> {
 }
 
 /// Parts of the configuration that only a restart changes.
-const FIXED: [&str; 12] =
-    ["integrity", "data_dir", "listen", "journal", "encryption", "dead_letters", "delivery", "audit", "telemetry", "connectors_dir", "upload", "own_events"];
+const FIXED: [&str; 13] = [
+    "integrity",
+    "data_dir",
+    "listen",
+    "journal",
+    "encryption",
+    "dead_letters",
+    "delivery",
+    "audit",
+    "telemetry",
+    "connectors_dir",
+    "upload",
+    "own_events",
+    "store",
+];
 
 /// What a listener's TLS is made of; it can be exchanged.
 const RENEWABLE: [&str; 4] = ["cert", "key", "client_ca", "min_version"];

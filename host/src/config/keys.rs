@@ -8,7 +8,7 @@ mod storage;
 pub(super) use credentials::COMMAND;
 use credentials::CREDENTIALS;
 use intake::{INBOUND, LISTEN};
-use storage::{DEAD_LETTERS, ENCRYPTION, INTEGRITY, JOURNAL, POINTERS};
+use storage::{DEAD_LETTERS, ENCRYPTION, INTEGRITY, JOURNAL, POINTERS, STORE};
 
 /// A map with fixed keys.
 #[derive(Debug)]
@@ -160,7 +160,8 @@ pub(super) static ROOT: Section = Section {
         key("audit", Map(&AUDIT), Default("{}"), "Receipts: a record of every delivery attempt."),
         key("drain", Duration { min: 0, max: HOUR }, Default("30s"), "Longest time for deliveries under way after SIGTERM."),
         key("upload", Map(&UPLOAD), Default("{}"), "Components that are uploaded while the host runs, and how components are compiled."),
-        key("stored", Map(&STORED), Default("{}"), "Parts of the configuration that are made through the API and kept in data_dir."),
+        key("store", Map(&STORE), Default("{}"), "Where keys, stored entries, schedules and cursors are kept."),
+        key("stored", Map(&STORED), Default("{}"), "Parts of the configuration that are made through the API and kept in the store."),
         key("own_events", Map(&OWN_EVENTS), Default("{}"), "Events about the host itself, routed like any other."),
         key("telemetry", Map(&TELEMETRY), Default("{}"), "The host's own log."),
     ],

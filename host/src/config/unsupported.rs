@@ -9,7 +9,6 @@ const KEYS: &[(&str, &str)] = &[
     ("listen.http.tls", "TLS on the intake listener"),
     ("listen.http.client_ca", "client certificates on the intake listener"),
     ("instances.*.health_check", "regular health checks of receivers"),
-    ("store", "another store than SQLite in data_dir"),
     ("telemetry.service_name", "a service name in telemetry"),
     ("telemetry.otlp_endpoint", "export of telemetry"),
     ("telemetry.sampling_ratio", "sampling of traces"),

@@ -39,12 +39,15 @@ pub enum ReloadError {
     Start(#[source] StartError),
     #[error(transparent)]
     Store(StoreError),
+    #[error("{0}")]
+    Raced(String),
 }
 
 impl From<MergeError> for ReloadError {
     fn from(error: MergeError) -> Self {
         match error {
             MergeError::Store(error) => Self::Store(error),
+            MergeError::Raced(words) => Self::Raced(words),
             MergeError::Faults(faults) => Self::Faults(faults),
         }
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bulkhead_deliver::{InstanceSettings, StartError};
-use bulkhead_store::{Entries, Entry, Inactive, StoreError, Version};
+use bulkhead_store::{Entries, Entry, Inactive, Raced, StoreError, Version};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -34,6 +34,8 @@ pub enum EntryError {
     Exists { section: &'static str, name: String },
     #[error("`{section}.{name}` is at version {version} by now")]
     Stale { section: &'static str, name: String, version: i64 },
+    #[error("`{section}.{name}` was changed through another host at the same time; look at it again")]
+    Raced { section: String, name: String },
     #[error("`{section}.{name}` has no version {version}; the last {} are kept", bulkhead_store::KEPT_VERSIONS)]
     NoVersion { section: &'static str, name: String, version: i64 },
     #[error("`{section}.{name}` is named twice in one change")]
@@ -141,8 +143,14 @@ impl Stored {
         self.entries.versions(id).await
     }
 
-    async fn change(&self, put: &[Entry], delete: &[String]) -> Result<(), StoreError> {
-        self.entries.change(put, delete).await?;
+    /// Each in place of what this host knows; nothing where another host changed one of them since.
+    async fn change(&self, put: &[Entry], delete: &[String]) -> Result<(), EntryError> {
+        let known = self.all();
+        let version = |id: &str| known.iter().find(|entry| entry.id == id).map(|entry| entry.version);
+        let puts: Vec<_> = put.iter().map(|entry| (entry, version(&entry.id))).collect();
+        let deletes: Vec<_> = delete.iter().filter_map(|id| Some((id.as_str(), version(id)?))).collect();
+        let raced = |Raced { section, name, .. }| EntryError::Raced { section, name };
+        self.entries.change(&puts, &deletes).await?.map_err(raced)?;
         let goes = |entry: &&Entry| delete.contains(&entry.id) || put.iter().any(|put| put.id == entry.id);
         let mut all: Vec<Entry> = self.all().iter().filter(|entry| !goes(entry)).chain(put).cloned().collect();
         all.sort_by(by_place);
@@ -161,7 +169,11 @@ impl Stored {
         }
         let (gone, kept): (Vec<_>, Vec<_>) = entries.iter().cloned().partition(|entry| discard.contains(&format!("{}/{}", entry.section, entry.name)));
         if !gone.is_empty() {
-            self.change(&[], &gone.iter().map(|entry| entry.id.clone()).collect::<Vec<_>>()).await?;
+            let discarded = self.change(&[], &gone.iter().map(|entry| entry.id.clone()).collect::<Vec<_>>()).await;
+            discarded.map_err(|error| match error {
+                EntryError::Store(error) => MergeError::Store(error),
+                other => MergeError::Raced(other.to_string()),
+            })?;
             gone.iter().for_each(|entry| tracing::warn!(?entry, "stored entry discarded"));
         }
         let config = merged(&file, &kept).map_err(MergeError::Faults)?;
@@ -185,6 +197,8 @@ impl Stored {
 pub enum MergeError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("{0}")]
+    Raced(String),
     #[error("the configuration has {} faults, stored entries included", .0.len())]
     Faults(Vec<Fault>),
 }
@@ -241,7 +255,7 @@ impl Control {
         {
             // They have no effect any more; at the next start they would have.
             tracing::error!(error = &error as &dyn std::error::Error, ?gone, "entries are still in the store: delete them again");
-            return Err(error.into());
+            return Err(error);
         }
         for entry in entries.iter().filter(|entry| entry.after.is_none() && entry.section == Section::Instances) {
             // Another of that name is not switched off because this one was.

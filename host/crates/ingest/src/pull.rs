@@ -5,7 +5,8 @@
 //! records that are no events: then these alone are left out, and that is told. A full journal stops the pulling,
 //! which goes on by itself. A run lasts until the system has nothing more or fails, and is recorded with its counts
 //! (`run`); it is due by an interval or a cron expression (`when`), or by hand. A system that does not answer is
-//! asked again after a growing wait, and that is told once. Bounded: one run and one page at a time for each
+//! asked again after a growing wait, and that is told once. Of hosts that share a store one at a time runs an
+//! instance's schedule ([`Leases`]); whatever another one still writes is refused. Bounded: one run and one page at a time for each
 //! instance, one more run that waits, and no page twice without a wait.
 
 mod cron;
@@ -35,6 +36,9 @@ use run::Pull;
 /// Wait after the first failure, doubled with each.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Longest wait of a request for a lease that nobody is known to have.
+const LEASE_WAIT: Duration = Duration::from_secs(3);
 
 /// `instances.*.pull`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +86,8 @@ pub struct PullStatus {
     pub next_ms: Option<i64>,
     /// The recorded run under way.
     pub run: Option<Uuid>,
+    /// The host that runs the schedule instead of this one.
+    pub elsewhere: Option<String>,
 }
 
 /// What people want to know of a pull.
@@ -104,25 +110,48 @@ pub enum PullNotice {
     Completed(SyncRun),
 }
 
-/// Where cursors are kept. What `set` was given is on disk when it returns.
+/// Which host runs a schedule. Terms of an instance only grow.
+pub trait Leases: Send + Sync {
+    /// This host would run an instance's schedule, until [`Self::release`] was called as often.
+    fn want(&self, instance: &Arc<str>);
+    fn release(&self, instance: &Arc<str>);
+    /// The term in which this host runs it now.
+    fn term(&self, instance: &str) -> Option<i64>;
+    /// The host that runs it instead, where that is known.
+    fn elsewhere(&self, instance: &str) -> Option<String>;
+    /// Ends when a lease was taken or lost after this call.
+    fn moved(&self) -> BoxFuture<'_, ()>;
+}
+
+/// The term in which something is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Under {
+    pub instance: Arc<str>,
+    pub term: i64,
+}
+
+/// Where cursors are kept. What `set` was given is on disk when it answers true; false where the term is over.
 pub trait Cursors: Send + Sync {
     fn get<'a>(&'a self, pull: &'a str) -> BoxFuture<'a, Result<Vec<u8>, String>>;
-    fn set<'a>(&'a self, pull: &'a str, cursor: &'a [u8]) -> BoxFuture<'a, Result<(), String>>;
+    fn set<'a>(&'a self, pull: &'a str, cursor: &'a [u8], under: &'a Under) -> BoxFuture<'a, Result<bool, String>>;
 }
 
 /// Where runs are recorded, and up to when schedules need none. What was written is on disk when it returns.
 pub trait Runs: Send + Sync {
     /// One that begins, unless it is there.
     fn begin<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>>;
-    /// As it is now.
-    fn keep<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>>;
+    /// As it is now; false where the term is over, and then nothing was written.
+    fn keep<'a>(&'a self, run: &'a SyncRun, under: &'a Under) -> BoxFuture<'a, Result<bool, String>>;
+    /// Ends what a host before this one left running.
+    fn cut_off<'a>(&'a self, under: &'a Under, now_ms: i64) -> BoxFuture<'a, Result<(), String>>;
     /// It came to nothing.
     fn forget<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>>;
     /// When the last one of an instance began, in milliseconds since 1970.
     fn last<'a>(&'a self, instance: &'a str) -> BoxFuture<'a, Result<Option<i64>, String>>;
     /// Until when this schedule of an instance needs no run; nothing for one that is not known, or is another.
     fn settled<'a>(&'a self, instance: &'a str, schedule: &'a str) -> BoxFuture<'a, Result<Option<i64>, String>>;
-    fn settle<'a>(&'a self, instance: &'a str, schedule: &'a str, settled_ms: i64) -> BoxFuture<'a, Result<(), String>>;
+    /// False where the term is over.
+    fn settle<'a>(&'a self, schedule: &'a str, settled_ms: i64, under: &'a Under) -> BoxFuture<'a, Result<bool, String>>;
 }
 
 /// Why no run begins by hand.
@@ -132,6 +161,8 @@ pub enum SyncRefused {
     Unknown,
     /// This one is under way, or about to be.
     Running(Uuid),
+    /// This host runs the schedule; nothing where none is known to.
+    Elsewhere(Option<String>),
     Store(String),
 }
 
@@ -140,6 +171,7 @@ pub struct PullParts {
     pub puller: Arc<dyn Puller>,
     pub cursors: Arc<dyn Cursors>,
     pub runs: Arc<dyn Runs>,
+    pub leases: Arc<dyn Leases>,
     pub gate: Gate,
     pub metrics: Metrics,
     pub clock: Arc<dyn Clock>,
@@ -201,11 +233,15 @@ impl Pulls {
             let cancel = self.stop.child_token();
             let pull = Pull::new(settings.clone(), Arc::clone(&self.parts), Arc::clone(&shared));
             let (token, settings) = (cancel.clone(), settings.clone());
+            let (leases, instance) = (Arc::clone(&self.parts.leases), Arc::clone(&settings.instance));
+            // Before the one before it lets go: the lease stays here.
+            leases.want(&instance);
             let task = self.tasks.spawn(async move {
                 if let Some(ends) = ends {
                     let _ = ends.await;
                 }
                 pull.run(token).await;
+                leases.release(&instance);
             });
             running.insert(Arc::clone(&settings.instance), Running { settings, shared, cancel, task });
         }
@@ -231,6 +267,7 @@ impl Pulls {
     pub async fn sync(&self, instance: &str, by: &str) -> Result<SyncRun, SyncRefused> {
         let shared = self.running().get(instance).map(|pull| (Arc::clone(&pull.settings.instance), Arc::clone(&pull.shared)));
         let Some((instance, shared)) = shared else { return Err(SyncRefused::Unknown) };
+        self.term(&instance).await?;
         let run = SyncRun::begin(&instance, SyncTrigger::Manual, by, self.parts.now_ms());
         shared.want(run.clone())?;
         // Whoever asked may go away before the store has answered: the run is done all the same.
@@ -245,16 +282,36 @@ impl Pulls {
     /// The same as if nothing had been pulled yet: the cursor on disk is gone when it returns, and a page under
     /// way brings none back. Answers the run that brings everything again.
     pub async fn anew(&self, instance: &str, by: &str) -> Result<Uuid, SyncRefused> {
-        let found = self.running().get(instance).map(|pull| (pull.settings.key(), Arc::clone(&pull.shared)));
-        let Some((key, shared)) = found else { return Err(SyncRefused::Unknown) };
+        let found = self.running().get(instance).map(|pull| (pull.settings.clone(), Arc::clone(&pull.shared)));
+        let Some((settings, shared)) = found else { return Err(SyncRefused::Unknown) };
+        let under = Under { term: self.term(&settings.instance).await?, instance: Arc::clone(&settings.instance) };
         shared.set_anew(true);
-        self.parts.cursors.set(&key, &[]).await.map_err(SyncRefused::Store)?;
+        if !self.parts.cursors.set(&settings.key(), &[], &under).await.map_err(SyncRefused::Store)? {
+            return Err(SyncRefused::Elsewhere(self.parts.leases.elsewhere(instance)));
+        }
         match self.sync(instance, by).await {
             Ok(run) => Ok(run.id),
             // It does not end before it has begun anew.
             Err(SyncRefused::Running(id)) => Ok(id),
             Err(refused) => Err(refused),
         }
+    }
+
+    /// The term of a lease that this host has, or gets at once, as for an instance that was just made.
+    async fn term(&self, instance: &str) -> Result<i64, SyncRefused> {
+        let leases = &self.parts.leases;
+        let had = async {
+            loop {
+                let moved = leases.moved();
+                match (leases.term(instance), leases.elsewhere(instance)) {
+                    (Some(term), _) => return Some(term),
+                    (None, Some(_)) => return None,
+                    (None, None) => moved.await,
+                }
+            }
+        };
+        let had = tokio::time::timeout(LEASE_WAIT, had).await.ok().flatten();
+        had.ok_or_else(|| SyncRefused::Elsewhere(leases.elsewhere(instance)))
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Running>> {
@@ -274,6 +331,8 @@ impl SyncRefused {
         match self {
             Self::Unknown => format!("nothing is pulled from `{instance}`; set `instances.{instance}.pull`"),
             Self::Running(id) => format!("a run of `{instance}` is under way: {id}"),
+            Self::Elsewhere(Some(host)) => format!("the host {host} pulls from `{instance}`; ask that one"),
+            Self::Elsewhere(None) => format!("no host has the lease of `{instance}` at the moment; try again"),
             Self::Store(error) => error.clone(),
         }
     }

@@ -1,10 +1,10 @@
 //! What connectors keep between restarts: small values by key, private to tenant and instance.
 
 use bulkhead_core::Tenant;
-use sqlx::Row;
 
+use crate::database::Database;
 use crate::error::{StoreError, failed};
-use crate::store::Store;
+use crate::params;
 
 /// Limits of one instance; the caller knows them.
 #[derive(Debug, Clone, Copy)]
@@ -36,23 +36,19 @@ pub enum StateError {
 /// The table of connector state. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ConnectorState {
-    store: Store,
+    database: Database,
 }
 
 impl ConnectorState {
-    pub(crate) fn new(store: Store) -> Self {
-        Self { store }
+    pub(crate) fn new(database: Database) -> Self {
+        Self { database }
     }
 
     /// Cancel safe.
     pub async fn get(&self, tenant: &Tenant, instance: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let row = sqlx::query("SELECT value FROM connector_state WHERE tenant = ? AND instance = ? AND key = ?")
-            .bind(tenant.as_str())
-            .bind(instance)
-            .bind(key)
-            .fetch_optional(&self.store.read)
-            .await;
-        row.and_then(|row| row.map(|row| row.try_get(0)).transpose()).map_err(failed("reading connector state"))
+        let sql = "SELECT value FROM connector_state WHERE tenant = $1 AND instance = $2 AND key = $3";
+        let row = self.database.fetch_optional(sql, params![tenant.as_str(), instance, key]).await;
+        row.and_then(|row| row.map(|row| row.get("value")).transpose()).map_err(failed("reading connector state"))
     }
 
     /// Durable when it returns. Cancel safe: written or not, never in part.
@@ -64,16 +60,13 @@ impl ConnectorState {
             return Err(StateError::Limit { what: "value bytes", limit: limits.max_value_bytes as u64, wanted: value.len() as u64 });
         }
         let fail = || failed("writing connector state");
-        let mut tx = self.store.write.begin_with("BEGIN IMMEDIATE").await.map_err(fail())?;
-        let others = sqlx::query(
-            "SELECT COUNT(*), COALESCE(SUM(LENGTH(CAST(key AS BLOB)) + LENGTH(value)), 0) FROM connector_state WHERE tenant = ? AND instance = ? AND key <> ?",
-        )
-        .bind(tenant.as_str())
-        .bind(instance)
-        .bind(key)
-        .fetch_one(&mut *tx)
-        .await
-        .and_then(|row| Ok((row.try_get::<i64, _>(0)?.unsigned_abs(), row.try_get::<i64, _>(1)?.unsigned_abs())));
+        let mut tx = self.database.begin().await.map_err(fail())?;
+        let sql = "SELECT COUNT(*) AS keys, CAST(COALESCE(SUM(OCTET_LENGTH(key) + OCTET_LENGTH(value)), 0) AS BIGINT) AS bytes \
+                   FROM connector_state WHERE tenant = $1 AND instance = $2 AND key <> $3";
+        let others = tx.fetch_optional(sql, params![tenant.as_str(), instance, key]).await.and_then(|row| {
+            let row = row.ok_or(sqlx::Error::RowNotFound)?;
+            Ok((row.get::<i64>("keys")?.unsigned_abs(), row.get::<i64>("bytes")?.unsigned_abs()))
+        });
         let (keys, bytes) = others.map_err(fail())?;
         let (keys, bytes) = (keys + 1, bytes + (key.len() + value.len()) as u64);
         if keys > limits.max_keys {
@@ -82,39 +75,23 @@ impl ConnectorState {
         if bytes > limits.max_bytes {
             return Err(StateError::Limit { what: "bytes", limit: limits.max_bytes, wanted: bytes });
         }
-        sqlx::query("INSERT INTO connector_state (tenant, instance, key, value) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value")
-            .bind(tenant.as_str())
-            .bind(instance)
-            .bind(key)
-            .bind(value)
-            .execute(&mut *tx)
-            .await
-            .map_err(fail())?;
+        let sql = "INSERT INTO connector_state (tenant, instance, key, value) VALUES ($1, $2, $3, $4) \
+                   ON CONFLICT (tenant, instance, key) DO UPDATE SET value = excluded.value";
+        tx.execute(sql, params![tenant.as_str(), instance, key, value]).await.map_err(fail())?;
         tx.commit().await.map_err(fail())?;
         Ok(())
     }
 
     /// Removing what is not there is no error. Cancel safe.
     pub async fn delete(&self, tenant: &Tenant, instance: &str, key: &str) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM connector_state WHERE tenant = ? AND instance = ? AND key = ?")
-            .bind(tenant.as_str())
-            .bind(instance)
-            .bind(key)
-            .execute(&self.store.write)
-            .await
-            .map(drop)
-            .map_err(failed("deleting connector state"))
+        let sql = "DELETE FROM connector_state WHERE tenant = $1 AND instance = $2 AND key = $3";
+        self.database.execute(sql, params![tenant.as_str(), instance, key]).await.map(drop).map_err(failed("deleting connector state"))
     }
 
     /// Forgets an instance that was removed. Cancel safe.
     pub async fn forget(&self, tenant: &Tenant, instance: &str) -> Result<u64, StoreError> {
-        sqlx::query("DELETE FROM connector_state WHERE tenant = ? AND instance = ?")
-            .bind(tenant.as_str())
-            .bind(instance)
-            .execute(&self.store.write)
-            .await
-            .map(|done| done.rows_affected())
-            .map_err(failed("deleting connector state"))
+        let sql = "DELETE FROM connector_state WHERE tenant = $1 AND instance = $2";
+        self.database.execute(sql, params![tenant.as_str(), instance]).await.map_err(failed("deleting connector state"))
     }
 }
 

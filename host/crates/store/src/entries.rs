@@ -9,11 +9,12 @@ mod vault;
 
 use bulkhead_seal::{KeyId, Keyring};
 use serde_json::Value;
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::AssertSqlSafe;
 
+use crate::changes::{Topic, changed};
+use crate::database::{Database, Row, Tx};
 use crate::error::{StoreError, failed};
-use crate::store::Store;
+use crate::params;
 use vault::EntryVault;
 
 /// Versions of an entry that are kept beside the one in force.
@@ -53,10 +54,19 @@ pub struct Version {
     pub updated_by: String,
 }
 
+/// Another host changed one of these entries since this one read them; nothing of the change is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Raced {
+    pub section: String,
+    pub name: String,
+    /// The version in force; nothing where it is gone.
+    pub version: Option<i64>,
+}
+
 /// The entries. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Entries {
-    store: Store,
+    database: Database,
     vault: EntryVault,
 }
 
@@ -64,8 +74,8 @@ const COLUMNS: &str = "SELECT id, section, name, version, definition, key, creat
 
 impl Entries {
     /// Refused where a key is missing that some definition needs; the others are sealed with the newest.
-    pub(crate) async fn open(store: Store, keyring: Option<Keyring>) -> Result<Self, StoreError> {
-        let entries = Self { store, vault: EntryVault::new(keyring) };
+    pub(crate) async fn open(database: Database, keyring: Option<Keyring>) -> Result<Self, StoreError> {
+        let entries = Self { database, vault: EntryVault::new(keyring) };
         entries.check().await?;
         for table in ["entries", "entry_versions"] {
             while entries.seal_anew(table).await? {}
@@ -82,88 +92,113 @@ impl Entries {
     pub async fn all(&self) -> Result<Vec<Entry>, StoreError> {
         let fail = || failed("reading stored entries");
         let sql = format!("{COLUMNS} ORDER BY section, name");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&self.store.read).await.map_err(fail())?;
+        let rows = self.database.fetch_all(AssertSqlSafe(sql), params![]).await.map_err(fail())?;
         rows.iter().map(|row| self.read(row)).collect::<Result<_, _>>().map_err(fail())
     }
 
     /// Those before the one in force, newest first.
     pub async fn versions(&self, id: &str) -> Result<Vec<Version>, StoreError> {
         let fail = || failed("reading versions of an entry");
-        let sql = "SELECT version, definition, key, updated_ms, updated_by FROM entry_versions WHERE id = ? ORDER BY version DESC";
-        let rows = sqlx::query(sql).bind(id).fetch_all(&self.store.read).await.map_err(fail())?;
-        let read = |row: &SqliteRow| {
-            let version = row.try_get("version")?;
+        let sql = "SELECT version, definition, key, updated_ms, updated_by FROM entry_versions WHERE id = $1 ORDER BY version DESC";
+        let rows = self.database.fetch_all(sql, params![id]).await.map_err(fail())?;
+        let read = |row: &Row| {
+            let version = row.get("version")?;
             Ok(Version {
                 version,
-                definition: self.vault.open(key(row)?, id, version, row.try_get("definition")?)?,
-                updated_ms: row.try_get("updated_ms")?,
-                updated_by: row.try_get("updated_by")?,
+                definition: self.vault.open(key(row)?, id, version, row.get("definition")?)?,
+                updated_ms: row.get("updated_ms")?,
+                updated_by: row.get("updated_by")?,
             })
         };
         rows.iter().map(read).collect::<Result<_, sqlx::Error>>().map_err(fail())
     }
 
-    /// Puts these in force, the former versions among those kept, and deletes the others by id. Durable as a
-    /// whole when it returns. Not cancel safe.
-    pub async fn change(&self, put: &[Entry], delete: &[String]) -> Result<(), StoreError> {
+    /// Puts these in force, each in place of the version beside it (nothing: it is new), the former versions among
+    /// those kept, and deletes the others by id and version. Durable as a whole when it returns; nothing of it where
+    /// another host was first. Not cancel safe.
+    pub async fn change(&self, put: &[(&Entry, Option<i64>)], delete: &[(&str, i64)]) -> Result<Result<(), Raced>, StoreError> {
         let fail = || failed("changing stored entries");
-        let mut tx = self.store.write.begin_with("BEGIN IMMEDIATE").await.map_err(fail())?;
-        for id in delete {
-            sqlx::query("DELETE FROM entries WHERE id = ?").bind(id).execute(&mut *tx).await.map_err(fail())?;
+        let mut tx = self.database.begin().await.map_err(fail())?;
+        for (id, version) in delete {
+            // One that is gone is what was wanted.
+            let row = tx.fetch_optional("SELECT section, name, version FROM entries WHERE id = $1", params![*id]).await.map_err(fail())?;
+            if let Some(raced) = row.map(|row| raced(&row)).transpose().map_err(fail())?.filter(|found| found.version != Some(*version)) {
+                tx.rollback().await.map_err(fail())?;
+                return Ok(Err(raced));
+            }
+            tx.execute("DELETE FROM entries WHERE id = $1", params![*id]).await.map_err(fail())?;
         }
-        for entry in put {
+        for (entry, was) in put {
+            let sql = "SELECT id, section, name, version FROM entries WHERE section = $1 AND name = $2";
+            let row = tx.fetch_optional(sql, params![&entry.section, &entry.name]).await.map_err(fail())?;
+            let found = row.map(|row| Ok::<_, sqlx::Error>((row.get::<String>("id")?, raced(&row)?))).transpose().map_err(fail())?;
+            let same = match (&found, was) {
+                (None, None) => true,
+                (Some((id, found)), Some(was)) => *id == entry.id && found.version == Some(*was),
+                _ => false,
+            };
+            if !same {
+                tx.rollback().await.map_err(fail())?;
+                let gone = Raced { section: entry.section.clone(), name: entry.name.clone(), version: None };
+                return Ok(Err(found.map_or(gone, |(_, found)| found)));
+            }
             self.put(&mut tx, entry).await.map_err(fail())?;
         }
-        tx.commit().await.map_err(fail())
+        changed(&mut tx, Topic::Entries).await.map_err(fail())?;
+        tx.commit().await.map_err(fail())?;
+        Ok(Ok(()))
     }
 
-    async fn put(&self, tx: &mut SqliteConnection, entry: &Entry) -> Result<(), sqlx::Error> {
-        let keep =
-            "INSERT OR REPLACE INTO entry_versions SELECT id, version, definition, key, updated_ms, updated_by FROM entries WHERE id = ? AND version <> ?";
-        sqlx::query(keep).bind(&entry.id).bind(entry.version).execute(&mut *tx).await?;
+    async fn put(&self, tx: &mut Tx, entry: &Entry) -> Result<(), sqlx::Error> {
+        let keep = "INSERT INTO entry_versions (id, version, definition, key, updated_ms, updated_by) \
+                    SELECT id, version, definition, key, updated_ms, updated_by FROM entries WHERE id = $1 AND version <> $2 \
+                    ON CONFLICT (id, version) DO UPDATE SET definition = excluded.definition, key = excluded.key, \
+                    updated_ms = excluded.updated_ms, updated_by = excluded.updated_by";
+        tx.execute(keep, params![&entry.id, entry.version]).await?;
         let (definition, key) = self.vault.seal(&entry.id, entry.version, &entry.definition);
-        let sql = "INSERT INTO entries (id, section, name, version, definition, key, created_ms, created_by, updated_ms, updated_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+        let sql = "INSERT INTO entries (id, section, name, version, definition, key, created_ms, created_by, updated_ms, updated_by) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
                    ON CONFLICT (id) DO UPDATE SET version = excluded.version, definition = excluded.definition, key = excluded.key, \
                    updated_ms = excluded.updated_ms, updated_by = excluded.updated_by";
-        sqlx::query(sql)
-            .bind(&entry.id)
-            .bind(&entry.section)
-            .bind(&entry.name)
-            .bind(entry.version)
-            .bind(definition)
-            .bind(key.map(|key| key.0.to_vec()))
-            .bind(entry.created_ms)
-            .bind(&entry.created_by)
-            .bind(entry.updated_ms)
-            .bind(&entry.updated_by)
-            .execute(&mut *tx)
-            .await?;
+        let params = params![
+            &entry.id,
+            &entry.section,
+            &entry.name,
+            entry.version,
+            definition,
+            key.map(|key| key.0.to_vec()),
+            entry.created_ms,
+            &entry.created_by,
+            entry.updated_ms,
+            &entry.updated_by,
+        ];
+        tx.execute(sql, params).await?;
         // A change that was taken back leaves no later version.
-        let forget = "DELETE FROM entry_versions WHERE id = ?1 AND (version >= ?2 OR version NOT IN \
-                      (SELECT version FROM entry_versions WHERE id = ?1 ORDER BY version DESC LIMIT ?3))";
-        sqlx::query(forget).bind(&entry.id).bind(entry.version).bind(KEPT_VERSIONS).execute(&mut *tx).await?;
+        let forget = "DELETE FROM entry_versions WHERE id = $1 AND (version >= $2 OR version NOT IN \
+                      (SELECT version FROM entry_versions WHERE id = $1 ORDER BY version DESC LIMIT $3))";
+        tx.execute(forget, params![&entry.id, entry.version, KEPT_VERSIONS]).await?;
         Ok(())
     }
 
-    fn read(&self, row: &SqliteRow) -> Result<Entry, sqlx::Error> {
-        let (id, version): (String, i64) = (row.try_get("id")?, row.try_get("version")?);
+    fn read(&self, row: &Row) -> Result<Entry, sqlx::Error> {
+        let (id, version): (String, i64) = (row.get("id")?, row.get("version")?);
         Ok(Entry {
-            definition: self.vault.open(key(row)?, &id, version, row.try_get("definition")?)?,
+            definition: self.vault.open(key(row)?, &id, version, row.get("definition")?)?,
             id,
-            section: row.try_get("section")?,
-            name: row.try_get("name")?,
+            section: row.get("section")?,
+            name: row.get("name")?,
             version,
-            created_ms: row.try_get("created_ms")?,
-            created_by: row.try_get("created_by")?,
-            updated_ms: row.try_get("updated_ms")?,
-            updated_by: row.try_get("updated_by")?,
+            created_ms: row.get("created_ms")?,
+            created_by: row.get("created_by")?,
+            updated_ms: row.get("updated_ms")?,
+            updated_by: row.get("updated_by")?,
         })
     }
 
     async fn check(&self) -> Result<(), StoreError> {
         let fail = || failed("reading the keys of stored entries");
         let sql = "SELECT key FROM entries WHERE key IS NOT NULL UNION SELECT key FROM entry_versions WHERE key IS NOT NULL";
-        let rows = sqlx::query(sql).fetch_all(&self.store.read).await.map_err(fail())?;
+        let rows = self.database.fetch_all(sql, params![]).await.map_err(fail())?;
         let ids = rows.iter().map(key).collect::<Result<Vec<_>, _>>().map_err(fail())?;
         let missing = self.vault.missing(ids.into_iter().flatten());
         if missing.is_empty() { Ok(()) } else { Err(StoreError::KeyMissing { what: "the stored entries of the configuration", missing }) }
@@ -173,25 +208,29 @@ impl Entries {
     async fn seal_anew(&self, table: &'static str) -> Result<bool, StoreError> {
         let Some(current) = self.vault.current() else { return Ok(false) };
         let fail = || failed("sealing stored entries with another key");
-        let mut tx = self.store.write.begin_with("BEGIN IMMEDIATE").await.map_err(fail())?;
-        let sql = format!("SELECT id, version, definition, key FROM {table} WHERE key IS NOT ? LIMIT {BATCH}");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(current.0.to_vec()).fetch_all(&mut *tx).await.map_err(fail())?;
+        let mut tx = self.database.begin().await.map_err(fail())?;
+        let sql = format!("SELECT id, version, definition, key FROM {table} WHERE key IS DISTINCT FROM $1 LIMIT {BATCH}");
+        let rows = tx.fetch_all(AssertSqlSafe(sql), params![current.0]).await.map_err(fail())?;
         for row in &rows {
-            let read = || Ok::<_, sqlx::Error>((row.try_get::<String, _>("id")?, row.try_get::<i64, _>("version")?, key(row)?, row.try_get("definition")?));
+            let read = || Ok::<_, sqlx::Error>((row.get::<String>("id")?, row.get::<i64>("version")?, key(row)?, row.get("definition")?));
             let (id, version, key, stored) = read().map_err(fail())?;
             let definition = self.vault.open(key, &id, version, stored).map_err(fail())?;
             let (definition, key) = self.vault.seal(&id, version, &definition);
-            let sql = format!("UPDATE {table} SET definition = ?, key = ? WHERE id = ? AND version = ?");
-            let update = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(definition).bind(key.map(|key| key.0.to_vec())).bind(id).bind(version);
-            update.execute(&mut *tx).await.map_err(fail())?;
+            let sql = format!("UPDATE {table} SET definition = $1, key = $2 WHERE id = $3 AND version = $4");
+            let params = params![definition, key.map(|key| key.0.to_vec()), id, version];
+            tx.execute(AssertSqlSafe(sql), params).await.map_err(fail())?;
         }
         tx.commit().await.map_err(fail())?;
         Ok(rows.len() as i64 == BATCH)
     }
 }
 
-fn key(row: &SqliteRow) -> Result<Option<KeyId>, sqlx::Error> {
-    let bytes: Option<Vec<u8>> = row.try_get("key")?;
+fn raced(row: &Row) -> Result<Raced, sqlx::Error> {
+    Ok(Raced { section: row.get("section")?, name: row.get("name")?, version: row.get("version").map(Some)? })
+}
+
+fn key(row: &Row) -> Result<Option<KeyId>, sqlx::Error> {
+    let bytes: Option<Vec<u8>> = row.get("key")?;
     let id = |bytes: Vec<u8>| bytes.try_into().map(KeyId).map_err(|_| sqlx::Error::Decode("a key id of another length".into()));
     bytes.map(id).transpose()
 }

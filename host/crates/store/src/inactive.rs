@@ -2,35 +2,41 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::Row;
-
+use crate::changes::{Topic, changed};
+use crate::database::Database;
 use crate::error::{StoreError, failed};
-use crate::store::Store;
+use crate::params;
 
 /// The table of them. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Inactive {
-    store: Store,
+    database: Database,
 }
 
 impl Inactive {
-    pub(crate) fn new(store: Store) -> Self {
-        Self { store }
+    pub(crate) fn new(database: Database) -> Self {
+        Self { database }
     }
 
     /// Cancel safe.
     pub async fn all(&self) -> Result<BTreeSet<String>, StoreError> {
-        let rows = sqlx::query("SELECT instance FROM inactive_instances").fetch_all(&self.store.read).await;
-        rows.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect()).map_err(failed("reading inactive instances"))
+        let rows = self.database.fetch_all("SELECT instance FROM inactive_instances", params![]).await;
+        rows.and_then(|rows| rows.iter().map(|row| row.get("instance")).collect()).map_err(failed("reading inactive instances"))
     }
 
     /// Durable when it returns. Cancel safe: written or not, never in part.
     pub async fn set(&self, instance: &str, inactive: bool, now_ms: i64, by: &str) -> Result<(), StoreError> {
-        let query = if inactive {
-            sqlx::query("INSERT INTO inactive_instances (instance, since_ms, by) VALUES (?, ?, ?) ON CONFLICT DO NOTHING").bind(instance).bind(now_ms).bind(by)
+        let fail = || failed("switching an instance on or off");
+        let mut tx = self.database.begin().await.map_err(fail())?;
+        let touched = if inactive {
+            let sql = "INSERT INTO inactive_instances (instance, since_ms, by) VALUES ($1, $2, $3) ON CONFLICT (instance) DO NOTHING";
+            tx.execute(sql, params![instance, now_ms, by]).await
         } else {
-            sqlx::query("DELETE FROM inactive_instances WHERE instance = ?").bind(instance)
+            tx.execute("DELETE FROM inactive_instances WHERE instance = $1", params![instance]).await
         };
-        query.execute(&self.store.write).await.map(drop).map_err(failed("switching an instance on or off"))
+        if touched.map_err(fail())? > 0 {
+            changed(&mut tx, Topic::Inactive).await.map_err(fail())?;
+        }
+        tx.commit().await.map_err(fail())
     }
 }

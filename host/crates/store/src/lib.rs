@@ -1,5 +1,5 @@
-//! The embedded store: what is not on the hot path and must survive. SQLite in `data_dir/bulkhead.db`,
-//! write-ahead log, synced at every commit.
+//! The store: what is not on the hot path and must survive. SQLite in `data_dir/bulkhead.db`, write-ahead log,
+//! synced at every commit; what a team shares lies in PostgreSQL instead where one is named.
 //!
 //! Promises: a call that returned `Ok` is on disk; tables move forward by numbered migrations and a file
 //! of a newer release is refused, never guessed at; a dead letter is only ever deleted by an operator's
@@ -7,25 +7,34 @@
 //! knowledge of events beyond the columns it is given.
 
 mod api_keys;
+mod changes;
 mod connector_state;
 mod cursors;
+mod database;
 mod dead_letters;
 mod entries;
 mod error;
 mod inactive;
 mod lane_replays;
+mod leases;
 mod store;
 mod sync_executions;
 
 pub use api_keys::ApiKeys;
+pub use changes::{Changes, Generations, Topic};
 pub use connector_state::{ConnectorState, StateError, StateLimits};
 pub use cursors::PullCursors;
+pub use database::{Database, FromColumn, PostgresSettings, PostgresTls, Row, Tx, UrlError, Value};
 pub use dead_letters::{
     Added, Attempt, By, Cause, DeadLetter, DeadLetterFilter, DeadLetterSettings, DeadLetters, Edited, Expired, NewDeadLetter, OnFull, Replaying, State, Totals,
 };
-pub use entries::{Entries, Entry, KEPT_VERSIONS, Version};
-pub use error::StoreError;
+pub use entries::{Entries, Entry, KEPT_VERSIONS, Raced, Version};
+pub use error::{StoreError, is_unavailable};
 pub use inactive::Inactive;
+pub use leases::{Fence, Lease, Leases};
 pub use lane_replays::{Busy, LaneReplay, LaneReplays, MOST_RUNNING, NewLaneReplay, ReplayState};
 pub use store::Store;
 pub use sync_executions::{SyncExecutions, SyncFilter};
+
+#[cfg(test)]
+mod testing;

@@ -5,28 +5,21 @@ use std::time::Duration;
 
 use bulkhead_seal::{AtRest, Keyring};
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Row, SqlitePool};
+use sqlx::{ConnectOptions, Connection, SqlitePool};
 
 use crate::api_keys::ApiKeys;
+use crate::changes::Changes;
 use crate::connector_state::ConnectorState;
 use crate::cursors::PullCursors;
+use crate::database::{self, Database, PostgresSettings};
 use crate::dead_letters::{DeadLetterSettings, DeadLetters, Vault};
 use crate::entries::Entries;
 use crate::error::StoreError;
 use crate::inactive::Inactive;
 use crate::lane_replays::LaneReplays;
+use crate::leases::Leases;
 use crate::sync_executions::SyncExecutions;
 
-/// Steps from an empty file to today's tables; step `n` leads to version `n + 1`. Released steps never change.
-const MIGRATIONS: [&str; 7] = [
-    include_str!("migrations/1.sql"),
-    include_str!("migrations/2.sql"),
-    include_str!("migrations/3.sql"),
-    include_str!("migrations/4.sql"),
-    include_str!("migrations/5.sql"),
-    include_str!("migrations/6.sql"),
-    include_str!("migrations/7.sql"),
-];
 const FILE: &str = "bulkhead.db";
 /// Room for a start on a full disk.
 const RESERVE: &str = "bulkhead.reserve";
@@ -36,12 +29,14 @@ const READERS: u32 = 4;
 /// How long a statement waits for another process that holds the file, such as a backup.
 const BUSY: Duration = Duration::from_secs(10);
 
-/// The embedded store. Cheap to clone.
+/// The store: what belongs to this machine's journal in a file beside it, what a team shares in the same file, or
+/// in a database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     /// One connection: SQLite has one writer, and queueing here is fair where its own lock is not.
     pub(crate) write: SqlitePool,
     pub(crate) read: SqlitePool,
+    shared: Database,
     reserve: PathBuf,
 }
 
@@ -51,6 +46,19 @@ impl Store {
     /// SQLite cannot open a file on a disk that is full to the last byte, and a host that does not start
     /// delivers nothing and frees nothing. So there is a reserve, given up then.
     pub async fn open(data_dir: &Path) -> Result<Self, StoreError> {
+        Self::open_with(data_dir, None).await
+    }
+
+    /// The same, with what is shared in a database where one is named. Waits for the server as its settings say.
+    pub async fn open_with(data_dir: &Path, server: Option<&PostgresSettings>) -> Result<Self, StoreError> {
+        let store = Self::open_local(data_dir).await?;
+        match server {
+            Some(server) => Ok(Self { shared: Database::postgres(server).await?, ..store }),
+            None => Ok(store),
+        }
+    }
+
+    async fn open_local(data_dir: &Path) -> Result<Self, StoreError> {
         let reserve = data_dir.join(RESERVE);
         let store = match Self::open_file(data_dir).await {
             Err(error) if error.wants_room() && give_up(&reserve) => Self::open_file(data_dir).await?,
@@ -87,9 +95,13 @@ impl Store {
             .await
             .map_err(open_error)?;
         let read = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.pragma("query_only", "1"));
-        let store = Self { write, read, reserve: data_dir.join(RESERVE) };
-        store.migrate(&path).await?;
-        Ok(store)
+        database::migrate_file(&write, &path).await?;
+        Ok(Self { shared: Database::sqlite(write.clone(), read.clone()), write, read, reserve: data_dir.join(RESERVE) })
+    }
+
+    /// What a team shares.
+    pub fn shared(&self) -> &Database {
+        &self.shared
     }
 
     /// A step of a start that may write: on a full disk it is tried again on the reserve.
@@ -117,57 +129,49 @@ impl Store {
 
     /// Keys of the API.
     pub fn api_keys(&self) -> ApiKeys {
-        ApiKeys::new(self.clone())
+        ApiKeys::new(self.shared.clone())
+    }
+
+    /// How one host tells the others what it changed.
+    pub fn changes(&self) -> Changes {
+        Changes::new(self.shared.clone())
+    }
+
+    /// Which host does what only one may do.
+    pub fn leases(&self) -> Leases {
+        Leases::new(self.shared.clone())
     }
 
     /// How far pull connectors have come.
     pub fn pull_cursors(&self) -> PullCursors {
-        PullCursors::new(self.clone())
+        PullCursors::new(self.shared.clone())
     }
 
     /// Runs of pull connectors.
     pub fn sync_executions(&self) -> SyncExecutions {
-        SyncExecutions::new(self.clone())
+        SyncExecutions::new(self.shared.clone())
     }
 
     /// What connectors keep between restarts.
     pub fn connector_state(&self) -> ConnectorState {
-        ConnectorState::new(self.clone())
+        ConnectorState::new(self.shared.clone())
     }
 
     /// Parts of the configuration that were made through the API, sealed with the newest key. Not cancel safe.
     pub async fn entries(&self, keyring: Option<Keyring>) -> Result<Entries, StoreError> {
-        Entries::open(self.clone(), keyring).await
+        Entries::open(self.shared.clone(), keyring).await
     }
 
     /// Instances that are switched off.
     pub fn inactive(&self) -> Inactive {
-        Inactive::new(self.clone())
+        Inactive::new(self.shared.clone())
     }
 
     /// Waits for running statements and writes the log back into the file.
     pub async fn close(&self) {
+        self.shared.close().await;
         self.read.close().await;
         self.write.close().await;
-    }
-
-    async fn migrate(&self, path: &Path) -> Result<(), StoreError> {
-        let known = MIGRATIONS.len() as i64;
-        let fail = |version| move |source| StoreError::Migrate { version, source };
-        let found: i64 = sqlx::query("PRAGMA user_version").fetch_one(&self.write).await.and_then(|row| row.try_get(0)).map_err(fail(0))?;
-        if !(0..=known).contains(&found) {
-            return Err(StoreError::Newer { path: path.to_owned(), found, known });
-        }
-        for (step, sql) in MIGRATIONS.iter().enumerate().skip(usize::try_from(found).unwrap_or(0)) {
-            let version = step as i64 + 1;
-            let mut tx = self.write.begin_with("BEGIN IMMEDIATE").await.map_err(fail(version))?;
-            sqlx::raw_sql(*sql).execute(&mut *tx).await.map_err(fail(version))?;
-            // The version moves in the same transaction: a crash leaves the step wholly done or undone.
-            sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA user_version = {version}"))).execute(&mut *tx).await.map_err(fail(version))?;
-            tx.commit().await.map_err(fail(version))?;
-            tracing::info!(version, "store migrated");
-        }
-        Ok(())
     }
 }
 

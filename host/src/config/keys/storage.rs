@@ -21,6 +21,38 @@ static DEAD_LETTER_RETRY: Section = Section {
     ],
 };
 
+pub(super) static STORE: Section = Section {
+    name: "store",
+    keys: &[
+        key(
+            "url",
+            Secret,
+            Optional,
+            "A PostgreSQL database for what hosts share, postgres://user:password@host:port/database; where absent it lies in data_dir.",
+        ),
+        key("tls", Map(&STORE_TLS), Default("{}"), "How the database is known."),
+        key("connections", Count { min: 1, max: 200 }, Default("8"), "Most connections to the database at the same time."),
+        key("timeout", Duration { min: 100, max: 60 * SECOND }, Default("5s"), "Longest wait for a connection; then the API answers 503."),
+        key("start_timeout", Duration { min: SECOND, max: HOUR }, Default("30s"), "Longest wait for the database at a start, which is refused without it."),
+        key(
+            "lease",
+            Duration { min: 2 * SECOND, max: HOUR },
+            Default("15s"),
+            "After this without a sign of life of a host, another one runs its schedules; the same on all hosts.",
+        ),
+    ],
+};
+
+static STORE_TLS: Section = Section {
+    name: "store_tls",
+    keys: &[
+        key("required", Bool, Optional, "Whether a connection without TLS is refused; where absent, unless the database is on this machine."),
+        key("ca", Path, Optional, "PEM file with authorities beside those of the system."),
+        key("client_cert", Path, Optional, "PEM file with the certificate that this host shows; needs client_key."),
+        key("client_key", Path, Optional, "PEM file with its private key."),
+    ],
+};
+
 pub(super) static JOURNAL: Section = Section {
     name: "journal",
     keys: &[

@@ -251,7 +251,6 @@ fn listeners_beyond_this_machine_need_tokens() {
 #[test]
 fn keys_of_later_versions_are_refused_unless_they_say_nothing() {
     for part in [
-        "store: {url: postgres://x}",
         "alerts: {error_rate: 5%}",
         "event_index: {enabled: true}",
         "transports: {tcp: {connect: 10s}}",

@@ -20,6 +20,9 @@ const LAST_APPEND: Duration = Duration::from_secs(2);
 /// Why a page was not taken that is asked for again within the same run, at most [`REFUSALS`] times.
 pub(super) const NO_EVENTS: &str = "events";
 
+/// Why a page was not taken that another host takes now.
+pub(super) const LOST: &str = "lost";
+
 /// A page was taken; the wait before the next, where there is one.
 pub(super) struct Taken(pub Option<Duration>);
 
@@ -46,6 +49,10 @@ pub(super) fn stopped() -> Missed {
     Missed::new("held", "the pulling was ended: the host stops, or its configuration changed")
 }
 
+pub(super) fn lost() -> Missed {
+    Missed::new(LOST, "another host runs the schedule now")
+}
+
 impl From<AskError> for Missed {
     fn from(error: AskError) -> Self {
         let word = match &error {
@@ -70,15 +77,18 @@ impl From<AskError> for Missed {
 impl Pull {
     pub(super) async fn page(&mut self, run: &mut SyncRun, cancel: &CancellationToken) -> Result<Taken, Missed> {
         let (instance, key) = (Arc::clone(&self.settings.instance), self.settings.key());
+        if !self.holds() {
+            return Err(lost());
+        }
         let stored = |error| Missed::new("store", error);
         if self.shared.is_anew() {
-            self.parts.cursors.set(&key, &[]).await.map_err(stored)?;
+            self.set_cursor(&key, &[]).await?;
             self.shared.set_anew(false);
             (self.cursor, self.unkept, self.refusals) = (None, None, 0);
         }
         if let Some(next) = &self.unkept {
             // The events before it are in the journal: they are not asked for again.
-            self.parts.cursors.set(&key, next).await.map_err(stored)?;
+            self.set_cursor(&key, next).await?;
             self.cursor = self.unkept.take();
         }
         if self.cursor.is_none() {
@@ -91,6 +101,10 @@ impl Pull {
             page = self.parts.puller.pull(&instance, &from) => page?,
         };
         let (batches, left_out) = self.batches(&events)?;
+        // This host may have stood still for long: what another one has pulled by now is not put in again.
+        if !self.holds() {
+            return Err(lost());
+        }
         self.append(batches, cancel).await?;
         self.refusals = 0;
         let (moved, count) = (next != from, events.len() as u64 - left_out);
@@ -102,11 +116,19 @@ impl Pull {
         if moved {
             // Before it is written: a store that refuses must not make the page come again.
             self.unkept = Some(next.clone());
-            self.parts.cursors.set(&key, &next).await.map_err(stored)?;
+            self.set_cursor(&key, &next).await?;
             self.cursor = self.unkept.take();
         }
         // One that promises more behind the same cursor would be asked for ever.
         Ok(Taken((more && moved).then_some(if count > 0 { Duration::ZERO } else { EMPTY_WAIT })))
+    }
+
+    async fn set_cursor(&self, key: &str, cursor: &[u8]) -> Result<(), Missed> {
+        match self.parts.cursors.set(key, cursor, &self.under).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(lost()),
+            Err(error) => Err(Missed::new("store", error)),
+        }
     }
 
     /// All events of a page, and how many records were left out for being none: that happens only to a page that

@@ -11,10 +11,10 @@ use bulkhead_core::{SyncRun, SyncStatus, SyncTrigger};
 use bulkhead_journal::Durability;
 use tokio_util::sync::CancellationToken;
 
-use super::page::{Missed, NO_EVENTS, Taken, stopped};
+use super::page::{LOST, Missed, NO_EVENTS, Taken, stopped};
 use super::timer::Timer;
 use super::when::{Turn, When};
-use super::{FIRST_WAIT, LONGEST_WAIT, MissedRuns, PullNotice, PullParts, PullSchedule, PullSettings, Shared};
+use super::{FIRST_WAIT, LONGEST_WAIT, MissedRuns, PullNotice, PullParts, PullSchedule, PullSettings, Shared, Under};
 use crate::normalise::{Normaliser, Rules, ShapeRule};
 use crate::sink::Sink;
 
@@ -22,6 +22,8 @@ use crate::sink::Sink;
 const LONGEST_ASKED: Duration = Duration::from_secs(3_600);
 /// Between two notes of how far a run is.
 const NOTE: Duration = Duration::from_secs(1);
+/// Between two looks at who has the lease.
+const LOOK: Duration = Duration::from_secs(1);
 /// Bytes of an error that are recorded.
 const ERROR: usize = 2_048;
 /// Who set off what nobody did.
@@ -39,6 +41,8 @@ pub(super) struct Pull {
     pub unkept: Option<Vec<u8>>,
     /// How often this page was refused for records that are no events.
     pub refusals: u32,
+    /// In which term this host pulls.
+    pub under: Under,
     /// The last one, where it failed.
     failed: Option<SyncRun>,
 }
@@ -55,14 +59,23 @@ impl Pull {
         let label = format!("pull:{}", settings.instance);
         let sink = Sink::new(parts.gate.clone(), parts.metrics.clone(), Arc::clone(&parts.clock), &label, Durability::Fsync);
         let normaliser = Normaliser::new(Rules { shape: ShapeRule::Auto, strict: false, tenant: settings.tenant.clone() });
-        Self { settings, parts, shared, sink, normaliser, cursor: None, unkept: None, refusals: 0, failed: None }
+        let under = Under { instance: Arc::clone(&settings.instance), term: 0 };
+        Self { settings, parts, shared, sink, normaliser, cursor: None, unkept: None, refusals: 0, under, failed: None }
     }
 
     pub async fn run(mut self, cancel: CancellationToken) {
         self.shared.wanted().closed = false;
-        if let Some(mut when) = self.plan(&cancel).await {
-            while let Some(course) = self.next(&mut when, &cancel).await {
-                self.course(course, &mut when, &cancel).await;
+        while let Some(term) = self.lease(&cancel).await {
+            self.enter(term).await;
+            if let Some(mut when) = self.plan(&cancel).await {
+                while let Some(course) = self.next(&mut when, &cancel).await {
+                    self.course(course, &mut when, &cancel).await;
+                }
+            }
+            if !cancel.is_cancelled() {
+                tracing::info!(instance = &*self.settings.instance, term, "another host runs the schedule now");
+                // Recorded as cut off by whoever has the lease.
+                self.shared.wanted().run = None;
             }
         }
         let left = {
@@ -74,6 +87,45 @@ impl Pull {
             run.end(SyncStatus::Failed, Some(stopped().reason), self.parts.now_ms());
             self.keep(&run).await;
         }
+    }
+
+    /// Waits until this host is the one; nothing where the pulling ends.
+    async fn lease(&self, cancel: &CancellationToken) -> Option<i64> {
+        let leases = &self.parts.leases;
+        loop {
+            let moved = leases.moved();
+            if cancel.is_cancelled() {
+                return None;
+            }
+            let term = leases.term(&self.settings.instance);
+            {
+                let mut status = self.shared.status();
+                status.elsewhere = if term.is_some() { None } else { leases.elsewhere(&self.settings.instance) };
+                status.next_ms = None;
+            }
+            if term.is_some() {
+                return term;
+            }
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return None,
+                () = moved => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+
+    /// Whatever was known may have changed since: another host may have pulled.
+    async fn enter(&mut self, term: i64) {
+        self.under.term = term;
+        (self.cursor, self.unkept, self.refusals, self.failed) = (None, None, 0, None);
+        if let Err(error) = self.parts.runs.cut_off(&self.under, self.parts.now_ms()).await {
+            tracing::warn!(instance = &*self.settings.instance, error, "runs that a host before this one left are not closed");
+        }
+    }
+
+    pub(super) fn holds(&self) -> bool {
+        self.parts.leases.term(&self.settings.instance) == Some(self.under.term)
     }
 
     /// What is due first; nothing where the pulling ends before that is known.
@@ -93,6 +145,9 @@ impl Pull {
                 Ok(settled) => break settled,
                 // Without it nobody knows what was missed.
                 Err(error) => self.pause(self.missed(&Missed::new("store", error)), cancel).await?,
+            }
+            if !self.holds() {
+                return None;
             }
         };
         let (now, monotonic) = (self.parts.now_ms(), self.parts.clock.monotonic());
@@ -116,7 +171,8 @@ impl Pull {
     /// Waits for the next run; nothing where the pulling ends.
     async fn next(&self, when: &mut When, cancel: &CancellationToken) -> Option<Course> {
         loop {
-            if cancel.is_cancelled() {
+            let moved = self.parts.leases.moved();
+            if cancel.is_cancelled() || !self.holds() {
                 return None;
             }
             let (now, noted) = (self.parts.now_ms(), self.parts.clock.monotonic());
@@ -150,6 +206,7 @@ impl Pull {
                 biased;
                 () = cancel.cancelled() => return None,
                 () = self.shared.now.notified() => {}
+                () = moved => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -177,6 +234,8 @@ impl Pull {
                     self.keep(&course.run).await;
                 }
             }
+            // Nothing of it is this host's to write any more.
+            Err(missed) if missed.word == LOST => {}
             Err(missed) => {
                 let wait = self.missed(&missed);
                 let unbegun = missed.is_idle() && course.run.pages == 0 && trigger != SyncTrigger::Manual;
@@ -326,7 +385,7 @@ impl Pull {
     /// Nothing up to now needs a run; an interval begins with one anyway.
     async fn settle(&self, now: i64) {
         if let PullSchedule::Cron(cron, _) = &self.settings.schedule {
-            self.told(self.parts.runs.settle(&self.settings.instance, &cron.to_string(), now).await);
+            self.told(self.parts.runs.settle(&cron.to_string(), now, &self.under).await.map(drop));
         }
     }
 
@@ -335,7 +394,7 @@ impl Pull {
     }
 
     async fn keep(&self, run: &SyncRun) {
-        self.told(self.parts.runs.keep(run).await);
+        self.told(self.parts.runs.keep(run, &self.under).await.map(drop));
     }
 
     async fn forget(&self, run: &SyncRun) {

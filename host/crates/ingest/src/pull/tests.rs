@@ -36,6 +36,9 @@ struct World {
     settled: Mutex<Option<i64>>,
     /// Each write of a run.
     writes: Mutex<u32>,
+    /// As this host knows it.
+    term: tokio::sync::watch::Sender<i64>,
+    stored_term: Mutex<i64>,
 }
 
 impl Puller for World {
@@ -50,18 +53,51 @@ impl Cursors for World {
     fn get<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<u8>, String>> {
         Box::pin(async { Ok(self.kept.lock().expect("whole").clone()) })
     }
-    fn set<'a>(&'a self, _: &'a str, cursor: &'a [u8]) -> BoxFuture<'a, Result<(), String>> {
+    fn set<'a>(&'a self, _: &'a str, cursor: &'a [u8], under: &'a Under) -> BoxFuture<'a, Result<bool, String>> {
         Box::pin(async move {
             if self.broken.load(Ordering::SeqCst) {
                 return Err("the disk is full".to_owned());
             }
-            *self.kept.lock().expect("whole") = cursor.to_vec();
-            Ok(())
+            let holds = self.writes_under(under);
+            if holds {
+                *self.kept.lock().expect("whole") = cursor.to_vec();
+            }
+            Ok(holds)
+        })
+    }
+}
+
+/// Terms of this host are odd, of another one even: whoever writes must be of the last.
+impl Leases for World {
+    fn want(&self, _: &Arc<str>) {}
+    fn release(&self, _: &Arc<str>) {}
+    fn term(&self, _: &str) -> Option<i64> {
+        Some(*self.term.borrow()).filter(|term| term % 2 == 1)
+    }
+    fn elsewhere(&self, instance: &str) -> Option<String> {
+        Leases::term(self, instance).is_none().then(|| "another".to_owned())
+    }
+    fn moved(&self) -> BoxFuture<'_, ()> {
+        let mut term = self.term.subscribe();
+        Box::pin(async move {
+            let _ = term.changed().await;
         })
     }
 }
 
 impl World {
+    fn writes_under(&self, under: &Under) -> bool {
+        under.term == *self.stored_term.lock().expect("whole") && &*under.instance == "desk"
+    }
+
+    /// The store knows a change of hands before this host does.
+    fn hand(&self, term: i64, told: bool) {
+        *self.stored_term.lock().expect("whole") = term;
+        if told {
+            self.term.send_replace(term);
+        }
+    }
+
     fn write(&self, run: &SyncRun, known: impl FnOnce(&mut SyncRun)) -> Result<(), String> {
         if self.broken.load(Ordering::SeqCst) {
             return Err("the disk is full".to_owned());
@@ -80,8 +116,21 @@ impl Runs for World {
     fn begin<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async { self.write(run, |_| {}) })
     }
-    fn keep<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async { self.write(run, |known| *known = run.clone()) })
+    fn keep<'a>(&'a self, run: &'a SyncRun, under: &'a Under) -> BoxFuture<'a, Result<bool, String>> {
+        Box::pin(async {
+            if !self.writes_under(under) {
+                return Ok(false);
+            }
+            self.write(run, |known| *known = run.clone()).map(|()| true)
+        })
+    }
+    fn cut_off<'a>(&'a self, _: &'a Under, now_ms: i64) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            for run in self.runs.lock().expect("whole").iter_mut().filter(|run| run.status == SyncStatus::Running) {
+                run.end(SyncStatus::Failed, Some("the host ended".into()), now_ms);
+            }
+            Ok(())
+        })
     }
     fn forget<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async {
@@ -95,10 +144,13 @@ impl Runs for World {
     fn settled<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<Option<i64>, String>> {
         Box::pin(async { Ok(*self.settled.lock().expect("whole")) })
     }
-    fn settle<'a>(&'a self, _: &'a str, _: &'a str, settled_ms: i64) -> BoxFuture<'a, Result<(), String>> {
+    fn settle<'a>(&'a self, _: &'a str, settled_ms: i64, under: &'a Under) -> BoxFuture<'a, Result<bool, String>> {
         Box::pin(async move {
-            *self.settled.lock().expect("whole") = Some(settled_ms);
-            Ok(())
+            let holds = self.writes_under(under);
+            if holds {
+                *self.settled.lock().expect("whole") = Some(settled_ms);
+            }
+            Ok(holds)
         })
     }
 }
@@ -135,6 +187,7 @@ fn rig_of(pull: PullSettings, settled: Option<i64>, answers: Vec<Result<Page, As
     let (journal, _) = Journal::open(settings, Arc::new(RealFs)).expect("a journal");
     journal.lanes_ready();
     let world = Arc::new(World { answers: Mutex::new(answers.into()), settled: Mutex::new(settled), ..World::default() });
+    world.hand(1, true);
     let told = Arc::clone(&world);
     let notify = move |notice| {
         told.told.lock().expect("whole").push(match notice {
@@ -148,6 +201,7 @@ fn rig_of(pull: PullSettings, settled: Option<i64>, answers: Vec<Result<Page, As
         puller: Arc::clone(&world) as _,
         cursors: Arc::clone(&world) as _,
         runs: Arc::clone(&world) as _,
+        leases: Arc::clone(&world) as _,
         gate: journal.clone().into(),
         metrics: Metrics::new(),
         clock,
@@ -290,4 +344,27 @@ async fn pulls_come_and_go_with_the_configuration() {
     rig.pulls.stop().await;
     rig.pulls.replace(&[settings_of("late")]);
     assert!(!rig.asked().iter().any(|asked| asked.starts_with("late")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_host_takes_over_and_nothing_is_written_over_it() {
+    let rig = rig(vec![page(&[r#"{"id":"1"}"#], "1", false), page(&[r#"{"id":"2"}"#], "2", true)]);
+    rig.when("the first page", |world| *world.kept.lock().expect("whole") == b"1").await;
+    // Another host has the lease, and this one does not know it yet: it asks, and its cursor is refused.
+    rig.world.hand(2, false);
+    rig.world.kept.lock().expect("whole").clone_from(&b"7".to_vec());
+    rig.when("asked again", |world| world.asked.lock().expect("whole").len() == 2).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!((rig.kept().as_str(), rig.told()), ("7", Vec::new()), "refused, and no failure of the system");
+    rig.world.hand(2, true);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let status = rig.pulls.status().remove(0).1;
+    assert_eq!((rig.asked().len(), status.elsewhere.as_deref()), (2, Some("another")), "it pulls no more");
+    assert_eq!(rig.pulls.sync("desk", "ada").await, Err(SyncRefused::Elsewhere(Some("another".into()))));
+    assert_eq!(rig.pulls.anew("desk", "ada").await, Err(SyncRefused::Elsewhere(Some("another".into()))));
+
+    // Back again: behind the cursor of the other, not behind its own.
+    rig.world.hand(3, true);
+    rig.when("pulled again", |world| world.asked.lock().expect("whole").len() > 2).await;
+    assert_eq!((rig.asked()[2].as_str(), rig.pulls.status().remove(0).1.elsewhere), ("desk@7", None));
 }
