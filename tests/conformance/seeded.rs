@@ -16,7 +16,21 @@ const CONNECTOR: &[(&str, &[&str])] = &[
     ("few_events", &["takes_the_largest_batch"]),
     ("sends_attempt", &["same_batch_same_requests"]),
     ("forgets_taken", &["keeps_what_was_accepted"]),
-    ("accepts_all", &["status::400", "status::401", "status::403", "status::408", "status::413", "status::429", "status::500", "status::502", "status::503", "status::redirect"]),
+    (
+        "accepts_all",
+        &[
+            "status::400",
+            "status::401",
+            "status::403",
+            "status::408",
+            "status::413",
+            "status::429",
+            "status::500",
+            "status::502",
+            "status::503",
+            "status::redirect",
+        ],
+    ),
     ("rejects_all", &["status::408", "status::429", "status::500", "status::502", "status::503"]),
     ("ignores_retry_after", &["status::429_retry_after", "status::503_retry_after"]),
     ("retries_unauthorized", &["status::401", "status::403"]),
@@ -72,7 +86,9 @@ fn connector_case(fault: &str) -> String {
 }
 
 fn formatter_case(fault: &str, record: &str) -> String {
-    format!("name = \"a case\"\nwilling = true\nconfig = {{fault = \"{fault}\"}}\nrecords = [{record:?}]\n[[events]]\njson = '''{{\"id\":\"1\",\"severity\":\"high\"}}'''\n")
+    format!(
+        "name = \"a case\"\nwilling = true\nconfig = {{fault = \"{fault}\"}}\nrecords = [{record:?}]\n[[events]]\njson = '''{{\"id\":\"1\",\"severity\":\"high\"}}'''\n"
+    )
 }
 
 /// Checks of the suite that fail for this guest.
@@ -100,16 +116,25 @@ pub fn checks() -> Result<Vec<Check>> {
     }
     for (fault, wanted) in FORMATTER {
         let record = if *fault == "counts" { "1\"1\"\n" } else { "\"1\"\n" };
-        add(format!("formatter::{fault}"), Box::new(move |bench| finds(bench, guest("misformatted", &formatter_manifest(), Some(&formatter_case(fault, record)))?, wanted)));
+        add(
+            format!("formatter::{fault}"),
+            Box::new(move |bench| finds(bench, guest("misformatted", &formatter_manifest(), Some(&formatter_case(fault, record)))?, wanted)),
+        );
     }
     add("without_a_fault".to_owned(), Box::new(|bench| clean(bench, guest("misbehaved", MANIFEST, Some(&connector_case("none")))?)));
-    add("formatter::without_a_fault".to_owned(), Box::new(|bench| clean(bench, guest("misformatted", &formatter_manifest(), Some(&formatter_case("none", "\"1\"\n")))?)));
+    add(
+        "formatter::without_a_fault".to_owned(),
+        Box::new(|bench| clean(bench, guest("misformatted", &formatter_manifest(), Some(&formatter_case("none", "\"1\"\n")))?)),
+    );
     add("has_cases".to_owned(), Box::new(|bench| finds(bench, guest("misbehaved", MANIFEST, None)?, &["has_cases"])));
     add(
         "case".to_owned(),
         Box::new(|bench| finds(bench, guest("misbehaved", MANIFEST, Some(&connector_case("none").replace("/events", "/other")))?, &["case::a_case"])),
     );
-    add("a_reason".to_owned(), Box::new(|bench| finds(bench, guest("misbehaved", &MANIFEST.replace("to show what goes wrong", "so"), None)?, &["manifest_is_valid"])));
+    add(
+        "a_reason".to_owned(),
+        Box::new(|bench| finds(bench, guest("misbehaved", &MANIFEST.replace("to show what goes wrong", "so"), None)?, &["manifest_is_valid"])),
+    );
     add(
         "unwanted".to_owned(),
         Box::new(|bench| {

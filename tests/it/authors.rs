@@ -131,6 +131,14 @@ fn verbs_say_what_is_missing() {
     let output = with(&tools, &["doctor"]);
     assert_eq!(output.status.code(), Some(1), "the folder is one in Rust");
     assert!(out(&output).contains("ok       cargo 1.95.0") && out(&output).contains("missing  `rustup target add wasm32-wasip2`"), "{}", out(&output));
+    // Only when told to it has rustup bring the target; what cargo then makes is no component.
+    let sysroot = folder.join("sysroot");
+    script("rustc", &format!("echo {}", sysroot.display()));
+    script("rustup", &format!("[ \"$*\" = 'target add wasm32-wasip2' ] && /bin/mkdir -p {}/lib/rustlib/wasm32-wasip2/lib", sysroot.display()));
+    assert_eq!(with(&tools, &["build"]).status.code(), Some(1));
+    assert!(!sysroot.exists(), "nobody told it to");
+    let output = with(&tools, &["build", "--add-target"]);
+    assert!(sysroot.exists() && output.status.code() == Some(78) && err(&output).contains("build.no_component"), "{}", err(&output));
     let output = with(Path::new("/nowhere"), &["--json", "doctor", "--lang", "python"]);
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!((output.status.code(), report["complete"].as_bool()), (Some(1), Some(false)));

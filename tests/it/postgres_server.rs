@@ -47,7 +47,8 @@ struct Running {
 pub fn installed() -> Result<PathBuf, String> {
     let versions = fs::read_dir("/usr/lib/postgresql").map_err(|_| "postgresql is not installed".to_owned())?;
     let number = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<u32>().ok());
-    let mut versions: Vec<PathBuf> = versions.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| path.join("bin/initdb").is_file()).collect();
+    let mut versions: Vec<PathBuf> =
+        versions.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| path.join("bin/initdb").is_file()).collect();
     versions.sort_by_key(number);
     let newest = versions.pop().ok_or("postgresql is not installed")?;
     Ok(newest.join("bin"))
@@ -66,7 +67,10 @@ impl PostgresServer {
             run(Command::new("chown").arg(SOMEBODY).arg(server.dir.path()))?;
         }
         fs::set_permissions(server.dir.path(), Permissions::from_mode(0o755))?;
-        run(server.tool("initdb").args(["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--username", OWNER, "--pgdata"]).arg(server.data()))?;
+        run(server
+            .tool("initdb")
+            .args(["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--username", OWNER, "--pgdata"])
+            .arg(server.data()))?;
         server.go_on()?;
         Ok(server)
     }

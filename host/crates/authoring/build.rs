@@ -8,7 +8,14 @@ use std::{env, fs};
 fn main() {
     let root = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../../..");
     let mut code = String::new();
-    for (table, folder) in [("SDK", "sdk/rust"), ("SDK_DERIVE", "sdk/rust-derive"), ("SDK_JS", "sdk/js"), ("SDK_PYTHON", "sdk/python"), ("TEMPLATES", "sdk/templates"), ("WIT", "wit")] {
+    for (table, folder) in [
+        ("SDK", "sdk/rust"),
+        ("SDK_DERIVE", "sdk/rust-derive"),
+        ("SDK_JS", "sdk/js"),
+        ("SDK_PYTHON", "sdk/python"),
+        ("TEMPLATES", "sdk/templates"),
+        ("WIT", "wit"),
+    ] {
         let folder = root.join(folder);
         println!("cargo::rerun-if-changed={}", folder.display());
         let mut files = Vec::new();
@@ -30,7 +37,8 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
         let path = entry.expect("a readable folder").path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         // What was built beside the sources, and tests of the SDK, which authors do not run; tools that our tests use for an SDK.
-        let pins = ["requirements.txt", "package.json", "package-lock.json"].contains(&name.as_str()) && (folder.ends_with("sdk/js") || folder.ends_with("sdk/python"));
+        let pins = ["requirements.txt", "package.json", "package-lock.json"].contains(&name.as_str())
+            && (folder.ends_with("sdk/js") || folder.ends_with("sdk/python"));
         if pins || ["target", "dist", "tests", "__pycache__"].contains(&name.as_str()) || name == "tests.rs" {
             continue;
         }

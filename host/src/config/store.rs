@@ -28,7 +28,8 @@ pub(super) fn store(fields: &Fields, faults: &mut Faults) -> StoreSettings {
         start_timeout: fields.duration("start_timeout").unwrap_or(Duration::from_secs(30)),
     };
     if let Err(fault) = settings.check() {
-        let hint = (fault == UrlError::Tls).then(|| "leave `ssl…` out of the URL, and write `store: {tls: {required, ca, client_cert, client_key}}`".to_owned());
+        let hint =
+            (fault == UrlError::Tls).then(|| "leave `ssl…` out of the URL, and write `store: {tls: {required, ca, client_cert, client_key}}`".to_owned());
         faults.push(FaultKind::WrongType, fields.span("url"), "store.url", fault.to_string(), hint);
     }
     for name in ["ca", "client_cert", "client_key"] {

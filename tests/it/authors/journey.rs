@@ -51,7 +51,15 @@ fn the_tutorial_holds() {
     let output = self::command("sh", dir.path()).args(["-c", &script]).env("BULKHEAD_API_URL", format!("http://{}", story.host.api)).output().expect("runs");
     let said = out(&output);
     assert!(output.status.success(), "{said}\n{}", err(&output));
-    for part in ["send HTTP requests to destinations that you name and grant", "0 failed", "units of fuel", "outcome   accepted", "after the 7 s", "x-tenant: blue", "acme-siem 0.1.0"] {
+    for part in [
+        "send HTTP requests to destinations that you name and grant",
+        "0 failed",
+        "units of fuel",
+        "outcome   accepted",
+        "after the 7 s",
+        "x-tenant: blue",
+        "acme-siem 0.1.0",
+    ] {
         assert!(said.contains(part), "{part} is missing in:\n{said}\n{}", err(&output));
     }
     assert!(said.contains("authorization: Bearer ********") && !said.contains("dev-only-secret"), "{said}");
@@ -136,4 +144,37 @@ fn dev_builds_again_and_keeps_the_last_good_version() {
     edit(&source, "http::post(", "http::request(\"PUT\", ");
     edit(&folder.join("connector.toml"), "\"POST\"", "\"PUT\"");
     dev.says("request   PUT /in");
+}
+
+/// Presses keys on a terminal, each once what stands before it was said.
+const PRESS: &str = r#"
+import os, pty, sys
+program, said, keys = sys.argv[1], b"", [(b"== call 1, fault: none ==", b"f"), (b"== call 2, fault: 429 with Retry-After ==", b"r"), (b"== call 3, fault: 429 with Retry-After ==", b"q")]
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(program, [program, "dev"])
+while True:
+    try:
+        part = os.read(terminal, 4096)
+    except OSError:
+        break
+    if not part:
+        break
+    said += part
+    while keys and keys[0][0] in said:
+        os.write(terminal, keys.pop(0)[1])
+_, status = os.waitpid(pid, 0)
+sys.stdout.buffer.write(said)
+sys.exit(os.waitstatus_to_exitcode(status) if not keys else 99)
+"#;
+
+#[test]
+fn dev_takes_keys_on_a_terminal() {
+    if !rust_is_here("authors::journey::dev_takes_keys_on_a_terminal") {
+        return;
+    }
+    let (_dir, folder) = project("acme-keys", &[]);
+    let output = command("timeout", &folder).args(["300", "python3", "-c", PRESS]).arg(binary()).output().expect("runs");
+    assert!(output.status.success(), "{}{}", out(&output), err(&output));
+    assert!(out(&output).contains("keys: r  the last call again"), "{}", out(&output));
 }

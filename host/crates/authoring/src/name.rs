@@ -42,10 +42,10 @@ impl fmt::Display for Name {
 
 /// Keywords of Rust (reference, "Keywords") and Python; a package of such a name cannot be used by it.
 const KEYWORDS: &[&str] = &[
-    "abstract", "and", "as", "assert", "async", "await", "become", "box", "break", "class", "const", "continue", "crate", "def", "del", "do", "dyn", "elif", "else",
-    "enum", "except", "extern", "false", "final", "finally", "fn", "for", "from", "gen", "global", "if", "impl", "import", "in", "is", "lambda", "let", "loop", "macro",
-    "match", "mod", "move", "mut", "nonlocal", "not", "or", "override", "pass", "priv", "pub", "raise", "ref", "return", "self", "static", "struct", "super", "trait",
-    "true", "try", "type", "typeof", "union", "unsafe", "unsized", "use", "virtual", "where", "while", "with", "yield",
+    "abstract", "and", "as", "assert", "async", "await", "become", "box", "break", "class", "const", "continue", "crate", "def", "del", "do", "dyn", "elif",
+    "else", "enum", "except", "extern", "false", "final", "finally", "fn", "for", "from", "gen", "global", "if", "impl", "import", "in", "is", "lambda", "let",
+    "loop", "macro", "match", "mod", "move", "mut", "nonlocal", "not", "or", "override", "pass", "priv", "pub", "raise", "ref", "return", "self", "static",
+    "struct", "super", "trait", "true", "try", "type", "typeof", "union", "unsafe", "unsized", "use", "virtual", "where", "while", "with", "yield",
 ];
 /// Names that Cargo refuses or that its own folders have.
 const CARGO: &[&str] = &["build", "deps", "examples", "incremental", "test"];

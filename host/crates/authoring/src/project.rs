@@ -66,7 +66,10 @@ fn reference(language: Language, sdk: &Sdk) -> Result<String, NewError> {
             let missing = || NewError::NoSdk(path.clone());
             let full = std::fs::canonicalize(path).map_err(|_| missing())?;
             let text = std::fs::read_to_string(full.join("Cargo.toml")).map_err(|_| missing())?;
-            let named = text.parse::<toml::Table>().ok().is_some_and(|table| table.get("package").and_then(|package| package.get("name")?.as_str()) == Some("bulkhead-sdk"));
+            let named = text
+                .parse::<toml::Table>()
+                .ok()
+                .is_some_and(|table| table.get("package").and_then(|package| package.get("name")?.as_str()) == Some("bulkhead-sdk"));
             if !named {
                 return Err(missing());
             }

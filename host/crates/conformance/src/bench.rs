@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
-use bulkhead_core::{Clock, Connector, EventRef, Formatter, RecordBatch, RecordFormat};
 use bulkhead_core::clock::SystemClock;
+use bulkhead_core::{Clock, Connector, EventRef, Formatter, RecordBatch, RecordFormat};
 use bulkhead_format::BatchBuilder;
 use bulkhead_ingest::{Form, Normaliser, Rules};
 use bulkhead_observe::{GuestMetrics, Metrics};
@@ -170,4 +170,3 @@ pub fn store<'a>(events: impl IntoIterator<Item = &'a str>, received: u64) -> Re
 pub fn refs(stored: &[Vec<u8>]) -> Result<Vec<EventRef<'_>>> {
     Ok(stored.iter().map(|bytes| EventRef::new(bytes)).collect::<Result<_, _>>()?)
 }
-

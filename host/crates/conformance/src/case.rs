@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use bulkhead_core::{DeliverError, Delivery, EventRef, Outcome};
-use bulkhead_format::BatchBuilder;
 use bulkhead_fault_server::receiver::{Kept, Script, Step};
+use bulkhead_format::BatchBuilder;
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -97,7 +97,9 @@ impl Guest {
                 Some("string") => property["enum"][0].as_str().unwrap_or("conformance").into(),
                 Some("integer" | "number") => property["minimum"].as_u64().unwrap_or(1).into(),
                 Some("boolean") => false.into(),
-                other => bail!("`{key}` is required and of type {other:?}: no plain value fits; mark a case with `willing = true`, and its configuration is used"),
+                other => {
+                    bail!("`{key}` is required and of type {other:?}: no plain value fits; mark a case with `willing = true`, and its configuration is used")
+                }
             };
             config.insert(key.to_owned(), value);
         }

@@ -38,7 +38,10 @@ impl Check {
 
 /// Every check that a guest must pass: what holds for its kind, then its own cases.
 pub fn checks(guest: &Arc<Guest>) -> Result<Vec<Check>> {
-    let mut checks = vec![Check::new("manifest_is_valid", guest, |_, guest| manifest::is_valid(guest)), Check::new("imports_are_wanted", guest, |_, guest| manifest::imports_are_wanted(guest))];
+    let mut checks = vec![
+        Check::new("manifest_is_valid", guest, |_, guest| manifest::is_valid(guest)),
+        Check::new("imports_are_wanted", guest, |_, guest| manifest::imports_are_wanted(guest)),
+    ];
     let mut add = |name: &str, run: fn(&Bench, &Guest) -> Result<()>| checks.push(Check::new(name, guest, run));
     if guest.is_formatter() {
         add("refuses_unknown_configuration", formatter::refuses_unknown_configuration);

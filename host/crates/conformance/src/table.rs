@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use bulkhead_core::{DeliverError, Delivery, Failure, Outcome};
-use bulkhead_sandbox::{Credential, Destination, DestinationSettings};
 use bulkhead_fault_server::receiver::{Script, Step};
+use bulkhead_sandbox::{Credential, Destination, DestinationSettings};
 
 use crate::bench::{Bench, RECEIVED, refs, store};
 use crate::case::HUGE_MIB;

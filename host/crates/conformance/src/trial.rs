@@ -94,7 +94,12 @@ pub fn attempt(bench: &Bench, guest: &Guest, setting: &Setting) -> Result<Trial>
         let mut grants = world.grants(guest)?;
         if guest.wants("http") {
             let credential = Credential::bearer("dev", secrecy::SecretString::from(SECRET.to_owned()))?;
-            let settings = DestinationSettings { url: world.receiver.url(), methods: guest.methods(), credential: Some(Arc::new(credential)), ..DestinationSettings::default() };
+            let settings = DestinationSettings {
+                url: world.receiver.url(),
+                methods: guest.methods(),
+                credential: Some(Arc::new(credential)),
+                ..DestinationSettings::default()
+            };
             grants.destinations = vec![Destination::new("primary", settings)?];
         }
         if guest.does("deliver") {

@@ -31,8 +31,8 @@ pub use dead_letters::{
 pub use entries::{Entries, Entry, KEPT_VERSIONS, Raced, Version};
 pub use error::{StoreError, is_unavailable};
 pub use inactive::Inactive;
-pub use leases::{Fence, Lease, Leases};
 pub use lane_replays::{Busy, LaneReplay, LaneReplays, MOST_RUNNING, NewLaneReplay, ReplayState};
+pub use leases::{Fence, Lease, Leases};
 pub use store::Store;
 pub use sync_executions::{SyncExecutions, SyncFilter};
 

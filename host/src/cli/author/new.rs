@@ -61,12 +61,9 @@ pub fn run(args: &NewArgs, output: Output) -> Result<Exit, Failure> {
         Output::Json => {
             print(json!({"schema_version": 1, "name": name.as_str(), "kind": kind.name(), "language": args.lang.language().name(), "folder": folder}))?;
         }
-        Output::Text => print(format!(
-            "{} {name} in {}\n\n  cd {}\n  bulkhead build\n  bulkhead test\n  bulkhead dev",
-            kind.name(),
-            folder.display(),
-            folder.display()
-        ))?,
+        Output::Text => {
+            print(format!("{} {name} in {}\n\n  cd {}\n  bulkhead build\n  bulkhead test\n  bulkhead dev", kind.name(), folder.display(), folder.display()))?
+        }
     }
     Ok(Exit::Ok)
 }

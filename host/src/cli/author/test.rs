@@ -40,9 +40,8 @@ pub fn run(args: &TestArgs, output: Output) -> Result<Exit, Failure> {
         Some(file) => file.clone(),
         None => build::built(&args.project.folder)?,
     };
-    let bytes = std::fs::read(&file).map_err(|error| {
-        Failure::new(Exit::NotFound, "test.read", format!("cannot read {}: {error}", file.display())).hint("`bulkhead build` makes it")
-    })?;
+    let bytes = std::fs::read(&file)
+        .map_err(|error| Failure::new(Exit::NotFound, "test.read", format!("cannot read {}: {error}", file.display())).hint("`bulkhead build` makes it"))?;
     let cases = args.cases.clone().unwrap_or_else(|| args.project.folder.join("cases"));
     if args.cases.is_some() && !cases.is_dir() {
         return Err(Failure::new(Exit::NotFound, "test.cases", format!("{} is no folder", cases.display())));
@@ -52,8 +51,11 @@ pub fn run(args: &TestArgs, output: Output) -> Result<Exit, Failure> {
     let kept = args.project.folder.join(build::OUT).join(CACHE);
     let bench = bench(args.file.is_none().then_some(kept.as_path()))?;
     bench.component(&guest).map_err(unfit)?;
-    let checks: Vec<Check> =
-        suite::checks(&guest).map_err(unfit)?.into_iter().filter(|check| args.only.is_empty() || args.only.iter().any(|part| check.name.contains(part))).collect();
+    let checks: Vec<Check> = suite::checks(&guest)
+        .map_err(unfit)?
+        .into_iter()
+        .filter(|check| args.only.is_empty() || args.only.iter().any(|part| check.name.contains(part)))
+        .collect();
     if checks.is_empty() {
         return Err(Failure::new(Exit::Usage, "test.nothing", format!("no check's name contains {}", args.only.join(" or "))));
     }
@@ -67,7 +69,10 @@ pub fn run(args: &TestArgs, output: Output) -> Result<Exit, Failure> {
     });
     let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     // Costs are measured where they mean something: of a guest that works, with nothing else running.
-    let cost = (failed == 0 && args.only.is_empty() && (guest.is_formatter() || guest.does("deliver"))).then(|| cost::measure(&bench, &guest)).transpose().map_err(unfit)?;
+    let cost = (failed == 0 && args.only.is_empty() && (guest.is_formatter() || guest.does("deliver")))
+        .then(|| cost::measure(&bench, &guest))
+        .transpose()
+        .map_err(unfit)?;
     match output {
         Output::Json => print(as_json(&guest, &results, cost.as_ref()))?,
         Output::Text => print(as_text(&guest, &results, cost.as_ref()))?,

@@ -65,15 +65,16 @@ impl Message {
 /// Sees to it that the toolchain of this folder has the target.
 fn target(folder: &Path, options: Options) -> Result<(), BuildError> {
     if !has_cargo(folder) {
-        return Err(BuildError::Missing { what: "cargo, Rust's build tool,".to_owned(), command: "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh".to_owned() });
+        return Err(BuildError::Missing {
+            what: "cargo, Rust's build tool,".to_owned(),
+            command: "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh".to_owned(),
+        });
     }
     if has_target(folder) {
         return Ok(());
     }
-    let missing = || BuildError::Missing {
-        what: format!("the target {TARGET} of this folder's Rust toolchain"),
-        command: format!("rustup target add {TARGET}"),
-    };
+    let missing =
+        || BuildError::Missing { what: format!("the target {TARGET} of this folder's Rust toolchain"), command: format!("rustup target add {TARGET}") };
     if !options.add_target {
         return Err(missing());
     }
@@ -101,7 +102,8 @@ mod tests {
     #[test]
     fn the_component_is_the_packages_own() {
         let component = |line: &str| serde_json::from_str::<Message>(line).expect("a message").component(Some(Path::new("/a/Cargo.toml")));
-        let line = r#"{"reason":"compiler-artifact","manifest_path":"/a/Cargo.toml","target":{"kind":["cdylib","rlib"]},"filenames":["/t/a.rlib","/t/a.wasm"]}"#;
+        let line =
+            r#"{"reason":"compiler-artifact","manifest_path":"/a/Cargo.toml","target":{"kind":["cdylib","rlib"]},"filenames":["/t/a.rlib","/t/a.wasm"]}"#;
         assert_eq!(component(line), Some("/t/a.wasm".into()));
         assert_eq!(component(&line.replace("/a/Cargo", "/b/Cargo")), None);
         assert_eq!(component(&line.replace("cdylib", "bin")), None);

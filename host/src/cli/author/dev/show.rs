@@ -43,6 +43,15 @@ fn as_text(number: u64, fault: &str, setting: &Setting, trial: &Trial) -> String
     trial.outcomes.iter().for_each(|outcome| put("outcome", outcome));
     trial.log.iter().for_each(|line| put("log", line));
     let millis = |time: std::time::Duration| time.as_secs_f64() * 1e3;
-    put("cost", &format!("{} units of fuel, {:.3} ms in the guest, {:.1} ms in all, {} KiB of memory", trial.fuel, millis(trial.guest), millis(trial.wall), trial.memory >> 10));
+    put(
+        "cost",
+        &format!(
+            "{} units of fuel, {:.3} ms in the guest, {:.1} ms in all, {} KiB of memory",
+            trial.fuel,
+            millis(trial.guest),
+            millis(trial.wall),
+            trial.memory >> 10
+        ),
+    );
     text
 }
