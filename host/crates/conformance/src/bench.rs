@@ -150,9 +150,12 @@ impl Bench {
     }
 }
 
-/// How large a component may be is for the operator to say, up to what any host takes; interpreters are large.
+/// What a component is made of is for the operator to allow, up to what any host takes: an interpreter is large and has
+/// many parts. What a call may use stays at the defaults.
 fn any_size(mut limits: Limits) -> Result<Limits> {
-    limits.set(Limit::ComponentSize, Limit::ComponentSize.row().ceiling)?;
+    for limit in [Limit::ComponentSize, Limit::Instances, Limit::Tables, Limit::TableElements, Limit::Memories] {
+        limits.set(limit, limit.row().ceiling)?;
+    }
     Ok(limits)
 }
 

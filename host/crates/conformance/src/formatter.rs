@@ -9,7 +9,9 @@ use crate::guest::Guest;
 use crate::samples::samples;
 
 pub fn refuses_unknown_configuration(bench: &Bench, guest: &Guest) -> Result<()> {
-    match bench.formatter(guest, r#"{"no_such_key_here":1}"#) {
+    let mut config: serde_json::Value = serde_json::from_str(&guest.config()?)?;
+    config["no_such_key_here"] = 1.into();
+    match bench.formatter(guest, &config.to_string()) {
         Ok(_) => anyhow::bail!("an unknown key was accepted"),
         Err(error) => {
             let text = format!("{error:#}");
@@ -37,7 +39,8 @@ pub fn same_events_same_bytes(bench: &Bench, guest: &Guest) -> Result<()> {
     ensure!(format(bench, guest, &events)? == all, "two instances make different bytes");
     let mut formatter = bench.formatter(guest, &guest.config()?)?;
     let mut builder = BatchBuilder::default();
-    for (i, event) in events.iter().enumerate() {
+    // From behind, so that what a formatter remembers shows.
+    for (i, event) in events.iter().enumerate().rev() {
         let batch = builder.fill(formatter.projection(), std::iter::once(*event));
         let alone = bench.runtime.block_on(formatter.format(batch))?.records;
         ensure!(

@@ -142,6 +142,8 @@ fn judge_failure(want: Want, failure: &Failure) -> Result<()> {
         (Want::Again(seconds), Failure::Unavailable { after, .. }) => *after == seconds.map(Duration::from_secs),
         // "Anything else" is tried again, but names no wait.
         (Want::Again(None) | Want::AcceptedOrAgain, Failure::Other(_) | Failure::Unavailable { .. }) => true,
+        // In halves is again.
+        (Want::AcceptedOrAgain, Failure::TooLarge(_)) => true,
         _ => false,
     };
     ensure!(right, "{failure:?}");
