@@ -2,6 +2,7 @@
 
 mod ask;
 mod audit;
+mod author;
 mod compile;
 mod completions;
 mod connector;
@@ -96,6 +97,16 @@ enum Verb {
     },
     /// Post events from a file, from standard input, or made ones.
     Send(send::SendArgs),
+    /// Begin a connector or a formatter: a folder that builds and passes its tests as it is.
+    New(author::new::NewArgs),
+    /// Build the author's folder to a component, whatever its language needs.
+    Build(author::build::BuildArgs),
+    /// Run the author's cases and the conformance suite on a component; exits 7 where a check fails.
+    Test(author::test::TestArgs),
+    /// Build, run against a server that fails on request, show every exchange, build again on change.
+    Dev(author::dev::DevArgs),
+    /// Say what building needs that this machine lacks, and the command that mends it.
+    Doctor(author::doctor::DoctorArgs),
     /// Say what a component is and what it can reach, without running it.
     Inspect {
         /// A `.wasm` file or the name of a built-in component.
@@ -183,6 +194,11 @@ pub fn main() -> ExitCode {
         Verb::Config { verb: ConfigVerb::Schema } => schema::print_schema(),
         Verb::Config { verb: ConfigVerb::Show { config, effective: _ } } => schema::print_effective(&config, output),
         Verb::Send(args) => send::run(&args, output),
+        Verb::New(args) => author::new::run(&args, output),
+        Verb::Build(args) => author::build::run(&args, output),
+        Verb::Test(args) => author::test::run(&args, output),
+        Verb::Dev(args) => author::dev::run(&args, output),
+        Verb::Doctor(args) => author::doctor::run(&args, output),
         Verb::Inspect { component } => inspect::run(&component, output),
         Verb::Dlq(args) => dlq::run(&args, output),
         Verb::Replay(args) => replay::run(&args, output),

@@ -4,6 +4,7 @@ mod access;
 mod api_tls;
 mod appdynamics;
 mod audit;
+mod authors;
 mod bad_input;
 mod cli;
 mod clock;
