@@ -504,7 +504,7 @@ impl Host {
             periods,
             guise,
             index,
-            store,
+            store: store.clone(),
         };
         let serving_api = tokio::spawn(api::serve(api_listener, config.api.tls.clone(), api, stop_api.clone()));
 

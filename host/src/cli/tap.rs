@@ -61,7 +61,7 @@ async fn follow(args: &TapArgs, output: Output) -> Result<Exit, Failure> {
     let mut seen = Seen { last: args.after.clone(), left: args.count, output };
     let (mut heard, mut attempts) = (false, 0);
     loop {
-        let mut request = args.to.request(Method::GET, &url)?.timeout(LONGEST).header("accept", "text/event-stream");
+        let mut request = args.to.request(Method::GET, &url).await?.timeout(LONGEST).header("accept", "text/event-stream");
         if let Some(last) = &seen.last {
             request = request.header("last-event-id", last);
         }

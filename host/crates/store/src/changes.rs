@@ -8,7 +8,7 @@ use crate::error::{StoreError, failed};
 use crate::params;
 
 /// What is held in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
     /// Stored entries of the configuration.
     Entries,
