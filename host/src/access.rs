@@ -318,7 +318,10 @@ impl Access {
         let mut keys = self.keys();
         let Some(keys) = keys.as_mut() else {
             if !records.is_empty() {
-                tracing::error!(keys = records.len(), "another host made API keys, and this one has no pepper for them: set listen.api.pepper to the same on both");
+                tracing::error!(
+                    keys = records.len(),
+                    "another host made API keys, and this one has no pepper for them: set listen.api.pepper to the same on both"
+                );
             }
             return Ok(());
         };

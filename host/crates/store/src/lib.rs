@@ -30,11 +30,11 @@ pub use database::{Database, FromColumn, PostgresSettings, PostgresTls, Row, Tx,
 pub use dead_letters::{
     Added, Attempt, By, Cause, DeadLetter, DeadLetterFilter, DeadLetterSettings, DeadLetters, Edited, Expired, NewDeadLetter, OnFull, Replaying, State, Totals,
 };
-pub use entries::{Entries, SealedWith, Entry, KEPT_VERSIONS, Raced, Version};
+pub use entries::{Entries, Entry, KEPT_VERSIONS, Raced, SealedWith, Version};
 pub use error::{StoreError, is_unavailable};
 pub use inactive::Inactive;
-pub use leases::{Fence, Lease, Leases};
 pub use lane_replays::{Busy, LaneReplay, LaneReplays, MOST_RUNNING, NewLaneReplay, ReplayState};
+pub use leases::{Fence, Lease, Leases};
 pub use store::Store;
 pub use sync_executions::{SyncExecutions, SyncFilter};
 
