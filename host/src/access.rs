@@ -259,10 +259,10 @@ impl Access {
             let keys = keys.as_ref().ok_or(KeyError::Random)?;
             (keys.hash(&key), keys.all().is_empty().then(|| keys.mark()), keys.room(now_ms))
         };
-        if let Some(mark) = mark {
-            if !self.table.set_mark(&mark).await? {
-                return Err(KeyError::OtherPepper);
-            }
+        if let Some(mark) = mark
+            && !self.table.set_mark(&mark).await?
+        {
+            return Err(KeyError::OtherPepper);
         }
         match room {
             Room::Free => {}
@@ -336,7 +336,10 @@ impl Access {
         let mut keys = self.keys();
         let Some(keys) = keys.as_mut() else {
             if !records.is_empty() {
-                tracing::error!(keys = records.len(), "another host made API keys, and this one has no pepper for them: set listen.api.pepper to the same on both");
+                tracing::error!(
+                    keys = records.len(),
+                    "another host made API keys, and this one has no pepper for them: set listen.api.pepper to the same on both"
+                );
             }
             return Ok(());
         };

@@ -509,14 +509,7 @@ impl Host {
         let serving_api = tokio::spawn(api::serve(api_listener, config.api.tls.clone(), api, stop_api.clone()));
 
         let stop_access = CancellationToken::new();
-        following.spawn(follow::follow(
-            store.changes(),
-            generations,
-            Arc::clone(&control),
-            Arc::clone(&access),
-            store_health.clone(),
-            stop_following.clone(),
-        ));
+        following.spawn(follow::follow(store.changes(), generations, Arc::clone(&control), Arc::clone(&access), store_health.clone(), stop_following.clone()));
         let keeping_access = tokio::spawn(access.keep(own_events.clone(), stop_access.clone()));
 
         own_events.lifecycle(&started);

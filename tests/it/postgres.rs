@@ -140,22 +140,24 @@ fn two_hosts_on_one_store_follow_each_others_changes_and_overwrite_none() {
     two.settled();
 
     // Both change the same entry at the same time, many times over: each version is made once.
-    let versions: Vec<i64> = std::thread::scope(|scope| {
-        let change = |story: &Story, mark: &str| -> Vec<i64> {
-            let mut made = Vec::new();
-            for n in 0..10 {
-                let mut definition = sink(&target.url());
-                definition["retry"]["max"] = json!(format!("{}ms", 60 + n + if mark == "one" { 100 } else { 0 }));
-                let response = call(story, "PUT", "instances/siem", None, &json!({"definition": definition}));
-                match response.status {
-                    200 => made.push(response.json().expect("JSON")["data"]["version"].as_i64().expect("a version")),
-                    // Another host was first; what it made is not here yet.
-                    409 | 412 => std::thread::sleep(Duration::from_millis(300)),
-                    other => panic!("{other} {}", response.text()),
-                }
+    let url = target.url();
+    let change = |story: &Story, mark: &str| -> Vec<i64> {
+        let mut made = Vec::new();
+        for n in 0..10 {
+            let mut definition = sink(&url);
+            definition["retry"]["max"] = json!(format!("{}ms", 60 + n + if mark == "one" { 100 } else { 0 }));
+            let response = call(story, "PUT", "instances/siem", None, &json!({"definition": definition}));
+            match response.status {
+                200 => made.push(response.json().expect("JSON")["data"]["version"].as_i64().expect("a version")),
+                // Another host was first; what it made is not here yet.
+                409 | 412 => std::thread::sleep(Duration::from_millis(300)),
+                other => panic!("{other} {}", response.text()),
             }
-            made
-        };
+        }
+        made
+    };
+    let versions: Vec<i64> = std::thread::scope(|scope| {
+        let change = &change;
         let (first, second) = (scope.spawn(|| change(&one, "one")), scope.spawn(|| change(&two, "two")));
         [first.join().expect("ends"), second.join().expect("ends")].concat()
     });
@@ -227,8 +229,11 @@ fn pulling(url: &str, desk: &Vendor<Desk>, pull: &str) -> String {
 }
 
 fn tickets(stories: &[&Story]) -> Vec<u64> {
-    let mut all: Vec<u64> =
-        stories.iter().flat_map(|story| story.records("all.ndjson")).map(|record| record["subject"].as_str().expect("a name").parse().expect("a number")).collect();
+    let mut all: Vec<u64> = stories
+        .iter()
+        .flat_map(|story| story.records("all.ndjson"))
+        .map(|record| record["subject"].as_str().expect("a name").parse().expect("a number"))
+        .collect();
     all.sort_unstable();
     all
 }

@@ -7,7 +7,7 @@
 use std::fs::{self, Permissions};
 use std::io::{self, Error};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Sender};
@@ -68,7 +68,10 @@ impl PostgresServer {
             run(Command::new("chown").arg(SOMEBODY).arg(server.dir.path()))?;
         }
         fs::set_permissions(server.dir.path(), Permissions::from_mode(0o755))?;
-        run(server.tool("initdb").args(["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--username", OWNER, "--pgdata"]).arg(server.data()))?;
+        run(server
+            .tool("initdb")
+            .args(["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--username", OWNER, "--pgdata"])
+            .arg(server.data()))?;
         if let Some((cert, key)) = tls {
             for (name, text) in [("server.crt", cert), ("server.key", key)] {
                 let path = server.data().join(name);
@@ -177,11 +180,6 @@ impl PostgresServer {
         psql.args(["--no-psqlrc", "--tuples-only", "--no-align", "--quiet", "--set=ON_ERROR_STOP=1", "--username", OWNER, "--port", &port, "--host"]);
         let output = run(psql.arg(self.dir.path()).args(["--dbname", database, "--command", sql]))?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    }
-
-    /// Its folder: what is put there goes with it.
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
     }
 
     fn data(&self) -> PathBuf {

@@ -69,7 +69,11 @@ async fn reseal(config: &Config, dry_run: bool, output: Output) -> Result<Exit, 
     let Some(keyring) = keyring else {
         return Err(Failure::new(Exit::Configuration, "encryption.key", "the configuration names no key").hint("set `encryption.key`"));
     };
-    let _alone = if dry_run { None } else { bulkhead_journal::keep_off(&config.journal.dir).map_err(|error| Failure::from_error(Exit::Failed, "store.in_use", &error))? };
+    let _alone = if dry_run {
+        None
+    } else {
+        bulkhead_journal::keep_off(&config.journal.dir).map_err(|error| Failure::from_error(Exit::Failed, "store.in_use", &error))?
+    };
     let store = Store::open_with(&config.data_dir, config.store.server.as_ref()).await.map_err(|error| failed(&error))?;
     let sealed = Entries::sealed_with(store.shared()).await.map_err(|error| failed(&error))?;
     let current = keyring.current().id();
@@ -118,7 +122,9 @@ async fn copy(config: &Config, to: Option<SecretString>, output: Output) -> Resu
     from.close().await;
     match output {
         Output::Text => copied.iter().try_for_each(|(table, rows)| print(format!("{rows:>8} {table}")))?,
-        Output::Json => print(json!({"schema_version": 1, "tables": copied.iter().map(|(table, rows)| json!({"table": table, "rows": rows})).collect::<Vec<_>>()}))?,
+        Output::Json => {
+            print(json!({"schema_version": 1, "tables": copied.iter().map(|(table, rows)| json!({"table": table, "rows": rows})).collect::<Vec<_>>()}))?
+        }
     }
     Ok(Exit::Ok)
 }

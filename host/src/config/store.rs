@@ -31,7 +31,8 @@ pub(super) fn store(fields: &Fields, faults: &mut Faults) -> StoreSettings {
     let url = fields.get("url").and_then(|value| if let Item::Secret(url) = &value.item { Some(url.clone()) } else { None });
     let server = url.map(|url| PostgresSettings { url, ..template.clone() });
     if let Some(Err(fault)) = server.as_ref().map(PostgresSettings::check) {
-        let hint = (fault == UrlError::Tls).then(|| "leave `ssl…` out of the URL, and write `store: {tls: {required, ca, client_cert, client_key}}`".to_owned());
+        let hint =
+            (fault == UrlError::Tls).then(|| "leave `ssl…` out of the URL, and write `store: {tls: {required, ca, client_cert, client_key}}`".to_owned());
         faults.push(FaultKind::WrongType, fields.span("url"), "store.url", fault.to_string(), hint);
     }
     for name in ["ca", "client_cert", "client_key"] {

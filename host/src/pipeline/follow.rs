@@ -4,7 +4,7 @@
 //! a change of this host's own is. A change that cannot be put in force here, such as the end of a lane that has a
 //! backlog here, is tried again until it can. The same look tells whether the store is there.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -61,7 +61,7 @@ pub async fn follow(changes: Changes, seen: Generations, control: Arc<Control>, 
     if !health.shared {
         return;
     }
-    let (mut seen, mut failing) = (seen, HashSet::new());
+    let (mut seen, mut failing) = (seen, BTreeSet::new());
     while tokio::time::timeout(LOOK, stop.cancelled()).await.is_err() {
         // A database that does not answer keeps no host from its end.
         let looked = tokio::select! {

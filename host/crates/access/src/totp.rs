@@ -62,7 +62,7 @@ impl Totp {
         let now = unix_seconds / STEP;
         // Each is compared, so that the time does not tell which one came close.
         let fits = (now.saturating_sub(DRIFT)..=now + DRIFT).filter(|step| code.as_bytes().ct_eq(self.code(*step).as_bytes()).into());
-        fits.last().filter(|step| last.is_none_or(|last| *step > last))
+        fits.fold(None, |_, step| Some(step)).filter(|step| last.is_none_or(|last| *step > last))
     }
 
     /// The code of a step.

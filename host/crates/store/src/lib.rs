@@ -38,7 +38,7 @@ pub use database::{Database, FromColumn, PostgresSettings, PostgresTls, Row, Tx,
 pub use dead_letters::{
     Added, Attempt, By, Cause, DeadLetter, DeadLetterFilter, DeadLetterSettings, DeadLetters, Edited, Expired, NewDeadLetter, OnFull, Replaying, State, Totals,
 };
-pub use entries::{Entries, SealedWith, Entry, KEPT_VERSIONS, Raced, Version};
+pub use entries::{Entries, Entry, KEPT_VERSIONS, Raced, SealedWith, Version};
 pub use error::{StoreError, is_unavailable};
 pub use event_index::{EventFilter, EventIndex, IndexPosition, IndexedEvent, MOST_COUNTED};
 pub use inactive::Inactive;
