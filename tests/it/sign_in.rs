@@ -88,7 +88,7 @@ fn a_user_comes_and_goes_by_the_command_line() {
     let home = tempfile::tempdir().expect("a folder");
     let admin = |args: &[&str], stdin: &str| {
         let mut child = command(&guarded, home.path());
-        let mut child = child.args(args).env("BULKHEAD_API_TOKEN", &guarded.first).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = child.args(args).env("BULKHEAD_API_TOKEN", &guarded.first).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = child.spawn().expect("runs");
         child.stdin.take().expect("piped").write_all(stdin.as_bytes()).expect("takes it");
         child.wait_with_output().expect("ends")
