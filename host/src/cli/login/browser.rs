@@ -48,9 +48,9 @@ pub async fn sign_in(provider: &OpenId) -> Result<Kept, Failure> {
     let fields = [
         ("grant_type", "authorization_code"),
         ("code", code.as_str()),
-        ("redirect_uri", &redirect),
-        ("client_id", &provider.client_id),
-        ("code_verifier", &verifier),
+        ("redirect_uri", redirect.as_str()),
+        ("client_id", provider.client_id.as_str()),
+        ("code_verifier", verifier.as_str()),
     ];
     match provider.token(&fields).await? {
         Ok(answer) => provider.kept(&answer),

@@ -31,7 +31,7 @@ pub async fn sign_in(provider: &OpenId) -> Result<Kept, Failure> {
         if Instant::now() >= end {
             return Err(Failure::new(Exit::NotAllowed, "login.expired", "nobody entered the code in time"));
         }
-        let fields = [("grant_type", GRANT), ("device_code", device.as_str()), ("client_id", &provider.client_id)];
+        let fields = [("grant_type", GRANT), ("device_code", device.as_str()), ("client_id", provider.client_id.as_str())];
         match provider.token(&fields).await? {
             Ok(answer) => return provider.kept(&answer),
             Err(error) if error == "authorization_pending" => {}
