@@ -28,12 +28,15 @@ const DAYS_MS: i64 = 400 * 86_400_000;
 /// Status with which systems refuse what is too much (RFC 6585 §4).
 const TOO_MANY: u16 = 429;
 
+/// Sums by instance, period and its begin.
+type Waiting = HashMap<(Arc<str>, Period, i64), Sums>;
+
 /// Counts. Cheap to clone.
 #[derive(Clone)]
 pub struct Periods(Arc<Inner>);
 
 struct Inner {
-    waiting: Mutex<HashMap<(Arc<str>, Period, i64), Sums>>,
+    waiting: Mutex<Waiting>,
     /// One writer at a time, so that nothing is added twice.
     writing: tokio::sync::Mutex<()>,
     table: Table,
@@ -160,7 +163,7 @@ impl Periods {
         number(self.0.clock.unix_nanos() / 1_000_000)
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<(Arc<str>, Period, i64), Sums>> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
