@@ -28,6 +28,9 @@ const DAYS_MS: i64 = 400 * 86_400_000;
 /// Status with which systems refuse what is too much (RFC 6585 §4).
 const TOO_MANY: u16 = 429;
 
+/// Sums by instance, period and its begin.
+type Waiting = HashMap<(Arc<str>, Period, i64), Sums>;
+
 /// Counts. Cheap to clone.
 #[derive(Clone)]
 pub struct Periods(Arc<Inner>);
