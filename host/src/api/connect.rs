@@ -36,7 +36,9 @@ pub async fn refresh(State(api): State<Api>, Path(name): Path<String>, Extension
 async fn tried(api: &Api, name: &str) -> Result<Json<Value>, Problem> {
     let tried = api.control.try_credential(name).await.map_err(refused)?;
     let data = match tried {
-        Tried::Fixed => json!({"name": name, "checked": "nothing", "detail": "it is used as it stands in the configuration; only a receiver can say whether it is right"}),
+        Tried::Fixed => {
+            json!({"name": name, "checked": "nothing", "detail": "it is used as it stands in the configuration; only a receiver can say whether it is right"})
+        }
         Tried::Program => json!({"name": name, "checked": "program", "detail": "its program printed a value that can be used"}),
         Tried::Token { seconds } => json!({"name": name, "checked": "token", "expires_in": seconds, "detail": "the token endpoint gave a token"}),
     };

@@ -175,9 +175,19 @@ fn api_listener(fields: &Fields, faults: &mut Faults) -> ApiListener {
         let hint = Some("`openssl rand -base64 32` makes one".to_owned());
         faults.push(FaultKind::OutOfRange, fields.span("pepper"), "listen.api.pepper", format!("shorter than {SHORTEST_PEPPER} bytes"), hint);
     }
-    let public_url = fields.text("public_url").and_then(|url| public_url(&url).map_err(|problem| {
-        faults.push(FaultKind::WrongType, fields.span("public_url"), "listen.api.public_url", problem, Some("write it as https://bulkhead.example.com".to_owned()));
-    }).ok());
+    let public_url = fields.text("public_url").and_then(|url| {
+        public_url(&url)
+            .map_err(|problem| {
+                faults.push(
+                    FaultKind::WrongType,
+                    fields.span("public_url"),
+                    "listen.api.public_url",
+                    problem,
+                    Some("write it as https://bulkhead.example.com".to_owned()),
+                );
+            })
+            .ok()
+    });
     let auth = fields.texts("auth");
     let lets_in = |kind: &str| auth.iter().any(|known| known == kind);
     if lets_in("open") && auth.len() > 1 {

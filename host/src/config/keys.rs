@@ -3,8 +3,8 @@
 
 mod credentials;
 mod intake;
-mod sign_in;
 mod objects;
+mod sign_in;
 mod storage;
 
 use bulkhead_access::JwtAlgorithm;

@@ -81,7 +81,13 @@ pub struct Control {
 impl Control {
     /// What instances get from this host.
     pub(super) fn parts(&self) -> Parts<'_> {
-        Parts { receipts: self.receipts.as_deref(), periods: Some(&self.periods), keyring: self.keyring.as_ref(), deliveries: Some(&self.deliveries), sync: Some(&self.sync) }
+        Parts {
+            receipts: self.receipts.as_deref(),
+            periods: Some(&self.periods),
+            keyring: self.keyring.as_ref(),
+            deliveries: Some(&self.deliveries),
+            sync: Some(&self.sync),
+        }
     }
 
     pub(super) fn current(&self) -> Arc<Current> {

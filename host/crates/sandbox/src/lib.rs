@@ -36,8 +36,8 @@ pub use attempt::Receipting;
 pub use compile::{CompileLimits, Compiler, Stopped, WorkerSettings, work as compile_worker};
 pub use component::{Component, LoadError};
 pub use credentials::{
-    Authorization, ClientAuth, CommandSettings, Connection, Credential, CredentialError, Custom, DeskError, Digits, Grant, GrantDigest, KeepGrants, KeptGrant, OAuth2Settings,
-    RefreshTokens, Scheme, SharedKeyScheme, Signs, Tried, Value, Verifier,
+    Authorization, ClientAuth, CommandSettings, Connection, Credential, CredentialError, Custom, DeskError, Digits, Grant, GrantDigest, KeepGrants, KeptGrant,
+    OAuth2Settings, RefreshTokens, Scheme, SharedKeyScheme, Signs, Tried, Value, Verifier,
 };
 pub use egress::address::{Class as AddressClass, classify};
 pub use egress::places::Places;

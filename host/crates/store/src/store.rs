@@ -20,10 +20,10 @@ use crate::event_index::EventIndex;
 use crate::inactive::Inactive;
 use crate::lane_replays::LaneReplays;
 use crate::leases::Leases;
-use crate::refresh_tokens::StoredTokens;
-use crate::people::People;
 use crate::logs::Logs;
+use crate::people::People;
 use crate::periods::Periods;
+use crate::refresh_tokens::StoredTokens;
 use crate::sync_executions::SyncExecutions;
 use crate::webhooks::WebhookDeliveries;
 

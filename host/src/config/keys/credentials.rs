@@ -68,7 +68,12 @@ pub(super) const CREDENTIALS: &[(&str, &Section)] = &[
                 key("scope", Text, Optional, "Scopes, separated by spaces."),
                 key("audience", Text, Optional, "Audience, where the server wants one."),
                 key("parameters", Named(&AnyText), Default("{}"), "More form parameters, for example resource."),
-                key("refresh_token", SecretValue, Optional, "For the grant refresh_token; one that the server puts in its place is kept, on disk where there is an encryption.key."),
+                key(
+                    "refresh_token",
+                    SecretValue,
+                    Optional,
+                    "For the grant refresh_token; one that the server puts in its place is kept, on disk where there is an encryption.key.",
+                ),
                 key("authorize_url", Url, Optional, "For the grant authorization_code: where a browser is sent to agree."),
                 key("authorize_parameters", Named(&AnyText), Default("{}"), "More parameters of that URL, for example access_type."),
                 key("username", Text, Optional, "For the grant password."),

@@ -323,7 +323,12 @@ impl Inner {
     }
 
     /// The form with who the client is.
-    async fn encoded<'a>(&'a self, mut plain: Vec<(&'a str, &'a str)>, mut secrets: Vec<(&'a str, Arc<SecretString>)>, clock: &Arc<dyn Clock>) -> Result<Vec<u8>, Failure> {
+    async fn encoded<'a>(
+        &'a self,
+        mut plain: Vec<(&'a str, &'a str)>,
+        mut secrets: Vec<(&'a str, Arc<SecretString>)>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Vec<u8>, Failure> {
         let settings = &self.settings;
         match (&settings.client_secret, settings.client_auth) {
             (Some(_), ClientAuth::Basic) => {}

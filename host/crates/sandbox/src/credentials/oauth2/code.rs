@@ -11,8 +11,8 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::{Connection, Failure, Grant, GrantDigest, Inner, Means, OAuth2, OAuth2Settings};
-use crate::credentials::refresh::RefreshTokens;
 use crate::bill::Bill;
+use crate::credentials::refresh::RefreshTokens;
 
 /// What the URL has by the standard.
 const OWN: [&str; 7] = ["response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method"];
@@ -43,7 +43,9 @@ impl Verifier {
 
 /// Where browsers can be sent.
 pub(super) fn check(url: &str, parameters: &BTreeMap<String, String>) -> Result<Url, String> {
-    let fits = |url: &Url| matches!(url.scheme(), "http" | "https") && url.host().is_some() && url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    let fits = |url: &Url| {
+        matches!(url.scheme(), "http" | "https") && url.host().is_some() && url.username().is_empty() && url.password().is_none() && url.fragment().is_none()
+    };
     let url = Url::parse(url).ok().filter(fits).ok_or("`authorize_url` is no URL with http or https, without user and fragment")?;
     match url.query_pairs().map(|(name, _)| name.into_owned()).chain(parameters.keys().cloned()).find(|name| OWN.contains(&name.as_str())) {
         Some(own) => Err(format!("`authorize_url` or `authorize_parameters` has `{own}`, which is the host's")),
@@ -151,7 +153,9 @@ mod tests {
         for url in ["https://login.example.com/authorize", "http://127.0.0.1:1/a?tenant=b"] {
             assert!(check(url, &none).is_ok(), "{url}");
         }
-        for url in ["javascript:alert(1)", "https://user@login.example.com/", "https://login.example.com/#top", "/authorize", "ftp://a.b/", "https://a.b/?state=mine"] {
+        for url in
+            ["javascript:alert(1)", "https://user@login.example.com/", "https://login.example.com/#top", "/authorize", "ftp://a.b/", "https://a.b/?state=mine"]
+        {
             assert!(check(url, &none).is_err(), "{url}");
         }
         assert!(check("https://a.b/", &BTreeMap::from([("code_challenge".into(), "x".into())])).is_err());

@@ -311,7 +311,10 @@ async fn a_token_is_on_the_account_of_the_instance_that_asks() {
 }
 
 fn connectable(server: &Server) -> Credential {
-    let grant = Grant::AuthorizationCode { url: "https://login.example.com/authorize?tenant=a".into(), parameters: BTreeMap::from([("access_type".into(), "offline".into())]) };
+    let grant = Grant::AuthorizationCode {
+        url: "https://login.example.com/authorize?tenant=a".into(),
+        parameters: BTreeMap::from([("access_type".into(), "offline".into())]),
+    };
     Credential::oauth2("graph", OAuth2Settings { grant, client_secret: None, parameters: BTreeMap::new(), ..settings(server) }).expect("valid")
 }
 
@@ -338,15 +341,22 @@ async fn somebody_connects_it() {
     let asked: BTreeMap<String, String> = authorization.url.query_pairs().into_owned().collect();
     assert!(authorization.url.as_str().starts_with("https://login.example.com/authorize?tenant=a&"));
     for (name, value) in [
-        ("response_type", "code"), ("client_id", "bulk:head"), ("redirect_uri", redirect.as_str()), ("scope", "a b"), ("state", "the state"),
-        ("code_challenge_method", "S256"), ("access_type", "offline"),
+        ("response_type", "code"),
+        ("client_id", "bulk:head"),
+        ("redirect_uri", redirect.as_str()),
+        ("scope", "a b"),
+        ("state", "the state"),
+        ("code_challenge_method", "S256"),
+        ("access_type", "offline"),
     ] {
         assert_eq!(asked.get(name).map(String::as_str), Some(value), "{name}");
     }
     kind(&credential).connect(SecretString::from("the-code"), &authorization.verifier, &redirect, &means).await.expect("connects");
     assert_eq!((kind(&credential).connection(&means.tokens), means.tokens.generation("graph")), (Some(Connection::Connected), 1));
     let exchange = server.seen.lock().expect("lock")[0].clone();
-    for part in ["grant_type=authorization_code", "code=the-code", "client_id=bulk%3Ahead", "redirect_uri=https%3A%2F%2Fbulkhead.example.com%2Fback", "code_verifier="] {
+    for part in
+        ["grant_type=authorization_code", "code=the-code", "client_id=bulk%3Ahead", "redirect_uri=https%3A%2F%2Fbulkhead.example.com%2Fback", "code_verifier="]
+    {
         assert!(exchange.contains(part), "{part}: {exchange}");
     }
 
@@ -364,7 +374,17 @@ async fn somebody_connects_it() {
     let redactor = another.guard(Redactor::default());
     assert_eq!(redactor.text("hunter2-refresh-3"), "[redacted]");
     // What belongs to another client is none of its.
-    let other = Credential::oauth2("graph", OAuth2Settings { client_id: "other".into(), grant: Grant::AuthorizationCode { url: "https://login.example.com/authorize?tenant=a".into(), parameters: BTreeMap::new() }, client_secret: None, parameters: BTreeMap::new(), ..settings(&server) }).expect("valid");
+    let other = Credential::oauth2(
+        "graph",
+        OAuth2Settings {
+            client_id: "other".into(),
+            grant: Grant::AuthorizationCode { url: "https://login.example.com/authorize?tenant=a".into(), parameters: BTreeMap::new() },
+            client_secret: None,
+            parameters: BTreeMap::new(),
+            ..settings(&server)
+        },
+    )
+    .expect("valid");
     assert_eq!(kind(&other).connection(&means.tokens), Some(Connection::Never));
     assert!(!other.connects_like(&credential) && reloaded.connects_like(&credential));
 }
