@@ -105,10 +105,12 @@ fn finds(bench: &Bench, guest: Guest, wanted: &[&str]) -> Result<()> {
     Ok(())
 }
 
+type Run = Box<dyn Fn(&Bench) -> Result<()> + Send + Sync>;
+
 pub fn checks() -> Result<Vec<Check>> {
     let carrier = Arc::new(guest("misbehaved", MANIFEST, None)?);
     let mut checks = Vec::new();
-    let mut add = |name: String, run: Box<dyn Fn(&Bench) -> Result<()> + Send + Sync>| {
+    let mut add = |name: String, run: Run| {
         checks.push(Check::new(format!("seeded::{name}"), &carrier, move |bench, _| run(bench)));
     };
     for (fault, wanted) in CONNECTOR {

@@ -35,8 +35,6 @@ type Waiting = HashMap<(Arc<str>, Period, i64), Sums>;
 #[derive(Clone)]
 pub struct Periods(Arc<Inner>);
 
-/// By instance, length and beginning.
-type Waiting = HashMap<(Arc<str>, Period, i64), Sums>;
 
 struct Inner {
     waiting: Mutex<Waiting>,

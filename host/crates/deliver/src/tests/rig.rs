@@ -194,14 +194,14 @@ impl Rig {
     }
 
     pub async fn restart(self) -> Self {
-        let Self { dir, clock, journal, letters, store, metrics: _, notices, letter_settings, stop: _, _time_stands_still } = self;
+        let Self { dir, clock, journal, letters, store, metrics: _, notices, letter_settings, stop: _, _time_stands_still, seen } = self;
         drop(letters);
         journal.close().await;
         drop(journal);
         store.close().await;
         let (journal, store, letters) = open(dir.path(), &clock, letter_settings).await;
         let stop = CancellationToken::new();
-        Self { dir, clock, journal, letters, store, metrics: Metrics::new(), notices, letter_settings, stop, _time_stands_still }
+        Self { dir, clock, journal, letters, store, metrics: Metrics::new(), notices, letter_settings, stop, _time_stands_still, seen }
     }
 
     pub async fn letters(&self) -> Vec<DeadLetter> {
