@@ -144,7 +144,7 @@ impl Session<'_> {
     }
 
     fn bench(&self) -> Result<&Bench, Failure> {
-        self.bench.as_ref().ok_or_else(|| Failure::new(Exit::Failed, "dev.sandbox", "the sandbox has not started"))
+        self.bench.as_ref().ok_or_else(|| Failure::new(Exit::Failed, "author.sandbox", "the sandbox has not started"))
     }
 
     fn show(&mut self) {
