@@ -35,7 +35,6 @@ type Waiting = HashMap<(Arc<str>, Period, i64), Sums>;
 #[derive(Clone)]
 pub struct Periods(Arc<Inner>);
 
-
 struct Inner {
     waiting: Mutex<Waiting>,
     /// One writer at a time, so that nothing is added twice.
