@@ -234,8 +234,9 @@ impl Pull {
                     self.keep(&course.run).await;
                 }
             }
-            // Nothing of it is this host's to write any more.
-            Err(missed) if missed.word == LOST => {}
+            // Nothing of it is this host's to write any more. The store may know that before this host does: not at once
+            // again.
+            Err(missed) if missed.word == LOST => when.again(trigger, monotonic, FIRST_WAIT),
             Err(missed) => {
                 let wait = self.missed(&missed);
                 let unbegun = missed.is_idle() && course.run.pages == 0 && !trigger.asked();
