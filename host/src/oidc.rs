@@ -122,7 +122,7 @@ impl Oidc {
 
     fn vouched(&self, claims: &Value, from: IpAddr) -> Vouched {
         let texts = self.settings.role_claims.iter().flat_map(|path| claim_texts(claims, path));
-        let roles = self.settings.roles.roles(texts, false);
+        let roles = self.settings.roles.roles(texts);
         let text = |claim: &str| claims[claim].as_str().filter(|text| !text.is_empty());
         let name = text(&self.settings.username_claim).or_else(|| text("sub")).unwrap_or("?");
         let name: String = name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(MOST_NAME).collect();

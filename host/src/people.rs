@@ -13,8 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bulkhead_access::{
-    AccessToken, Guesses, Lives, Pair, PasswordHash, Principal, RefreshToken, Refreshed, Role, Session, SessionId, Sessions, Subject, TokenDenied, User,
-    UserName,
+    AccessToken, Guesses, Lives, Pair, PasswordHash, Principal, RefreshToken, Refreshed, Role, Session, SessionId, Sessions, TokenDenied, User, UserName,
 };
 use bulkhead_core::Clock;
 use bulkhead_seal::Keyring;
@@ -66,7 +65,7 @@ pub struct Login {
 
 /// What a sign-in or a refresh hands out.
 pub struct SignedIn {
-    pub subject: Subject,
+    pub user: UserName,
     pub session: SessionId,
     pub pair: Pair,
     pub access_for: Duration,
@@ -138,9 +137,9 @@ impl People {
         if !self.accepts() {
             return Err(TokenDenied::Unknown);
         }
-        let subject = self.sessions().admit(token, self.now_ms()).map(|session| session.subject.clone())?;
-        let roles = self.roles(&subject).ok_or(TokenDenied::Unknown)?;
-        Ok(Principal { actor: subject.actor(), permissions: Role::union(&roles) })
+        let user = self.sessions().admit(token, self.now_ms()).map(|session| session.user.clone())?;
+        let roles = self.roles(&user).ok_or(TokenDenied::Unknown)?;
+        Ok(Principal { actor: user.actor(), permissions: Role::union(&roles) })
     }
 
     /// Checks name, password and code, and begins a session. Not cancel safe: let it end.
@@ -166,7 +165,7 @@ impl People {
             // Another hash of the same password; where none comes out the one of before stays.
             self.hashing.run(move || PasswordHash::of(password.expose_secret())).await?.ok()
         };
-        let subject = Subject::Local(user.name.clone());
+        let name = user.name.clone();
         let _one = self.change.lock().await;
         // It may have been changed since: by an administrator, or by the same code a moment ago.
         let now = self.users().get(&user.name).filter(|now| now.id == user.id && now.enabled && now.password == user.password).cloned();
@@ -180,11 +179,11 @@ impl People {
             },
         };
         let after = User { password: renewed.unwrap_or(now.password), totp_step: step, signed_in: Some((self.now_ms(), from)), ..now };
-        let signed_in = self.begin(subject, Some(after.clone()), from).await?;
+        let signed_in = self.begin(name, Some(after.clone()), from).await?;
         let roles: Vec<&str> = after.roles.iter().map(|role| role.name()).collect();
         self.trail
             .signed_in(json!({
-                "actor": signed_in.subject.actor(), "name": after.name.as_str(), "roles": roles, "from": from, "session": signed_in.session.as_str(),
+                "actor": signed_in.user.actor(), "name": after.name.as_str(), "roles": roles, "from": from, "session": signed_in.session.as_str(),
                 "by": if after.totp.is_some() { "password and code" } else { "password" },
             }))
             .await;
@@ -206,20 +205,20 @@ impl People {
         match refreshed {
             Refreshed::Denied(_) => Err(SignInError::Unknown),
             Refreshed::Reused(session) => {
-                let actor = session.subject.actor();
+                let actor = session.user.actor();
                 self.end(std::slice::from_ref(&session.id)).await?;
                 tracing::warn!(actor, session = %session.id, %from, "a refresh token was shown twice: its session has ended");
                 self.own_events.lifecycle(&Lifecycle::TokenReused { actor: actor.clone(), session: session.id.to_string(), from: from.to_string() });
                 Err(SignInError::Reused { actor })
             }
             Refreshed::Renewed(session, pair) => {
-                if self.roles(&session.subject).is_none() {
+                if self.roles(&session.user).is_none() {
                     return Err(SignInError::Unknown);
                 }
                 self.table.change(PeopleChange { session: Some(&session), ..PeopleChange::default() }).await?;
-                let (subject, id) = (session.subject.clone(), session.id.clone());
+                let (user, id) = (session.user.clone(), session.id.clone());
                 self.sessions().put(*session);
-                Ok(SignedIn { subject, session: id, pair, access_for: self.lives.access })
+                Ok(SignedIn { user, session: id, pair, access_for: self.lives.access })
             }
         }
     }
@@ -246,19 +245,19 @@ impl People {
     }
 
     /// Under the lock of changes.
-    async fn begin(&self, subject: Subject, user: Option<User>, from: IpAddr) -> Result<SignedIn, SignInError> {
+    async fn begin(&self, name: UserName, user: Option<User>, from: IpAddr) -> Result<SignedIn, SignInError> {
         let now_ms = self.now_ms();
-        let (session, pair) = Session::begin(subject, from, now_ms, &self.lives).map_err(|_| SignInError::Random)?;
-        let ended = self.sessions().in_the_way(&session.subject, now_ms);
+        let (session, pair) = Session::begin(name, from, now_ms, &self.lives).map_err(|_| SignInError::Random)?;
+        let ended = self.sessions().in_the_way(&session.user, now_ms);
         self.table.change(PeopleChange { user: user.as_ref(), session: Some(&session), ended: &ended }).await?;
         if let Some(user) = user {
             self.users().insert(user.name.clone(), user);
         }
-        let (subject, id) = (session.subject.clone(), session.id.clone());
+        let (user, id) = (session.user.clone(), session.id.clone());
         let mut sessions = self.sessions();
         ended.iter().for_each(|id| drop(sessions.remove(id)));
         sessions.put(session);
-        Ok(SignedIn { subject, session: id, pair, access_for: self.lives.access })
+        Ok(SignedIn { user, session: id, pair, access_for: self.lives.access })
     }
 
     /// Under the lock of changes.
@@ -273,11 +272,8 @@ impl People {
     }
 
     /// Nothing for somebody who may be signed in no more.
-    fn roles(&self, subject: &Subject) -> Option<Vec<Role>> {
-        match subject {
-            Subject::Local(name) => self.users().get(name).filter(|user| user.enabled && self.accepts_users).map(|user| user.roles.clone()),
-            Subject::Directory { .. } => None,
-        }
+    fn roles(&self, name: &UserName) -> Option<Vec<Role>> {
+        self.users().get(name).filter(|user| user.enabled && self.accepts_users).map(|user| user.roles.clone())
     }
 
     fn not_guessing(&self, name: Option<&UserName>, from: IpAddr) -> Result<(), SignInError> {

@@ -66,7 +66,7 @@ pub async fn logout(State(api): State<Api>, From(from): From, headers: HeaderMap
                 return Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "this needs the access token of a session as `Authorization: Bearer`").v2());
             };
             let noted = Noted { object: format!("sessions/{}", session.id), before: None, after: None };
-            let actor = session.subject.actor();
+            let actor = session.user.actor();
             let status = StatusCode::NO_CONTENT;
             api.trail.change(Change { actor: &actor, from: Some(from), action: ACTION, noted, status: status.as_u16() }).await;
             Ok(status)

@@ -1,6 +1,6 @@
 //! Users as an administrator sees them: made, changed, removed. Whatever takes something away ends the user's sessions.
 
-use bulkhead_access::{HashError, MOST_USERS, PasswordFault, PasswordHash, Permission, Role, Subject, Totp, User, UserName, check_password};
+use bulkhead_access::{HashError, MOST_USERS, PasswordFault, PasswordHash, Permission, Role, Totp, User, UserName, check_password};
 use bulkhead_store::{PeopleChange, StoreError};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
@@ -124,7 +124,7 @@ impl People {
             }
         };
         self.keeps_an_admin(&before, Some(&after))?;
-        let ended = if ends { self.sessions().of(&Subject::Local(name.clone())) } else { Vec::new() };
+        let ended = if ends { self.sessions().of(name) } else { Vec::new() };
         self.table.change(PeopleChange { user: Some(&after), session: None, ended: &ended }).await?;
         self.users().insert(name.clone(), after.clone());
         let mut sessions = self.sessions();
@@ -140,7 +140,7 @@ impl People {
         self.table.remove(&user).await?;
         self.users().remove(name);
         let mut sessions = self.sessions();
-        sessions.of(&Subject::Local(name.clone())).iter().for_each(|id| drop(sessions.remove(id)));
+        sessions.of(name).iter().for_each(|id| drop(sessions.remove(id)));
         Ok(user)
     }
 

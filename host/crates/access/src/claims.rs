@@ -16,16 +16,14 @@ impl RoleMap {
         Self(rows)
     }
 
-    /// The roles of somebody with these values, whatever the case of their letters where `fold`. Without a map a value
-    /// that is the name of a role is that role.
-    pub fn roles<'v>(&self, values: impl IntoIterator<Item = &'v str>, fold: bool) -> Vec<Role> {
-        let same = |a: &str, b: &str| if fold { a.eq_ignore_ascii_case(b) } else { a == b };
+    /// The roles of somebody with these values. Without a map a value that is the name of a role is that role.
+    pub fn roles<'v>(&self, values: impl IntoIterator<Item = &'v str>) -> Vec<Role> {
         let mut roles: Vec<Role> = Vec::new();
         for value in values.into_iter().take(MOST_VALUES) {
             if self.0.is_empty() {
                 roles.extend(Role::named(value));
             }
-            roles.extend(self.0.iter().filter(|(known, _)| same(known, value)).flat_map(|(_, roles)| roles.iter().copied()));
+            roles.extend(self.0.iter().filter(|(known, _)| known == value).flat_map(|(_, roles)| roles.iter().copied()));
         }
         roles.sort_unstable();
         roles.dedup();
@@ -85,8 +83,7 @@ mod tests {
     #[test]
     fn a_map_says_which_values_count() {
         let map = RoleMap::new(vec![("admins".into(), vec![Role::SecurityAdmin, Role::Auditor]), ("Viewers".into(), vec![Role::SecurityViewer])]);
-        assert_eq!(map.roles(["admins", "viewers", "security_admin", "admins"], false), [Role::SecurityAdmin, Role::Auditor]);
-        assert_eq!(map.roles(["viewers"], true), [Role::SecurityViewer]);
-        assert_eq!(RoleMap::default().roles(["auditor", "root", "Auditor"], false), [Role::Auditor]);
+        assert_eq!(map.roles(["admins", "viewers", "security_admin", "admins"]), [Role::SecurityAdmin, Role::Auditor]);
+        assert_eq!(RoleMap::default().roles(["auditor", "root", "Auditor"]), [Role::Auditor]);
     }
 }

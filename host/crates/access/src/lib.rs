@@ -34,7 +34,7 @@ pub use pepper::{KeyHash, Pepper, PepperError, SHORTEST_PEPPER};
 pub use permission::{Permission, Permissions};
 pub use record::{KeyRecord, Previous, Revoked, State};
 pub use role::Role;
-pub use session::{Lives, MOST_OF_ONE, MOST_SESSIONS, Pair, Refreshed, Session, Sessions, Subject, TokenDenied};
+pub use session::{Lives, MOST_OF_ONE, MOST_SESSIONS, Pair, Refreshed, Session, Sessions, TokenDenied};
 pub use token::{AccessToken, RefreshToken, SessionId, TokenHash};
 pub use totp::Totp;
 pub use user::{MOST_USERS, User, UserName};
@@ -42,7 +42,7 @@ pub use user::{MOST_USERS, User, UserName};
 /// Somebody who was let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// For records: `key:<id>`, `user:<name>`, `ldap:<name>`, `oidc:<name>`, `token 1 of listen.api.tokens`, or whoever is on
+    /// For records: `key:<id>`, `user:<name>`, `oidc:<name>`, `token 1 of listen.api.tokens`, or whoever is on
     /// this machine.
     pub actor: String,
     pub permissions: Permissions,

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::role::Role;
 use crate::token::{AccessToken, RefreshToken, SessionId, TokenHash};
 use crate::user::UserName;
 
@@ -25,40 +24,12 @@ pub struct Lives {
     pub session: Duration,
 }
 
-/// Whose session it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Subject {
-    /// A user of this host, whose roles are those of now.
-    Local(UserName),
-    /// Somebody whom a directory knows, with the roles of the sign-in.
-    Directory { name: UserName, roles: Vec<Role> },
-}
-
-impl Subject {
-    pub fn name(&self) -> &UserName {
-        match self {
-            Self::Local(name) | Self::Directory { name, .. } => name,
-        }
-    }
-
-    /// For records.
-    pub fn actor(&self) -> String {
-        match self {
-            Self::Local(name) => format!("user:{name}"),
-            Self::Directory { name, .. } => format!("ldap:{name}"),
-        }
-    }
-
-    fn is(&self, other: &Self) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(other) && self.name() == other.name()
-    }
-}
-
 /// What is kept of a session.
 #[derive(Debug, Clone)]
 pub struct Session {
     pub id: SessionId,
-    pub subject: Subject,
+    /// Whose it is; their roles are those of now.
+    pub user: UserName,
     pub access: TokenHash,
     pub access_until_ms: i64,
     /// The access token before, which is let in to its own end: requests may be under way with it.
@@ -81,12 +52,12 @@ pub struct Pair {
 
 impl Session {
     /// A new session with its first pair.
-    pub fn begin(subject: Subject, from: IpAddr, now_ms: i64, lives: &Lives) -> Result<(Self, Pair), getrandom::Error> {
+    pub fn begin(user: UserName, from: IpAddr, now_ms: i64, lives: &Lives) -> Result<(Self, Pair), getrandom::Error> {
         let id = SessionId::mint()?;
         let pair = Pair { access: AccessToken::mint(&id)?, refresh: RefreshToken::mint(&id)? };
         let mut session = Self {
             id,
-            subject,
+            user,
             access: pair.access.hash(),
             access_until_ms: 0,
             previous: None,
@@ -185,8 +156,8 @@ impl Sessions {
         self.by_id.remove(id)
     }
 
-    pub fn of(&self, subject: &Subject) -> Vec<SessionId> {
-        self.by_id.values().filter(|session| session.subject.is(subject)).map(|session| session.id.clone()).collect()
+    pub fn of(&self, user: &UserName) -> Vec<SessionId> {
+        self.by_id.values().filter(|session| session.user == *user).map(|session| session.id.clone()).collect()
     }
 
     pub fn over(&self, now_ms: i64) -> Vec<SessionId> {
@@ -194,9 +165,9 @@ impl Sessions {
     }
 
     /// Those that have to go before this person may have another one.
-    pub fn in_the_way(&self, subject: &Subject, now_ms: i64) -> Vec<SessionId> {
+    pub fn in_the_way(&self, user: &UserName, now_ms: i64) -> Vec<SessionId> {
         let mut out = self.over(now_ms);
-        let mut own: Vec<&Session> = self.by_id.values().filter(|session| session.subject.is(subject) && !session.is_over(now_ms)).collect();
+        let mut own: Vec<&Session> = self.by_id.values().filter(|session| session.user == *user && !session.is_over(now_ms)).collect();
         own.sort_unstable_by(|a, b| (a.created_ms, &a.id).cmp(&(b.created_ms, &b.id)));
         let surplus = (own.len() + 1).saturating_sub(MOST_OF_ONE);
         out.extend(own[..surplus].iter().map(|session| session.id.clone()));

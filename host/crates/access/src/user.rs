@@ -30,6 +30,11 @@ impl UserName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// For records.
+    pub fn actor(&self) -> String {
+        format!("user:{}", self.0)
+    }
 }
 
 impl fmt::Display for UserName {

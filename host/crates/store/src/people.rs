@@ -4,7 +4,7 @@
 //! or not at all. The secret of codes is sealed with the newest key, as that of one user; a start without a key that
 //! one needs is refused.
 
-use bulkhead_access::{PasswordHash, Role, Session, SessionId, Subject, TokenHash, Totp, User, UserName};
+use bulkhead_access::{PasswordHash, Role, Session, SessionId, TokenHash, Totp, User, UserName};
 use bulkhead_seal::{Cipher, Key, KeyId, Keyring, NONCE, random};
 
 use crate::database::{Database, Row, Tx};
@@ -22,7 +22,7 @@ pub struct People {
 
 const USERS: &str = "SELECT id, name, roles, password, enabled, totp, totp_key, totp_step, created_ms, created_by, changed_ms, changed_by, \
                      signed_in_ms, signed_in_from FROM users ORDER BY name";
-const SESSIONS: &str = "SELECT id, source, name, roles, access, access_until_ms, previous, previous_until_ms, chain, turn, refresh_until_ms, ends_ms, \
+const SESSIONS: &str = "SELECT id, name, access, access_until_ms, previous, previous_until_ms, chain, turn, refresh_until_ms, ends_ms, \
                         created_ms, created_from FROM sessions";
 
 /// What a change of people leaves behind.
@@ -85,7 +85,7 @@ impl People {
     pub async fn remove(&self, user: &User) -> Result<(), StoreError> {
         let fail = || failed("removing a user");
         let mut tx = self.database.begin().await.map_err(fail())?;
-        tx.execute("DELETE FROM sessions WHERE source = 'users' AND name = $1", params![user.name.as_str()]).await.map_err(fail())?;
+        tx.execute("DELETE FROM sessions WHERE name = $1", params![user.name.as_str()]).await.map_err(fail())?;
         tx.execute("DELETE FROM users WHERE id = $1", params![&user.id]).await.map_err(fail())?;
         tx.commit().await.map_err(fail())
     }
@@ -192,19 +192,13 @@ fn seal(key: &Key, id: &str, text: &[u8]) -> Vec<u8> {
 }
 
 async fn put_session(tx: &mut Tx, session: &Session) -> Result<(), sqlx::Error> {
-    let (source, held) = match &session.subject {
-        Subject::Local(_) => ("users", String::new()),
-        Subject::Directory { roles, .. } => ("ldap", words(roles)),
-    };
-    let sql = "INSERT INTO sessions (id, source, name, roles, access, access_until_ms, previous, previous_until_ms, chain, turn, refresh_until_ms, ends_ms, \
-               created_ms, created_from) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+    let sql = "INSERT INTO sessions (id, name, access, access_until_ms, previous, previous_until_ms, chain, turn, refresh_until_ms, ends_ms, \
+               created_ms, created_from) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
                ON CONFLICT (id) DO UPDATE SET access = excluded.access, access_until_ms = excluded.access_until_ms, previous = excluded.previous, \
                previous_until_ms = excluded.previous_until_ms, turn = excluded.turn, refresh_until_ms = excluded.refresh_until_ms";
     let params = params![
         session.id.as_str(),
-        source,
-        session.subject.name().as_str(),
-        held,
+        session.user.as_str(),
         session.access.bytes(),
         session.access_until_ms,
         session.previous.as_ref().map(|(hash, _)| hash.bytes()),
@@ -225,14 +219,9 @@ fn session(row: &Row) -> Result<Session, sqlx::Error> {
         (Some(bytes), Some(until_ms)) => Some((TokenHash::kept(&bytes).ok_or_else(|| odd("previous"))?, until_ms)),
         _ => None,
     };
-    let name = name(row)?;
     Ok(Session {
         id: SessionId::parse(&row.get::<String>("id")?).ok_or_else(|| odd("id"))?,
-        subject: match row.get::<String>("source")?.as_str() {
-            "users" => Subject::Local(name),
-            "ldap" => Subject::Directory { name, roles: roles(row)? },
-            _ => return Err(odd("source")),
-        },
+        user: name(row)?,
         access: hash("access")?,
         access_until_ms: row.get("access_until_ms")?,
         previous,

@@ -18,9 +18,7 @@ CREATE TABLE users (
 ) STRICT;
 CREATE TABLE sessions (
     id TEXT PRIMARY KEY,
-    source TEXT NOT NULL,
     name TEXT NOT NULL,
-    roles TEXT NOT NULL,
     access BLOB NOT NULL,
     access_until_ms INTEGER NOT NULL,
     previous BLOB,

@@ -44,11 +44,10 @@ async fn people_come_back_as_they_were() {
         let people = store.people(Some(keyring(&[ONE]))).await.expect("opens");
         let mut ada = ada();
         let here = "127.0.0.1".parse().expect("an address");
-        let (session, _) = Session::begin(Subject::Local(ada.name.clone()), here, 1, &LIVES).expect("random");
-        let roles = vec![Role::Auditor];
-        let (foreign, _) = Session::begin(Subject::Directory { name: ada.name.clone(), roles }, here, 1, &LIVES).expect("random");
+        let (session, _) = Session::begin(ada.name.clone(), here, 1, &LIVES).expect("random");
+        let (other, _) = Session::begin(ada.name.clone(), here, 1, &LIVES).expect("random");
         people.change(PeopleChange { user: Some(&ada), session: Some(&session), ended: &[] }).await.expect("writes");
-        people.change(PeopleChange { session: Some(&foreign), ..PeopleChange::default() }).await.expect("writes");
+        people.change(PeopleChange { session: Some(&other), ..PeopleChange::default() }).await.expect("writes");
         ada.enabled = false;
         ada.totp_step = Some(8);
         people.change(PeopleChange { user: Some(&ada), session: None, ended: &[] }).await.expect("writes");
@@ -64,12 +63,12 @@ async fn people_come_back_as_they_were() {
         assert_eq!(users.iter().map(shown).collect::<Vec<_>>(), [shown(&ada)]);
         let sessions = people.sessions().await.expect("reads");
         assert_eq!(sessions.len(), 2);
-        for kept in [&session, &foreign] {
+        for kept in [&session, &other] {
             let read = sessions.iter().find(|read| read.id == kept.id).expect("there");
             assert_eq!(format!("{read:?}"), format!("{kept:?}"));
             assert!(read.access.is(&kept.access) && read.chain.is(&kept.chain) && read.turn.is(&kept.turn));
         }
-        people.change(PeopleChange { ended: std::slice::from_ref(&foreign.id), ..PeopleChange::default() }).await.expect("writes");
+        people.change(PeopleChange { ended: std::slice::from_ref(&other.id), ..PeopleChange::default() }).await.expect("writes");
         people.remove(&ada).await.expect("removes");
         assert_eq!((people.users().await.expect("reads").len(), people.sessions().await.expect("reads").len()), (0, 0));
     })
