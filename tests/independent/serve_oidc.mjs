@@ -22,7 +22,7 @@ const provider = new Provider(issuer, {
   clients: [{
     client_id: "bulkhead-cli", token_endpoint_auth_method: "none", application_type: "native",
     grant_types: ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"],
-    response_types: ["code"], redirect_uris: ["http://127.0.0.1/callback"],
+    response_types: ["code"], redirect_uris: ["http://127.0.0.1/callback", "http://127.0.0.1/api/integration/oauth/callback"],
   }],
   cookies: { keys: ["a key for tests"] },
   pkce: { required: () => true },
