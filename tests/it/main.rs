@@ -9,6 +9,7 @@ mod bad_input;
 mod cli;
 mod clock;
 mod cloudwatch_logs;
+mod connect;
 mod counterpart;
 mod crash;
 mod credentials;

@@ -17,12 +17,12 @@ use crate::counterpart::Counterpart;
 use crate::sign_in::{command, verb};
 use crate::story::PATIENCE;
 
-struct Provider {
+pub struct Provider {
     at: SocketAddr,
     _server: Counterpart,
 }
 
-fn provider(test: &str, at: SocketAddr, key: &str) -> Option<Provider> {
+pub fn provider(test: &str, at: SocketAddr, key: &str) -> Option<Provider> {
     let modules = host::root().join("target/node/node_modules");
     if !modules.join("oidc-provider").is_dir() {
         skip(test, "no oidc-provider in target/node; .ci/run installs it there");
@@ -34,7 +34,7 @@ fn provider(test: &str, at: SocketAddr, key: &str) -> Option<Provider> {
 }
 
 impl Provider {
-    fn issuer(&self) -> String {
+    pub fn issuer(&self) -> String {
         format!("http://{}", self.at)
     }
 
@@ -174,7 +174,7 @@ impl Saying {
 }
 
 #[track_caller]
-fn browse(url: &str) -> String {
+pub fn browse(url: &str) -> String {
     let output = Command::new("node").arg(host::root().join("tests/independent/oidc_browser.mjs")).args([url, "ada"]).output().expect("runs");
     assert!(output.status.success(), "{}", err(&output));
     out(&output)
