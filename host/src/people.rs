@@ -83,6 +83,8 @@ pub struct People {
     by_name: Mutex<Guesses<UserName>>,
     /// Changes of users and sessions go one after the other.
     change: tokio::sync::Mutex<()>,
+    /// Other hosts may change the store as well.
+    shared: bool,
     hashing: Hashing,
     table: Table,
     clock: Arc<dyn Clock>,
@@ -119,6 +121,7 @@ impl People {
             by_address: guesses,
             by_name: Mutex::default(),
             change: tokio::sync::Mutex::new(()),
+            shared: store.shared().is_shared(),
             hashing: Hashing::default(),
             table,
             clock: Arc::clone(clock),
@@ -201,6 +204,8 @@ impl People {
             return Err(SignInError::Unknown);
         };
         let _one = self.change.lock().await;
+        // Another host may have given out the next pair: what is not known here yet is no use for the second time.
+        self.look_again().await?;
         let refreshed = self.sessions().refresh(&shown, self.now_ms(), &self.lives).map_err(|_| SignInError::Random)?;
         match refreshed {
             Refreshed::Denied(_) => Err(SignInError::Unknown),
@@ -237,11 +242,32 @@ impl People {
     pub async fn keep(self: Arc<Self>, stop: CancellationToken) {
         while tokio::time::timeout(SWEEP, stop.cancelled()).await.is_err() {
             let _one = self.change.lock().await;
-            let over = self.sessions().over(self.now_ms());
-            if let Err(error) = self.end(&over).await {
+            let ended = async {
+                self.look_again().await?;
+                let over = self.sessions().over(self.now_ms());
+                self.end(&over).await
+            };
+            if let Err(error) = ended.await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "sessions that are over are not removed, trying again");
             }
         }
+    }
+
+    /// What another host changed. Not cancel safe: let it end.
+    pub async fn follow(&self) -> Result<(), StoreError> {
+        let _one = self.change.lock().await;
+        self.look_again().await
+    }
+
+    /// Reads everything again where others may have changed it. Under the lock of changes.
+    async fn look_again(&self) -> Result<(), StoreError> {
+        if !self.shared {
+            return Ok(());
+        }
+        let (users, sessions) = (self.table.users().await?, self.table.sessions().await?);
+        *self.users() = users.into_iter().map(|user| (user.name.clone(), user)).collect();
+        *self.sessions() = Sessions::new(sessions);
+        Ok(())
     }
 
     /// Under the lock of changes.

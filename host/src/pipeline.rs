@@ -481,7 +481,7 @@ impl Host {
             receipts: config.audit.as_ref().map(|settings| settings.dir.clone()),
             access: Arc::clone(&access),
             public_url: config.api.public_url.clone(),
-            people,
+            people: Arc::clone(&people),
             oidc,
             cors: config.api.cors.clone().into(),
             trail,
@@ -509,7 +509,8 @@ impl Host {
         let serving_api = tokio::spawn(api::serve(api_listener, config.api.tls.clone(), api, stop_api.clone()));
 
         let stop_access = CancellationToken::new();
-        following.spawn(follow::follow(store.changes(), generations, Arc::clone(&control), Arc::clone(&access), store_health.clone(), stop_following.clone()));
+        let holding = follow::Following { control: Arc::clone(&control), access: Arc::clone(&access), people };
+        following.spawn(follow::follow(store.changes(), generations, holding, store_health.clone(), stop_following.clone()));
         let keeping_access = tokio::spawn(access.keep(own_events.clone(), stop_access.clone()));
 
         own_events.lifecycle(&started);

@@ -102,6 +102,7 @@ impl People {
             _ => None,
         };
         let _one = self.change.lock().await;
+        self.look_again().await?;
         let before = self.get(name).ok_or(UserError::Unknown)?;
         let mut after = User { changed_ms: self.now_ms(), changed_by: by.to_owned(), ..before.clone() };
         // Roles count as they are now, in sessions too.
@@ -135,6 +136,7 @@ impl People {
     /// A user goes, with all sessions. Answers who it was. Not cancel safe: let it end.
     pub async fn remove(&self, name: &UserName) -> Result<User, UserError> {
         let _one = self.change.lock().await;
+        self.look_again().await?;
         let user = self.get(name).ok_or(UserError::Unknown)?;
         self.keeps_an_admin(&user, None)?;
         self.table.remove(&user).await?;

@@ -18,6 +18,7 @@ use super::Control;
 use super::reload::ReloadError;
 use super::stored::{differing, merged};
 use crate::access::Access;
+use crate::people::People;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -56,8 +57,16 @@ impl StoreHealth {
     }
 }
 
+/// What holds things of the store in memory.
+pub struct Following {
+    pub control: Arc<Control>,
+    pub access: Arc<Access>,
+    pub people: Arc<People>,
+}
+
 /// Follows what other hosts change, until cancelled. Ends at once where nobody else can change anything.
-pub async fn follow(changes: Changes, seen: Generations, control: Arc<Control>, access: Arc<Access>, health: StoreHealth, stop: CancellationToken) {
+pub async fn follow(changes: Changes, seen: Generations, following: Following, health: StoreHealth, stop: CancellationToken) {
+    let Following { control, access, people } = following;
     if !health.shared {
         return;
     }
@@ -85,6 +94,7 @@ pub async fn follow(changes: Changes, seen: Generations, control: Arc<Control>, 
                 Topic::Entries => control.follow_entries().await,
                 Topic::Inactive => control.follow_inactive().await.map_err(FollowError::Store),
                 Topic::ApiKeys => access.follow().await.map_err(FollowError::Store),
+                Topic::People => people.follow().await.map_err(FollowError::Store),
             };
             match followed {
                 Ok(()) => {

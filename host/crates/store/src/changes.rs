@@ -15,16 +15,19 @@ pub enum Topic {
     ApiKeys,
     /// Instances that are switched off.
     Inactive,
+    /// Users and their sessions.
+    People,
 }
 
 impl Topic {
-    pub const ALL: [Self; 3] = [Self::Entries, Self::ApiKeys, Self::Inactive];
+    pub const ALL: [Self; 4] = [Self::Entries, Self::ApiKeys, Self::Inactive, Self::People];
 
     fn name(self) -> &'static str {
         match self {
             Self::Entries => "entries",
             Self::ApiKeys => "api_keys",
             Self::Inactive => "inactive_instances",
+            Self::People => "people",
         }
     }
 }

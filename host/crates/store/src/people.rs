@@ -7,6 +7,7 @@
 use bulkhead_access::{PasswordHash, Role, Session, SessionId, TokenHash, Totp, User, UserName};
 use bulkhead_seal::{Cipher, Key, KeyId, Keyring, NONCE, random};
 
+use crate::changes::{Topic, changed};
 use crate::database::{Database, Row, Tx};
 use crate::error::{StoreError, failed};
 use crate::params;
@@ -78,6 +79,7 @@ impl People {
         if let Some(session) = change.session {
             put_session(&mut tx, session).await.map_err(fail())?;
         }
+        changed(&mut tx, Topic::People).await.map_err(fail())?;
         tx.commit().await.map_err(fail())
     }
 
@@ -87,6 +89,7 @@ impl People {
         let mut tx = self.database.begin().await.map_err(fail())?;
         tx.execute("DELETE FROM sessions WHERE name = $1", params![user.name.as_str()]).await.map_err(fail())?;
         tx.execute("DELETE FROM users WHERE id = $1", params![&user.id]).await.map_err(fail())?;
+        changed(&mut tx, Topic::People).await.map_err(fail())?;
         tx.commit().await.map_err(fail())
     }
 
