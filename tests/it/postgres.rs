@@ -197,6 +197,43 @@ fn a_key_made_or_revoked_through_one_host_counts_on_the_other() {
     until(&one, "the key lets in no more", || call(&one, "GET", "instances", Some(&key), &Value::Null).status == 401);
 }
 
+/// A session goes on through either host, one pair after the other; who is disabled through one is out on both.
+#[test]
+fn people_signed_in_through_one_host_are_known_on_the_other() {
+    let Some(server) = server("people_signed_in_through_one_host_are_known_on_the_other") else { return };
+    let url = server.database().expect("a database");
+    let listen = format!("{{api: {{addr: \"127.0.0.1:0\", auth: [keys, users], pepper: \"{PEPPER}\"}}, http: \"127.0.0.1:0\"}}");
+    let one = Story::listening(&listen, &store(&url));
+    let log = one.host.log();
+    let first = log.split_once("shown once: ").and_then(|(_, rest)| rest.split_whitespace().next()).expect("the first key").to_owned();
+    let two = Story::listening(&listen, &store(&url));
+    let made = call(&one, "POST", "users", Some(&first), &json!({"name": "ada", "roles": ["security_viewer"], "password": "seven oak trees"}));
+    assert_eq!(made.status, 201, "{}", made.text());
+    let auth = |story: &Story, path: &str, body: &Value| {
+        let headers = [("Content-Type", "application/json")];
+        let answer = Client::new(story.host.api).send("POST", &format!("/api/v2/auth/{path}"), &headers, body.to_string().as_bytes()).expect("answers");
+        let said = answer.json().unwrap_or_default();
+        let text = |name: &str| said[name].as_str().unwrap_or_default().to_owned();
+        (answer.status, text("access_token"), text("refresh_token"))
+    };
+    let login = json!({"username": "ada", "password": "seven oak trees"});
+    let mut pair = (0, String::new(), String::new());
+    until(&two, "ada signs in at the other host", || {
+        pair = auth(&two, "login", &login);
+        pair.0 == 200
+    });
+    until(&one, "and is known on this one", || call(&one, "GET", "instances", Some(&pair.1), &Value::Null).status == 200);
+    // Each host gives out the next pair of what the other gave out a moment ago.
+    for story in [&one, &two, &one, &two] {
+        pair = auth(story, "refresh", &json!({"refresh_token": pair.2}));
+        assert_eq!(pair.0, 200, "{}", story.host.log());
+    }
+    let disabled = call(&one, "PATCH", "users/ada", Some(&first), &json!({"enabled": false}));
+    assert_eq!(disabled.status, 200, "{}", disabled.text());
+    until(&two, "ada is out", || call(&two, "GET", "instances", Some(&pair.1), &Value::Null).status == 401);
+    assert_eq!(auth(&two, "refresh", &json!({"refresh_token": pair.2})).0, 401);
+}
+
 /// Tickets, two a page, asked for by the id of the last one.
 #[derive(Default)]
 struct Desk {
