@@ -228,7 +228,7 @@ fn people_signed_in_through_one_host_are_known_on_the_other() {
         pair = auth(story, "refresh", &json!({"refresh_token": pair.2}));
         assert_eq!(pair.0, 200, "{}", story.host.log());
     }
-    let disabled = call(&one, "PATCH", "users/ada", Some(&first), &json!({"enabled": false}));
+    let disabled = call(&one, "POST", "users/ada/disable", Some(&first), &Value::Null);
     assert_eq!(disabled.status, 200, "{}", disabled.text());
     until(&two, "ada is out", || call(&two, "GET", "instances", Some(&pair.1), &Value::Null).status == 401);
     assert_eq!(auth(&two, "refresh", &json!({"refresh_token": pair.2})).0, 401);
