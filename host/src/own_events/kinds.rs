@@ -7,6 +7,7 @@ pub const KINDS: &[(&str, &str)] = &[
     ("reloaded", "Another configuration is in force."),
     ("reload_failed", "A new configuration was not taken."),
     ("key.expires", "An API key ends within a month."),
+    ("sign_in.token_reused", "A refresh token of a session was shown twice; the session has ended."),
     ("webhook.disabled", "The host sends nothing more to a webhook: its receiver is gone, or failed for too long."),
     ("webhook.test", "A test of one webhook, sent to it alone."),
     ("component.rolled_back", "An older version of a component runs again."),

@@ -316,19 +316,20 @@ impl Inner {
         for (_, secret) in secrets.iter().filter(|(name, _)| *name == "refresh_token") {
             self.refreshed.learn(&[secret.expose_secret().as_bytes()]);
         }
+        self.client(&mut plain, &mut secrets, clock).await?;
         for (name, value) in [("scope", &settings.scope), ("audience", &settings.audience)] {
             plain.extend(value.as_ref().map(|value| (name, value.as_str())));
         }
-        self.encoded(plain, secrets, clock).await
+        Ok(self.encoded(plain, &secrets))
     }
 
-    /// The form with who the client is.
-    async fn encoded<'a>(
+    /// Who the client is, where that stands in the form.
+    async fn client<'a>(
         &'a self,
-        mut plain: Vec<(&'a str, &'a str)>,
-        mut secrets: Vec<(&'a str, Arc<SecretString>)>,
+        plain: &mut Vec<(&'a str, &'a str)>,
+        secrets: &mut Vec<(&'a str, Arc<SecretString>)>,
         clock: &Arc<dyn Clock>,
-    ) -> Result<Vec<u8>, Failure> {
+    ) -> Result<(), Failure> {
         let settings = &self.settings;
         match (&settings.client_secret, settings.client_auth) {
             (Some(_), ClientAuth::Basic) => {}
@@ -338,10 +339,14 @@ impl Inner {
             }
             (None, _) => plain.push(("client_id", &settings.client_id)),
         }
+        Ok(())
+    }
+
+    fn encoded(&self, plain: Vec<(&str, &str)>, secrets: &[(&str, Arc<SecretString>)]) -> Vec<u8> {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
-        form.extend_pairs(plain).extend_pairs(&settings.parameters);
+        form.extend_pairs(plain).extend_pairs(&self.settings.parameters);
         form.extend_pairs(secrets.iter().map(|(name, secret)| (name, secret.expose_secret())));
-        Ok(form.finish().into_bytes())
+        form.finish().into_bytes()
     }
 
     fn unconnected(&self) -> String {

@@ -116,9 +116,10 @@ impl Inner {
             return Err(Failure::lasting(format!("credential `{}`: the code has more than {MAX_CODE} bytes", self.name)));
         }
         let _turn = means.tokens.turn(&self.name).await;
-        let plain = vec![("grant_type", "authorization_code"), ("redirect_uri", redirect.as_str())];
-        let secrets = vec![("code", Arc::new(code)), ("code_verifier", Arc::new(verifier.0.clone()))];
-        let body = self.encoded(plain, secrets, &means.clock).await?;
+        let mut plain = vec![("grant_type", "authorization_code"), ("redirect_uri", redirect.as_str())];
+        let mut secrets = vec![("code", Arc::new(code)), ("code_verifier", Arc::new(verifier.0.clone()))];
+        self.client(&mut plain, &mut secrets, &means.clock).await?;
+        let body = self.encoded(plain, &secrets);
         let token = self.answer(&Bill::default(), body, means).await.map_err(|(failure, _)| failure)?;
         let refresh = token.refresh.ok_or_else(|| {
             let text = format!(

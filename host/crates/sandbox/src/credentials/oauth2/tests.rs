@@ -360,8 +360,8 @@ async fn somebody_connects_it() {
         assert!(exchange.contains(part), "{part}: {exchange}");
     }
 
-    // Another object of the same credential, as after a reload, goes on where the first one stopped.
-    assert_eq!(applied(&credential, &means).await.expect("a token").0, "Bearer hunter2-token-2");
+    // Other objects of the same credential, as after a reload, go on where the one before stopped.
+    assert_eq!(applied(&connectable(&server), &means).await.expect("a token").0, "Bearer hunter2-token-2");
     let reloaded = connectable(&server);
     assert_eq!(applied(&reloaded, &means).await.expect("a token").0, "Bearer hunter2-token-3");
     let with = |number: usize| server.seen.lock().expect("lock")[number].rsplit_once("refresh_token=").map(|(_, token)| token.to_owned());
