@@ -7,6 +7,10 @@ import { createServer } from "node:http";
 import { pathToFileURL } from "node:url";
 import path from "node:path";
 
+// Nothing but the port goes to the output: what the provider has to say about itself goes beside it.
+const say = console.log;
+for (const level of ["log", "info", "warn"]) console[level] = console.error;
+
 const [modules, port, kid] = process.argv.slice(2);
 const load = (name) => import(pathToFileURL(path.join(modules, name)));
 const { default: Provider } = await load("oidc-provider/lib/index.js");
@@ -67,4 +71,4 @@ const server = createServer((request, response) => {
     }
   });
 });
-server.listen(Number(port), "127.0.0.1", () => console.log(server.address().port));
+server.listen(Number(port), "127.0.0.1", () => say(server.address().port));

@@ -48,7 +48,7 @@ fn somebody_agrees_in_a_browser() {
     );
     story.accept("application/x-ndjson", &copybook("before", 1));
     wait::until("the instance waits for somebody", PATIENCE, || {
-        Ok((story.lane("hook/json")["held"].as_str() == Some("unauthorized") || story.host.log().contains("nobody has connected it yet")).then_some(()))
+        Ok((story.lane("hook")["held"].as_str() == Some("unauthorized") || story.host.log().contains("nobody has connected it yet")).then_some(()))
     })
     .unwrap_or_else(|error| panic!("{error:#}\n{}", story.host.log()));
     assert_eq!(state(&story), "not_connected");
