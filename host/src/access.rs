@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bulkhead_access::{
     Admitted, Allow, ApiKey, Denied, Guesses, KeyId, KeyRecord, Keys, MOST_KEYS, Now, Pepper, PepperError, Permission, Permissions, Principal, Revoked, Role,
-    Room, State,
+    Room, State, TokenDenied,
 };
 use bulkhead_core::Clock;
 use bulkhead_store::{ApiKeys, Store, StoreError};
@@ -20,6 +20,7 @@ use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ApiListener;
+use crate::oidc::OidcDenied;
 use crate::own_events::{Lifecycle, OwnEvents};
 use crate::trail::Trail;
 
@@ -90,6 +91,10 @@ pub enum Stranger {
     /// Too many wrong ones came from there.
     Guessing(Duration),
     Key(Denied),
+    /// A token of a session.
+    Session(TokenDenied),
+    /// A token of the OpenID provider.
+    Oidc(OidcDenied),
 }
 
 /// What a request brought along.
@@ -119,6 +124,9 @@ pub struct NewKey {
     pub expires_ms: i64,
 }
 
+/// Wrong credentials by address, of whatever sort.
+pub type SharedGuesses = Arc<Mutex<Guesses>>;
+
 pub struct Access {
     /// No credentials are needed: a loopback listener that nobody closed.
     open: bool,
@@ -126,7 +134,7 @@ pub struct Access {
     accepts_keys: bool,
     /// Nothing before the first key, where no pepper is configured.
     keys: Mutex<Option<Keys>>,
-    guesses: Mutex<Guesses>,
+    guesses: SharedGuesses,
     /// Changes of keys go one after the other.
     change: tokio::sync::Mutex<()>,
     table: ApiKeys,
@@ -165,11 +173,11 @@ impl Access {
             pepper => pepper.map(|pepper| Keys::new(pepper, records)),
         };
         let access = Arc::new(Self {
-            open: !listener.keys && listener.tokens.is_empty(),
+            open: listener.is_open(),
             tokens: listener.tokens.clone(),
             accepts_keys: listener.keys,
             keys: Mutex::new(keys),
-            guesses: Mutex::default(),
+            guesses: SharedGuesses::default(),
             change: tokio::sync::Mutex::new(()),
             table,
             pepper: path,
@@ -186,9 +194,19 @@ impl Access {
         Ok(access)
     }
 
+    /// For others who check credentials: whoever guesses does so at all doors together.
+    pub fn shared_guesses(&self) -> SharedGuesses {
+        Arc::clone(&self.guesses)
+    }
+
     /// Whether everybody who reaches the listener is let in.
     pub fn is_open(&self) -> bool {
         self.open
+    }
+
+    /// Whether API keys let in.
+    pub fn accepts_keys(&self) -> bool {
+        self.accepts_keys
     }
 
     /// Who sends this, from there.
@@ -241,10 +259,10 @@ impl Access {
             let keys = keys.as_ref().ok_or(KeyError::Random)?;
             (keys.hash(&key), keys.all().is_empty().then(|| keys.mark()), keys.room(now_ms))
         };
-        if let Some(mark) = mark {
-            if !self.table.set_mark(&mark).await? {
-                return Err(KeyError::OtherPepper);
-            }
+        if let Some(mark) = mark
+            && !self.table.set_mark(&mark).await?
+        {
+            return Err(KeyError::OtherPepper);
         }
         match room {
             Room::Free => {}
@@ -309,6 +327,30 @@ impl Access {
         let after = KeyRecord { revoked: Some(Revoked { at_ms: now_ms, by: by.to_owned() }), previous: None, ..before.clone() };
         self.put(&after, Some(&before)).await?;
         Ok((before, after))
+    }
+
+    /// Keys as the store has them by now: another host may have changed some.
+    pub async fn follow(&self) -> Result<(), StoreError> {
+        let _one = self.change.lock().await;
+        let (records, mark) = (self.table.all().await?, self.table.mark().await?);
+        let mut keys = self.keys();
+        let Some(keys) = keys.as_mut() else {
+            if !records.is_empty() {
+                tracing::error!(
+                    keys = records.len(),
+                    "another host made API keys, and this one has no pepper for them: set listen.api.pepper to the same on both"
+                );
+            }
+            return Ok(());
+        };
+        if !records.is_empty() && mark.as_deref() != Some(&keys.mark()[..]) {
+            tracing::error!("another host has another pepper: its API keys let nobody in here (listen.api.pepper)");
+            return Ok(());
+        }
+        let gone: Vec<KeyId> = keys.all().iter().map(|key| key.id.clone()).filter(|id| !records.iter().any(|record| record.id == *id)).collect();
+        gone.iter().for_each(|id| keys.remove(id));
+        records.into_iter().for_each(|record| keys.put(record));
+        Ok(())
     }
 
     /// Writes what is due until cancelled: when keys were used, sums of refusals, reminders of keys that end.

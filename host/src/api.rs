@@ -1,16 +1,22 @@
 //! The management listener. What there is, and who may use it, is in [`routes`].
 
 mod auth;
+mod connect;
 mod connectors;
+mod cors;
 mod dead_letters;
 mod entries;
+mod event_types;
+mod events;
 mod extract;
 mod inbound;
 mod keys;
 mod lanes;
 mod listener;
+mod logs;
 mod openapi;
 mod page;
+mod periods;
 mod preview;
 pub mod problem;
 mod pulls;
@@ -18,7 +24,11 @@ mod queries;
 mod receipts;
 mod replays;
 mod routes;
+mod sign_in;
 mod sync;
+mod tap;
+mod users;
+mod webhooks;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,20 +36,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::State;
 use axum::extract::connect_info::Connected;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::serve::{IncomingStream, Listener};
 use bulkhead_core::{Clock, LaneId};
 use bulkhead_deliver::Delivery;
-use bulkhead_ingest::{FilesHandle, Pulls};
+use bulkhead_ingest::{FilesHandle, Gate, Pulls};
 use bulkhead_journal::Journal;
 use bulkhead_observe::Metrics;
-use bulkhead_store::{DeadLetters, SyncExecutions};
+use bulkhead_store::{DeadLetters, Logs as LogTable, Store, SyncExecutions};
 use bulkhead_tls::ServerTls;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use url::Url;
 
 use auth::Peer;
 use listener::TlsListener;
@@ -47,10 +58,19 @@ use problem::Problem;
 
 use crate::access::Access;
 use crate::answers::Answers;
-use crate::pipeline::Control;
+use crate::idempotency::Idempotency;
+use crate::observed::Guise;
+use crate::observed::index::Index;
+use crate::observed::logs::Logs;
+use crate::observed::periods::Periods;
+use crate::observed::tap::Tap;
+use crate::oidc::Oidc;
+use crate::people::People;
+use crate::pipeline::{Control, StoreHealth};
 use crate::replay::{self, Replayer};
 use crate::trail::Trail;
 use crate::unverified::Unverified;
+use crate::webhooks::Once;
 
 /// Most uploads at the same time.
 pub const UPLOADS: usize = 4;
@@ -70,6 +90,13 @@ pub struct Api {
     pub receipts: Option<PathBuf>,
     pub clock: Arc<dyn Clock>,
     pub access: Arc<Access>,
+    /// Where browsers reach the listener.
+    pub public_url: Option<Url>,
+    pub people: Arc<People>,
+    /// The provider whose tokens let in.
+    pub oidc: Option<Arc<Oidc>>,
+    /// Origins of web pages that may use the API.
+    pub cors: Arc<[HeaderValue]>,
     pub trail: Trail,
     /// Changes under way, those whose clients have gone among them.
     pub changes: TaskTracker,
@@ -85,6 +112,22 @@ pub struct Api {
     /// Answers to questions.
     pub answers: Arc<Answers>,
     pub sync_executions: SyncExecutions,
+    /// Whether the store answers.
+    pub store_health: StoreHealth,
+    /// Single events to webhooks, and the log of their deliveries.
+    pub once: Once,
+    pub idempotency: Arc<Idempotency>,
+    /// The way of events into the journal.
+    pub gate: Gate,
+    pub tap: Tap,
+    /// Takes entries of instances' logs, and where they are kept.
+    pub logs: Logs,
+    pub log_table: LogTable,
+    pub periods: Periods,
+    pub guise: Guise,
+    /// Nothing where events are not indexed.
+    pub index: Option<Arc<Index>>,
+    pub store: Store,
 }
 
 /// Serves until cancelled. Not cancel safe beyond the token: requests under way are answered.

@@ -2,6 +2,7 @@
 
 mod ask;
 mod audit;
+mod author;
 mod compile;
 mod completions;
 mod connector;
@@ -12,15 +13,21 @@ mod http_client;
 mod inspect;
 mod journal;
 mod key;
+mod login;
 mod notify;
 mod policy;
+mod prompt;
 mod pull;
 mod replay;
 mod schema;
 mod send;
 mod serve;
+mod session;
+mod store;
 mod sync;
+mod tap;
 mod unseal;
+mod user;
 mod validate;
 
 use std::path::PathBuf;
@@ -90,6 +97,16 @@ enum Verb {
     },
     /// Post events from a file, from standard input, or made ones.
     Send(send::SendArgs),
+    /// Begin a connector or a formatter: a folder that builds and passes its tests as it is.
+    New(author::new::NewArgs),
+    /// Build the author's folder to a component, whatever its language needs.
+    Build(author::build::BuildArgs),
+    /// Run the author's cases and the conformance suite on a component; exits 7 where a check fails.
+    Test(author::test::TestArgs),
+    /// Build, run against a server that fails on request, show every exchange, build again on change.
+    Dev(author::dev::DevArgs),
+    /// Say what building needs that this machine lacks, and the command that mends it.
+    Doctor(author::doctor::DoctorArgs),
     /// Say what a component is and what it can reach, without running it.
     Inspect {
         /// A `.wasm` file or the name of a built-in component.
@@ -107,6 +124,8 @@ enum Verb {
     Pull(pull::PullArgs),
     /// Runs of pull connectors of a running host, and when the next ones are.
     Sync(sync::SyncArgs),
+    /// What a running host accepts and what becomes of it, as it happens.
+    Tap(tap::TapArgs),
     /// Write the stored entries of a running host's configuration into a folder, one file each, without secrets.
     Export(entries::ExportArgs),
     /// Store the entries of a folder or of one file in a running host, all in one change.
@@ -119,8 +138,16 @@ enum Verb {
     Connector(connector::ConnectorArgs),
     /// API keys of a running host: make, list, show, rotate, revoke.
     Key(key::KeyArgs),
+    /// People who sign in at a running host with a password: make, list, change, remove.
+    User(user::UserArgs),
+    /// Sign in at a host; other verbs use the session where no token is given.
+    Login(login::LoginArgs),
+    /// End the session with a host.
+    Logout(login::LogoutArgs),
     /// Offline tools for the journal of a host that is not running.
     Journal(journal::JournalArgs),
+    /// Offline tools for the control store of a host that is not running.
+    Store(store::StoreArgs),
     /// Open sealed fields in text, with the keys of a configuration.
     Unseal(unseal::UnsealArgs),
     /// Compile the component on standard input within limits; the host starts this for each.
@@ -167,6 +194,11 @@ pub fn main() -> ExitCode {
         Verb::Config { verb: ConfigVerb::Schema } => schema::print_schema(),
         Verb::Config { verb: ConfigVerb::Show { config, effective: _ } } => schema::print_effective(&config, output),
         Verb::Send(args) => send::run(&args, output),
+        Verb::New(args) => author::new::run(&args, output),
+        Verb::Build(args) => author::build::run(&args, output),
+        Verb::Test(args) => author::test::run(&args, output),
+        Verb::Dev(args) => author::dev::run(&args, output),
+        Verb::Doctor(args) => author::doctor::run(&args, output),
         Verb::Inspect { component } => inspect::run(&component, output),
         Verb::Dlq(args) => dlq::run(&args, output),
         Verb::Replay(args) => replay::run(&args, output),
@@ -174,13 +206,18 @@ pub fn main() -> ExitCode {
         Verb::Query(args) => ask::query(&args, output),
         Verb::Pull(args) => pull::run(&args, output),
         Verb::Sync(args) => sync::run(&args, output),
+        Verb::Tap(args) => tap::run(&args, output),
         Verb::Export(args) => entries::export(&args, output),
         Verb::Import(args) => entries::import(&args, output),
         Verb::Diff(args) => entries::diff(&args, output),
         Verb::Push(args) => connector::push(&args, output),
         Verb::Connector(args) => connector::run(&args, output),
         Verb::Key(args) => key::run(&args, output),
+        Verb::User(args) => user::run(&args, output),
+        Verb::Login(args) => login::login(&args, output),
+        Verb::Logout(args) => login::logout(&args, output),
         Verb::Journal(args) => journal::run(&args, output),
+        Verb::Store(args) => store::run(&args, output),
         Verb::Unseal(args) => unseal::run(&args, output),
         Verb::CompileComponent(args) => compile::run(&args),
         Verb::Policy(args) => policy::run(&args, output),

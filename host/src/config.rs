@@ -15,6 +15,8 @@ mod integrity;
 mod interpolate;
 mod keys;
 mod nearest;
+mod objects;
+mod observed;
 mod raw;
 mod reader;
 mod routing;
@@ -22,12 +24,14 @@ mod schedule;
 mod schema;
 mod secret_fields;
 mod settings;
+mod sign_in;
 mod store;
 mod stored;
 mod tree;
 mod units;
 mod unsupported;
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,21 +43,27 @@ use bulkhead_ingest::{FilesSettings, HttpIntakeSettings, InboundSettings, PullSc
 use bulkhead_journal::JournalSettings;
 use bulkhead_observe::LogSettings;
 use bulkhead_route::{Filter, LaneIndex, Route};
-use bulkhead_sandbox::Limits;
+use bulkhead_sandbox::{Credential, Limits};
 use bulkhead_store::DeadLetterSettings;
 
 pub use checked::RawConfig;
 pub use fault::{Fault, FaultKind, Source, Span};
 pub use fingerprint::Fingerprint;
 pub use integrity::IntegrityRule;
+pub use objects::{SYNC, webhook_instance, webhook_of};
 pub use schema::schema;
 pub use secret_fields::secret_fields;
-pub use settings::{ApiListener, EncryptionSettings, FormatterConfig, Instance, Lane, QueryCacheSettings, UploadSettings};
+pub use settings::{
+    ApiListener, EncryptionSettings, FormatterConfig, Instance, Lane, QueryCacheSettings, Subscription, SubscriptionAction, UploadSettings, Webhook,
+    WebhookLogSettings,
+};
 pub use store::StoreSettings;
 pub use stored::{Entry, Merged, Section, hide, unhide};
 
 use fault::Faults;
 
+use crate::observed::index::IndexSettings;
+use crate::observed::logs::LogRetention;
 use crate::replay::LetterRetry;
 
 /// A checked configuration.
@@ -67,7 +77,11 @@ pub struct Config {
     pub inbound: Vec<InboundSettings>,
     pub files: Vec<FilesSettings>,
     pub instances: Vec<Instance>,
+    pub credentials: BTreeMap<String, Arc<Credential>>,
     pub formatters: Vec<FormatterConfig>,
+    pub webhooks: Vec<Webhook>,
+    pub webhook_log: WebhookLogSettings,
+    pub subscriptions: Vec<Subscription>,
     /// Every pair of instance and format that a route names; [`LaneIndex`] counts in it.
     pub lanes: Vec<Lane>,
     pub routes: Vec<Route>,
@@ -97,6 +111,9 @@ pub struct Config {
     pub audit: Option<AuditSettings>,
     pub log: LogSettings,
     pub upload: UploadSettings,
+    pub logs: LogRetention,
+    /// `None` where events are not indexed.
+    pub event_index: Option<IndexSettings>,
     /// Not wrong, but perhaps not meant: instances that no route uses, no route at all.
     pub warnings: Vec<Fault>,
     /// Whether stored entries have effect.
@@ -255,7 +272,7 @@ impl Config {
             Section::Instances => self.instances.iter().any(|instance| instance.name == name),
             Section::Formatters => self.formatters.iter().any(|formatter| formatter.name == name),
             Section::Routes => self.routes.iter().any(|route| &*route.id == name),
-            Section::Credentials => self.shown["credentials"].get(name).is_some(),
+            Section::Credentials | Section::Webhooks | Section::Subscriptions => self.shown[section.name()].get(name).is_some(),
         }
     }
 

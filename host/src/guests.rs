@@ -5,17 +5,23 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bulkhead_core::{BoxFuture, Connector, ConnectorSource, Formatter, FormatterSource, OpenError, RecordFormat};
+use bulkhead_core::{BoxFuture, Clock, Connector, ConnectorSource, Formatter, FormatterSource, OpenError, RecordFormat, SystemClock};
 use bulkhead_deliver::{InstanceSettings, LaneSettings};
 use bulkhead_registry::Digest;
 use bulkhead_seal::{Fields, Keyring, RuleFault};
 use sha2::{Digest as _, Sha256};
 
-use bulkhead_sandbox::{Component, ConnectorGrants, FileAccess, FilesGrant, FormatterGrants, Limit, Limits, Sandbox, StateStore};
+use bulkhead_sandbox::{Component, ConnectorGrants, FileAccess, FilesGrant, FormatterGrants, Limit, Limits, Receipting, Sandbox, StateStore};
+use tokio::sync::mpsc;
 
 use crate::components::{ComponentError, Components, Wanted};
-use crate::config::{Config, Fault, FaultKind, Fingerprint, FormatterConfig, Instance, RawConfig, Span, secret_fields};
+use crate::config::{
+    Config, Fault, FaultKind, Fingerprint, FormatterConfig, Instance, RawConfig, SYNC, Section, Span, SubscriptionAction, secret_fields, webhook_of,
+};
+use crate::observed::periods::Periods;
 use crate::receipts::HostReceipts;
+use crate::sync_action::{SyncDoor, SyncSource};
+use crate::webhooks::{EXCERPT, Heard, LogSink};
 
 /// Whether directories may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +54,14 @@ pub struct Used {
 #[derive(Clone, Copy, Default)]
 pub struct Parts<'a> {
     pub receipts: Option<&'a HostReceipts>,
+    /// Counts calls.
+    pub periods: Option<&'a Periods>,
     /// Keys for their fields.
     pub keyring: Option<&'a Keyring>,
+    /// Where deliveries to webhooks are noted.
+    pub deliveries: Option<&'a mpsc::Sender<Heard>>,
+    /// Where subscriptions begin runs.
+    pub sync: Option<&'a (SyncDoor, Arc<dyn Clock>)>,
 }
 
 /// Loads what the configuration refers to, and nothing else; of the instances, all or those in `only`.
@@ -94,8 +106,7 @@ struct Builder<'a> {
     sandbox: &'a Sandbox,
     state: Arc<dyn StateStore>,
     purpose: Purpose,
-    receipts: Option<&'a HostReceipts>,
-    keyring: Option<&'a Keyring>,
+    parts: Parts<'a>,
     components: &'a Components,
     /// By what names it; `None` for one that cannot be loaded, which is said once.
     loaded: HashMap<String, Option<Loaded>>,
@@ -150,22 +161,14 @@ async fn tried(source: &dyn ConnectorSource, format: &RecordFormat) -> Result<()
 
 impl<'a> Builder<'a> {
     fn new(config: &'a Config, components: &'a Components, sandbox: &'a Sandbox, state: Arc<dyn StateStore>, purpose: Purpose, parts: Parts<'a>) -> Self {
-        Self {
-            config,
-            sandbox,
-            state,
-            purpose,
-            receipts: parts.receipts,
-            keyring: parts.keyring,
-            components,
-            loaded: HashMap::new(),
-            formats: HashMap::new(),
-            faults: Vec::new(),
-        }
+        Self { config, sandbox, state, purpose, parts, components, loaded: HashMap::new(), formats: HashMap::new(), faults: Vec::new() }
     }
 
     async fn instance(&mut self, at: usize, instance: &Instance) -> Option<Built> {
         let key = format!("instances.{}", instance.name);
+        if let Some(subscription) = self.config.merged.maker(Section::Instances, &instance.name).filter(|_| instance.connector == SYNC) {
+            return self.sync(at, instance, subscription.trim_start_matches("subscriptions/")).await;
+        }
         let wanted = Wanted::connector(&instance.connector);
         let loaded = self.load(&wanted, &instance.limits, instance.connector_span, &format!("{key}.connector")).await?;
         let component = match &loaded {
@@ -182,7 +185,7 @@ impl<'a> Builder<'a> {
             state: Some(Arc::clone(&self.state)),
             machine: instance.machine.clone(),
             limits: instance.limits.clone(),
-            receipts: self.receipts.map(|receipts| receipts.of(self.config, &instance.name)),
+            receipts: self.receipting(&instance.name),
         };
         let source = match self.sandbox.connector(&component, instance.config.json.to_string(), grants) {
             Ok(source) => source,
@@ -210,9 +213,12 @@ impl<'a> Builder<'a> {
         digest.update(self.config.fingerprint(&instance.name).unwrap_or_default());
         digest.update(component.inspection().digest);
         // Renewed certificates count, also under the same file name.
+        let tokens = self.sandbox.refresh_tokens();
         instance.destinations.iter().for_each(|destination| {
             digest.update(destination.tls().digest());
             digest.update(destination.credential().and_then(|credential| credential.tls_digest()).unwrap_or_default());
+            // An instance that waited for somebody to connect its credential begins anew.
+            digest.update(destination.credential().map_or(0, |credential| tokens.generation(credential.name())).to_le_bytes());
         });
         let lanes: Vec<_> = self.config.lanes.iter().filter(|lane| lane.instance == at).collect();
         for lane in &lanes {
@@ -251,6 +257,46 @@ impl<'a> Builder<'a> {
         }
         let unverified = instance.destinations.iter().filter(|destination| destination.tls().unverified()).map(|destination| destination.name().to_owned());
         Some(Built { settings, fingerprint: digest.finalize().into(), uses, unverified: unverified.collect() })
+    }
+
+    /// Calls go on record where receipts are kept, and are counted in any case; those of a webhook are heard by its log on
+    /// their way.
+    fn receipting(&self, instance: &str) -> Option<Receipting> {
+        let parts = &self.parts;
+        let counted = || parts.periods.map(|periods| Receipting { sink: periods.before(None), policy: "".into(), configuration: "".into(), excerpt: 0 });
+        let receipts = parts.receipts.map(|receipts| receipts.of(self.config, instance, parts.periods)).or_else(counted);
+        let webhook = webhook_of(instance).filter(|name| self.config.webhooks.iter().any(|webhook| webhook.name == *name));
+        let (Some(webhook), Some(log)) = (webhook, self.parts.deliveries) else { return receipts };
+        let (inner, policy, configuration) = match receipts {
+            Some(Receipting { sink, policy, configuration, .. }) => (Some(sink), policy, configuration),
+            None => (None, "".into(), "".into()),
+        };
+        let sink = Arc::new(LogSink { webhook: webhook.into(), inner, log: log.clone() });
+        Some(Receipting { sink, policy, configuration, excerpt: EXCERPT })
+    }
+
+    /// What events set off that begin a run: the host itself.
+    async fn sync(&mut self, at: usize, instance: &Instance, subscription: &str) -> Option<Built> {
+        let known = self.config.subscriptions.iter().find(|known| known.name == subscription)?;
+        let SubscriptionAction::Sync { instance: target, min_interval } = &known.action else { return None };
+        let (door, clock) = self.parts.sync.cloned().unwrap_or_else(|| (SyncDoor::default(), Arc::new(SystemClock::default()) as Arc<dyn Clock>));
+        let mut settings = InstanceSettings::new(&instance.name, Arc::new(SyncSource::new(subscription, target, *min_interval, door, clock)));
+        settings.tenant = self.config.http.rules.tenant.clone();
+        settings.concurrency = instance.concurrency;
+        settings.batch = instance.batch;
+        settings.backlog = instance.backlog;
+        settings.retry = instance.retry;
+        settings.filters = instance.filters.clone();
+        let (mut digest, mut uses) = (Sha256::new(), Vec::new());
+        digest.update(self.config.fingerprint(&instance.name).unwrap_or_default());
+        for lane in self.config.lanes.iter().filter(|lane| lane.instance == at) {
+            let formatter = self.config.formatter(&lane.id.format);
+            let Some((source, _, used)) = self.formatter(&formatter, &instance.name, &lane.key).await else { continue };
+            digest.update(used.digest.bytes());
+            uses.push(used);
+            settings.lanes.push(LaneSettings { format: Arc::clone(&lane.id.format), formatter: source, start: instance.from });
+        }
+        Some(Built { settings, fingerprint: digest.finalize().into(), uses, unverified: Vec::new() })
     }
 
     /// Who is to answer requests, or to bring records, must be able to, as far as its manifest says.
@@ -298,7 +344,7 @@ impl<'a> Builder<'a> {
     fn fields(&mut self, instance: &Instance) -> Option<Option<Arc<Fields>>> {
         let encryption = &self.config.encryption;
         let rules = instance.rules.as_ref().unwrap_or(&encryption.rules).clone();
-        match Fields::new(rules, self.keyring, encryption.rotate_every.as_secs()) {
+        match Fields::new(rules, self.parts.keyring, encryption.rotate_every.as_secs()) {
             Ok(fields) => Some(fields.map(Arc::new)),
             Err(RuleFault::NoKey) if self.purpose == Purpose::Check => Some(None),
             Err(fault) => {

@@ -8,16 +8,22 @@ mod cli;
 mod components;
 mod config;
 mod guests;
+mod idempotency;
 mod integrity;
 mod keys;
 mod lease;
+mod observed;
+mod oidc;
 mod own_events;
+mod people;
 mod pipeline;
 mod receipts;
 mod replay;
 mod state;
+mod sync_action;
 mod trail;
 mod unverified;
+mod webhooks;
 
 fn main() -> std::process::ExitCode {
     cli::main()

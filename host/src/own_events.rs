@@ -8,6 +8,7 @@
 //! in the log.
 
 mod describe;
+mod kinds;
 mod summary;
 
 use std::collections::HashSet;
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bulkhead_core::{Clock, EventBuilder, EventRef, Shape};
+use bulkhead_core::{Clock, EventBuilder, EventRef, LaneId, Shape};
 use bulkhead_deliver::{BreakerState, Notice};
 use bulkhead_ingest::{FilesNotice, Form, Normaliser, PullNotice, Rules};
 use bulkhead_journal::{AppendBatch, AppendError, Durability, Journal};
@@ -23,6 +24,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 pub use describe::{Described, Lifecycle, RollbackCause, RolledBack};
+pub use kinds::KINDS;
 use summary::Summary;
 
 /// Own events that wait for the journal.
@@ -138,7 +140,7 @@ async fn write(mut queue: mpsc::Receiver<Described>, journal: Journal, clock: Ar
 /// One attempt to write an own event past the queue, in the words of [`Described::cloud_event`]; then it is on
 /// disk. For what must not be dropped.
 pub async fn append_now(journal: &Journal, text: &str, now: u64) -> Result<(), AppendError> {
-    match batch(&mut Normaliser::new(Rules::default()), text.as_bytes(), now) {
+    match batch(&mut Normaliser::new(Rules::default()), text.as_bytes(), now, None) {
         Some(batch) => journal.append(batch, Durability::Fsync).await.map(drop),
         None => {
             tracing::error!("an own event is no event");
@@ -151,7 +153,7 @@ async fn append(normaliser: &mut Normaliser, journal: &Journal, clock: &dyn Cloc
     let now = clock.unix_nanos();
     let text = described.cloud_event(now);
     loop {
-        let Some(batch) = batch(normaliser, text.as_bytes(), now) else {
+        let Some(batch) = batch(normaliser, text.as_bytes(), now, None) else {
             tracing::error!(kind = described.kind, "an own event is no event");
             return;
         };
@@ -163,13 +165,23 @@ async fn append(normaliser: &mut Normaliser, journal: &Journal, clock: &dyn Cloc
     }
 }
 
+/// An own event for one lane alone, and its id.
+pub fn bound(described: &Described, lane: &LaneId, now: u64) -> Option<(AppendBatch, String)> {
+    let id = described.id.clone()?;
+    let batch = batch(&mut Normaliser::new(Rules::default()), described.cloud_event(now).as_bytes(), now, Some(lane))?;
+    Some((batch, id))
+}
+
 /// The event in its stored form, marked as ours: a mark that no sender can set.
-fn batch(normaliser: &mut Normaliser, text: &[u8], now: u64) -> Option<AppendBatch> {
+fn batch(normaliser: &mut Normaliser, text: &[u8], now: u64, lane: Option<&LaneId>) -> Option<AppendBatch> {
     let mut stored = Vec::new();
     normaliser.event(text, 0, Form::CloudEvents, now, &mut stored).ok()?;
     let event = EventRef::new(&stored).ok()?;
     let (mut builder, mut batch) = (EventBuilder::new(), AppendBatch::new());
     builder.start_from(&event);
+    if let Some(lane) = lane {
+        builder.bind(lane, None);
+    }
     builder.finish(Shape::Own, event.severity(), now, event.original(), batch.buffer()).ok()?;
     batch.push_event().ok()?;
     Some(batch)

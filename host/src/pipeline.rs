@@ -1,6 +1,8 @@
 //! The rooms joined in the order of an event's way: ingest → journal → route → format → deliver.
 
+pub mod connect;
 mod control;
+mod follow;
 mod gate;
 mod once;
 mod preview;
@@ -23,7 +25,7 @@ use bulkhead_observe::Metrics;
 use bulkhead_registry::{Registry, RegistryError};
 use bulkhead_route::{Filter, LaneIndex, Route, Router, RouterError};
 use bulkhead_sandbox::{Compiler, MemoryState, Places, Sandbox, SandboxError, SandboxSettings, StateStore, WorkerSettings};
-use bulkhead_seal::AtRest;
+use bulkhead_seal::{AtRest, RuleFault};
 use bulkhead_store::{Store, StoreError};
 use secrecy::SecretString;
 use tokio::net::{TcpListener, UdpSocket};
@@ -32,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use control::Control;
+pub use follow::StoreHealth;
 pub use preview::{Preview, PreviewError};
 pub use reload::{ReloadError, Reloaded};
 use stored::{MergeError, Stored};
@@ -41,15 +44,25 @@ use crate::api::{self, Api};
 use crate::components::{Catalogue, Components};
 use crate::config::{Config, Fault};
 use crate::guests::{self, Built, Parts, Purpose};
+use crate::idempotency::Idempotency;
 use crate::integrity::{Integrity, IntegrityError};
 use crate::keys::{self, KeysError};
 use crate::lease::HostLeases;
+use crate::observed::index::{self, Index, NameError};
+use crate::observed::logs::{GuestLines, Logs};
+use crate::observed::periods::Periods;
+use crate::observed::tap::Tap;
+use crate::observed::{Guise, Looking};
+use crate::oidc::{Oidc, ProviderError};
 use crate::own_events::{Lifecycle, OwnEvents};
+use crate::people::{self, People};
 use crate::receipts::{HostReceipts, ReceiptsError};
 use crate::replay::{self, Replayer};
-use crate::state::{self, StoredCursors, StoredRuns, StoredState};
+use crate::state::{self, StoredCursors, StoredGrants, StoredRuns, StoredState};
+use crate::sync_action::SyncDoor;
 use crate::trail::Trail;
 use crate::unverified::Unverified;
+use crate::webhooks;
 
 /// How far files were read, below `data_dir`.
 const POSITIONS: &str = "files";
@@ -87,6 +100,8 @@ pub enum StartError {
     #[error(transparent)]
     Receipts(#[from] ReceiptsError),
     #[error(transparent)]
+    Oidc(#[from] ProviderError),
+    #[error(transparent)]
     Access(#[from] access::OpenError),
     #[error("cannot start delivery")]
     Delivery(#[from] bulkhead_deliver::StartError),
@@ -100,6 +115,10 @@ pub enum StartError {
     RemoveLane { lane: String, source: bulkhead_journal::LaneError },
     #[error("cannot make {}, where it is kept how far files were read (listen.files)", dir.display())]
     Positions { dir: PathBuf, source: std::io::Error },
+    #[error("what is sealed or redacted cannot be: {0}")]
+    Fields(#[from] RuleFault),
+    #[error(transparent)]
+    IndexName(#[from] NameError),
     #[error("cannot write {LISTENING} in data_dir")]
     Listening(#[source] std::io::Error),
 }
@@ -152,8 +171,12 @@ pub struct Host {
     following: JoinSet<()>,
     /// Hands dead letters back, and sees what became of them.
     keeping: JoinHandle<()>,
+    /// Notes deliveries to webhooks, and does what is due for these.
+    writing_deliveries: JoinHandle<()>,
+    keeping_webhooks: JoinHandle<()>,
     lane_replays: Arc<replay::lane::Lanes>,
     pulls: Arc<Pulls>,
+    tap: Tap,
 }
 
 impl Host {
@@ -179,6 +202,9 @@ impl Host {
         let (journal, recovery) = Journal::open(journal_settings(&config, at_rest.clone(), &clock, &metrics), Arc::new(RealFs))?;
         tracing::info!(?recovery, "journal open");
         let store = Store::open_with(&config.data_dir, config.store.server.as_ref()).await?;
+        // Before what it counts is read: a change in between is looked at twice rather than never.
+        let generations = store.changes().generations().await?;
+        let store_health = StoreHealth::new(&store, &metrics);
         let entries = store.with_room(async || store.entries(keyring.clone()).await).await?;
         let stored = Stored::open(entries, store.inactive()).await?;
         let config = stored.merge(config, given_up.entries).await.map_err(|error| match error {
@@ -197,6 +223,16 @@ impl Host {
         }
         let dead_letters = store.with_room(async || store.dead_letters_at_rest(config.dead_letters, at_rest.clone()).await).await?;
 
+        let refresh_tokens = match &keyring {
+            Some(keyring) => {
+                let table = store.with_room(async || store.refresh_tokens(keyring.clone()).await).await?;
+                Arc::new(StoredGrants::open(table, &clock).await?)
+            }
+            // There is nothing to seal them with: they end with the process.
+            None => Arc::default(),
+        };
+        let (logs, waiting_logs) = Logs::new(Arc::clone(&clock));
+        let periods = Periods::new(store.periods(), Arc::clone(&clock));
         let max_egress = max_egress(config.max_egress);
         let sandbox = Sandbox::new(
             SandboxSettings {
@@ -204,6 +240,8 @@ impl Host {
                 clock: Arc::clone(&clock),
                 compiler: compiler(&config),
                 max_egress,
+                refresh_tokens,
+                log: Arc::new(GuestLines(logs.clone())),
                 ..SandboxSettings::default()
             },
             metrics.clone(),
@@ -226,13 +264,15 @@ impl Host {
             sandbox.revoke(*digest.bytes(), &uploads::said(name, digest, &revocation.stamp.by, revocation.reason.as_deref()));
         }
         let components = Components::new(Some(&config.connectors_dir)).with_uploads(&registry, index, &config.upload.signing);
+        let (deliveries, heard_deliveries) = tokio::sync::mpsc::channel(webhooks::QUEUE);
+        let sync = (SyncDoor::default(), Arc::clone(&clock));
         let built = guests::build(
             &config,
             &components,
             &sandbox,
             Arc::clone(&state),
             Purpose::Serve,
-            Parts { receipts: receipts.as_deref(), keyring: keyring.as_ref() },
+            Parts { receipts: receipts.as_deref(), periods: Some(&periods), keyring: keyring.as_ref(), deliveries: Some(&deliveries), sync: Some(&sync) },
             None,
         )
         .await
@@ -248,11 +288,39 @@ impl Host {
         let unverified = Unverified::default();
         unverified.set(&built);
         let routing = RoutingTable::new(current.rules.router()?, current.rules.places(), &metrics);
+        let guise = Guise::new(&config, keyring.as_ref())?;
+        let tap = Tap::new(guise.clone(), Arc::clone(&routing), journal.clone(), Arc::clone(&clock));
+        let index = match config.event_index {
+            Some(settings) => {
+                let parts = index::Parts {
+                    table: store.event_index(),
+                    settings,
+                    journal: journal.clone(),
+                    routing: Arc::clone(&routing),
+                    guise: guise.clone(),
+                    clock: Arc::clone(&clock),
+                };
+                let (index, indexer) = Index::open(parts, &config.data_dir)?;
+                following.spawn(indexer.run(stop_following.clone()));
+                Some(index)
+            }
+            None => None,
+        };
+        following.spawn(waiting_logs.keep(logs.clone(), store.logs(), config.logs, stop_following.clone()));
+        following.spawn(tap.clone().follow(stop_following.clone()));
         let instances = built.iter().map(|built| stored.settings(&built.settings)).collect();
 
         let (own_events, writing_own_events) = OwnEvents::start(config.own_events, &journal, &clock);
-        let trail = Trail::new(receipts.as_ref());
+        let trail = Trail::new(receipts.as_ref(), logs.clone());
         let access = Access::open(&config.api, &config.data_dir, &store, given_up.api_keys, &clock, &trail, show).await?;
+        let parts =
+            people::Parts { store: &store, keyring: keyring.clone(), guesses: access.shared_guesses(), clock: &clock, trail: &trail, own_events: &own_events };
+        let people = People::open(&config.api, parts).await?;
+        let oidc = config.api.oidc.clone().map(|settings| Oidc::new(settings, &clock)).transpose()?;
+        if let Some(oidc) = &oidc {
+            oidc.warm(None);
+        }
+        following.spawn(Arc::clone(&people).keep(stop_following.clone()));
         let replayer = Replayer::new(dead_letters.clone(), journal.clone(), Arc::clone(&clock), metrics.clone(), trail.clone());
         store.with_room(async || replayer.recover().await).await?;
         let replays = store.lane_replays();
@@ -265,37 +333,46 @@ impl Host {
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),
             notices: Arc::new({
-                let (own_events, replayer) = (own_events.clone(), Arc::clone(&replayer));
+                let (own_events, replayer, logs) = (own_events.clone(), Arc::clone(&replayer), logs.clone());
                 move |notice| {
                     if let Some(control) = hears.get() {
                         Control::heard(control, &notice);
                     }
                     log_notice(&notice);
                     replayer.heard(&notice);
+                    logs.notice(&notice);
                     own_events.notice(&notice);
                 }
             }),
+            onlooker: Arc::new(Looking { tap: tap.clone(), logs: logs.clone() }),
         };
         let delivery = Arc::new(Delivery::start(parts, instances, CancellationToken::new())?);
+        following.spawn(periods.clone().keep(Arc::clone(&delivery), stop_following.clone()));
         inbound.answered_by(Arc::clone(&delivery) as _);
         let sync_executions = state::sync_executions(&store, &*clock).await?;
+        let webhook_deliveries = store.webhook_deliveries(config.webhook_log.max_count);
+        let idempotency = Idempotency::new(store.api_answers(), &clock);
         let leases = HostLeases::new(&store, config.store.lease, &clock);
         let stop_leases = CancellationToken::new();
         let keeping_leases = tokio::spawn(Arc::clone(&leases).keep(stop_leases.clone()));
         let pulls = Pulls::new(PullParts {
             puller: Arc::clone(&delivery) as _,
             cursors: Arc::new(StoredCursors(store.pull_cursors(), Arc::clone(&leases))),
-            runs: Arc::new(StoredRuns(sync_executions.clone(), Arc::clone(&leases))),
+            runs: Arc::new(StoredRuns(sync_executions.clone(), Arc::clone(&leases), logs.clone())),
             leases,
             gate: gate.clone(),
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),
             notify: Arc::new({
-                let own_events = own_events.clone();
-                move |notice| own_events.pull(&notice)
+                let (own_events, logs) = (own_events.clone(), logs.clone());
+                move |notice| {
+                    logs.pull(&notice);
+                    own_events.pull(&notice);
+                }
             }),
         });
         pulls.replace(&config.pulls());
+        let _ = sync.0.set(Arc::clone(&pulls));
 
         let lane_replays = replay::lane::Lanes::start(
             replay::lane::Parts {
@@ -328,19 +405,37 @@ impl Host {
             pulls: Arc::clone(&pulls),
             receipts: receipts.clone(),
             trail: trail.clone(),
+            periods: periods.clone(),
+            guise: guise.clone(),
             keyring,
             own_events: own_events.clone(),
+            deliveries,
+            sync,
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),
             change: tokio::sync::Mutex::new(()),
             current: RwLock::new(Arc::new(current)),
             fixed: config.fixed().to_vec(),
             trials: uploads::Trials::default(),
+            flows: connect::PendingFlows::default(),
             unverified: unverified.clone(),
         });
         let _ = heard.set(Arc::downgrade(&control));
+        let keeper = Arc::new(webhooks::Keeper {
+            control: Arc::clone(&control),
+            deliveries: webhook_deliveries.clone(),
+            settings: config.webhook_log,
+            journal: journal.clone(),
+            clock: Arc::clone(&clock),
+            own_events: own_events.clone(),
+            trail: trail.clone(),
+            moved: Arc::default(),
+        });
+        let once = webhooks::Once { journal: journal.clone(), deliveries: webhook_deliveries, clock: Arc::clone(&clock), moved: Arc::clone(&keeper.moved) };
 
         let (stop_intake, stop_api) = (CancellationToken::new(), CancellationToken::new());
+        let writing_deliveries = tokio::spawn(Arc::clone(&keeper).write(heard_deliveries, stop_api.clone()));
+        let keeping_webhooks = tokio::spawn(keeper.keep(stop_intake.clone()));
         let keeping = tokio::spawn(Arc::clone(&replayer).keep(Arc::clone(&delivery), config.letter_retry.clone(), stop_intake.clone()));
         let mut serving = JoinSet::new();
         let http = HttpIntakeSettings { inbound: Some(inbound), ..config.http.clone() };
@@ -385,6 +480,10 @@ impl Host {
             strict: config.http.rules.strict,
             receipts: config.audit.as_ref().map(|settings| settings.dir.clone()),
             access: Arc::clone(&access),
+            public_url: config.api.public_url.clone(),
+            people: Arc::clone(&people),
+            oidc,
+            cors: config.api.cors.clone().into(),
             trail,
             changes: changes.clone(),
             control: Arc::clone(&control),
@@ -394,11 +493,24 @@ impl Host {
             files: files.into(),
             pulls: Arc::clone(&pulls),
             answers: Arc::default(),
+            once,
+            idempotency: Arc::new(idempotency),
             sync_executions,
+            store_health: store_health.clone(),
+            gate: gate.clone(),
+            tap: tap.clone(),
+            logs,
+            log_table: store.logs(),
+            periods,
+            guise,
+            index,
+            store: store.clone(),
         };
         let serving_api = tokio::spawn(api::serve(api_listener, config.api.tls.clone(), api, stop_api.clone()));
 
         let stop_access = CancellationToken::new();
+        let holding = follow::Following { control: Arc::clone(&control), access: Arc::clone(&access), people };
+        following.spawn(follow::follow(store.changes(), generations, holding, store_health.clone(), stop_following.clone()));
         let keeping_access = tokio::spawn(access.keep(own_events.clone(), stop_access.clone()));
 
         own_events.lifecycle(&started);
@@ -427,8 +539,11 @@ impl Host {
             stop_following,
             following,
             keeping,
+            writing_deliveries,
+            keeping_webhooks,
             lane_replays,
             pulls,
+            tap,
         })
     }
 
@@ -469,8 +584,12 @@ impl Host {
             }
         }
         let _ = tokio::time::timeout(Duration::from_secs(1), self.keeping).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.keeping_webhooks).await;
+        // Streams never end by themselves.
+        self.tap.close();
         self.stop_api.cancel();
         let _ = tokio::time::timeout(Duration::from_secs(1), self.serving_api).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.writing_deliveries).await;
         self.changes.close();
         let _ = tokio::time::timeout(Duration::from_secs(1), self.changes.wait()).await;
         self.stop_access.cancel();

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use bulkhead_audit::{AuditSettings, Blind, Receipts, TrailKind};
+use bulkhead_core::receipt::ReceiptSink;
 use bulkhead_observe::Metrics;
 use bulkhead_sandbox::Receipting;
 use serde_json::{Map, Value};
 
 use crate::config::Config;
+use crate::observed::periods::Periods;
 
 /// Why receipts cannot be kept.
 #[derive(Debug, thiserror::Error)]
@@ -29,12 +31,14 @@ impl HostReceipts {
         Ok(Arc::new(Self { receipts: Arc::new(Receipts::open(settings, metrics)?), blind }))
     }
 
-    /// What an instance is given.
-    pub fn of(&self, config: &Config, instance: &str) -> Receipting {
+    /// What an instance is given. Its calls are counted on the way, where somebody counts.
+    pub fn of(&self, config: &Config, instance: &str, periods: Option<&Periods>) -> Receipting {
+        let sink: Arc<dyn ReceiptSink> = Arc::clone(&self.receipts) as _;
         Receipting {
-            sink: Arc::clone(&self.receipts) as _,
+            sink: periods.map_or(Arc::clone(&sink), |periods| periods.before(Some(sink))),
             policy: self.blind.digest(&config.policy(instance).unwrap_or_default()).into(),
             configuration: self.blind.digest(&config.fingerprint(instance).unwrap_or_default()).into(),
+            excerpt: 0,
         }
     }
 

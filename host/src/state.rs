@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use bulkhead_core::{BoxFuture, Clock, SyncRun};
 use bulkhead_ingest::{Cursors, Runs, Under};
-use bulkhead_sandbox::{StateError, StateQuota, StateScope, StateStore};
-use bulkhead_store::{ConnectorState, PullCursors, StateError as Refused, StateLimits, Store, StoreError, SyncExecutions};
+use bulkhead_sandbox::{KeepGrants, KeptGrant, RefreshTokens, StateError, StateQuota, StateScope, StateStore};
+use bulkhead_store::{ConnectorState, PullCursors, StateError as Refused, StateLimits, Store, StoreError, StoredTokens, SyncExecutions};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
 
 use crate::lease::HostLeases;
+use crate::observed::logs::Logs;
 
 pub struct StoredState(pub ConnectorState);
 
@@ -46,6 +49,50 @@ impl Cursors for StoredCursors {
     }
 }
 
+/// Refresh tokens, in the store.
+pub struct StoredGrants {
+    table: StoredTokens,
+    clock: Arc<dyn Clock>,
+}
+
+impl StoredGrants {
+    /// Those that were kept, in memory. What cannot be read is none.
+    pub async fn open(table: StoredTokens, clock: &Arc<dyn Clock>) -> Result<RefreshTokens, StoreError> {
+        let kept = table.all().await?;
+        let kept: Vec<_> = kept.into_iter().filter_map(|(credential, kept)| Some((credential, grant(&kept)?))).collect();
+        Ok(RefreshTokens::kept_by(Arc::new(Self { table, clock: Arc::clone(clock) }), kept))
+    }
+}
+
+impl KeepGrants for StoredGrants {
+    fn kept<'a>(&'a self, credential: &'a str) -> BoxFuture<'a, Result<Option<KeptGrant>, String>> {
+        Box::pin(async move { self.table.get(credential).await.map(|kept| kept.as_ref().and_then(grant)).map_err(|error| error.to_string()) })
+    }
+
+    fn keep<'a>(&'a self, credential: &'a str, grant: &'a KeptGrant) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            let now_ms = i64::try_from(self.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX);
+            let token = grant.token.as_ref().map(|token| token.expose_secret());
+            let kept = json!({"grant": hex(&grant.digest), "token": token, "lost": grant.lost});
+            self.table.put(credential, &kept, now_ms).await.map_err(|error| error.to_string())
+        })
+    }
+}
+
+fn grant(kept: &serde_json::Value) -> Option<KeptGrant> {
+    let text = kept["grant"].as_str()?;
+    let bytes: Vec<u8> = (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect::<Option<_>>()?;
+    Some(KeptGrant {
+        digest: bytes.try_into().ok()?,
+        token: kept["token"].as_str().map(|token| Arc::new(SecretString::from(token.to_owned()))),
+        lost: kept["lost"].as_str().map(str::to_owned),
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The runs of pulls, those that the end of the host cut off closed: for its start, when nothing runs.
 pub async fn sync_executions(store: &Store, clock: &dyn Clock) -> Result<SyncExecutions, StoreError> {
     let executions = store.sync_executions();
@@ -57,8 +104,8 @@ pub async fn sync_executions(store: &Store, clock: &dyn Clock) -> Result<SyncExe
     Ok(executions)
 }
 
-/// Runs of pulls, in the store.
-pub struct StoredRuns(pub SyncExecutions, pub Arc<HostLeases>);
+/// Runs of pulls, in the store, and their ends in the log of their instance.
+pub struct StoredRuns(pub SyncExecutions, pub Arc<HostLeases>, pub Logs);
 
 impl Runs for StoredRuns {
     fn begin<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>> {
@@ -66,7 +113,14 @@ impl Runs for StoredRuns {
     }
 
     fn keep<'a>(&'a self, run: &'a SyncRun, under: &'a Under) -> BoxFuture<'a, Result<bool, String>> {
-        Box::pin(async move { self.0.keep(run, &self.1.fence(&under.instance, under.term)).await.map_err(|error| error.to_string()) })
+        Box::pin(async move {
+            let kept = self.0.keep(run, &self.1.fence(&under.instance, under.term)).await.map_err(|error| error.to_string())?;
+            // Without the lease it is another host's to tell.
+            if kept {
+                self.2.run(run);
+            }
+            Ok(kept)
+        })
     }
 
     fn cut_off<'a>(&'a self, under: &'a Under, now_ms: i64) -> BoxFuture<'a, Result<(), String>> {

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 pub use refusals::Refusal;
 use refusals::{Refusals, Sum};
 
+use crate::observed::logs::Logs;
 use crate::receipts::HostReceipts;
 
 /// Bytes of what something was before, and of what it is after; more is left out, and its size said.
@@ -33,6 +34,8 @@ pub struct Trail(Arc<Inner>);
 
 struct Inner {
     receipts: Option<Arc<HostReceipts>>,
+    /// Instances have a log of their own.
+    logs: Logs,
     refusals: Mutex<Refusals>,
 }
 
@@ -48,8 +51,8 @@ pub struct Change<'a> {
 }
 
 impl Trail {
-    pub fn new(receipts: Option<&Arc<HostReceipts>>) -> Self {
-        Self(Arc::new(Inner { receipts: receipts.cloned(), refusals: Mutex::default() }))
+    pub fn new(receipts: Option<&Arc<HostReceipts>>, logs: Logs) -> Self {
+        Self(Arc::new(Inner { receipts: receipts.cloned(), logs, refusals: Mutex::default() }))
     }
 
     /// What was done to events. Waits for a place in the chain. Cancel safe.
@@ -66,6 +69,7 @@ impl Trail {
     /// Waits for a place in the chain. Cancel safe.
     pub async fn change(&self, change: Change<'_>) {
         let Change { actor, from, action, noted, status } = change;
+        self.0.logs.change(&noted.object, actor, action, status);
         let mut about = json!({"actor": actor, "from": from, "object": noted.object.chars().take(MOST_OBJECT).collect::<String>(), "status": status});
         for (name, detail) in [("before", noted.before), ("after", noted.after)] {
             if let Some(detail) = detail {

@@ -14,7 +14,7 @@ use bulkhead_core::{
     BatchLimits, BoxFuture, Connector, ConnectorSource, DeliverError, Delivery as Answer, EventBatch, Failure, FormatterSource, GuestFault, LaneId, OpenError,
     Outcome, Projection, RecordBatch, RecordFormat, Seq, SystemClock,
 };
-use bulkhead_deliver::{ConcurrencySettings, Delivery, DeliveryParts, DeliverySettings, InstanceSettings, LaneSettings, RoutingTable};
+use bulkhead_deliver::{ConcurrencySettings, Delivery, DeliveryParts, DeliverySettings, InstanceSettings, LaneSettings, Nobody, RoutingTable};
 use bulkhead_journal::{AppendBatch, Durability, Journal, JournalSettings, LaneStart, RealFs};
 use bulkhead_observe::Metrics;
 use bulkhead_route::{LaneIndex, Router};
@@ -92,6 +92,7 @@ async fn run(dir: &Path, requests: usize, cores: usize) -> Result<Value> {
         metrics: metrics.clone(),
         clock: Arc::new(SystemClock::default()),
         notices: Arc::new(|_| ()),
+        onlooker: Arc::new(Nobody),
     };
     let (start, cpu) = (Instant::now(), process::cpu_seconds(std::process::id())?);
     let delivery = Delivery::start(parts, vec![instance], CancellationToken::new())?;

@@ -4,11 +4,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
-use bulkhead_sandbox::inspect;
+use bulkhead_conformance::Guest;
 use bulkhead_tests::host::root;
 use serde_json::Value;
-
-use crate::bench::{Bench, Guest};
 
 /// Sections of a connector's page, in this order; others may stand between them.
 const SECTIONS: [&str; 7] = ["Grants", "Configuration", "Delivery", "Limits", "Errors", "Example", "Sources"];
@@ -18,9 +16,8 @@ const FORMATS: &str = "docs/operators/formats.md";
 
 const HEADER: [&str; 3] = ["key", "default", "meaning"];
 
-pub fn page_is_true(bench: &Bench, guest: &Guest) -> Result<()> {
-    let inspection = inspect(&bench.bytes(&guest.name)?)?;
-    let manifest = inspection.manifest.as_ref().context("the component carries no manifest")?;
+pub fn page_is_true(guest: &Guest) -> Result<()> {
+    let manifest = guest.inspection.manifest.as_ref().context("the component carries no manifest")?;
     let schema: Value = serde_json::from_str(manifest.config_schema.as_ref().context("the manifest has no schema of the configuration")?.get())?;
     let docs = manifest.docs.as_deref().context("connector.toml names no `docs`")?;
     let formatter = guest.name.strip_prefix("format-");

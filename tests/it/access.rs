@@ -31,7 +31,12 @@ impl Guarded {
     }
 
     pub fn listening(listen: &str) -> Self {
-        let story = Story::listening(listen, &config());
+        Self::configured(listen, "")
+    }
+
+    /// `more` is YAML beside what is there.
+    pub fn configured(listen: &str, more: &str) -> Self {
+        let story = Story::listening(listen, &format!("{more}{}", config()));
         let first = first_keys(&story).pop().expect("a first key is shown");
         Self { story, first }
     }
@@ -143,10 +148,16 @@ fn every_endpoint_asks_for_its_permission() {
             .replace("{digest}", &format!("sha256:{}", "0".repeat(64)))
             .replace("{id}", "999")
             .replace("{instance}", "nobody")
-            .replace("{name}", "nobody");
+            .replace("{name}", "nobody")
+            // A stream has no end that could be waited for.
+            .replace("/tap", "/tap?instance=nobody");
         let ask = |headers: &[(&str, &str)]| guarded.send(method, &path, headers, "");
         if permission == "open to everybody" {
             assert_eq!(ask(&[]).status, 200, "{method} {path}");
+            continue;
+        }
+        if permission == "checks what it is given" {
+            assert!([400, 401].contains(&ask(&[]).status), "{method} {path}");
             continue;
         }
         problem(&ask(&[]), 401, "unauthorized");

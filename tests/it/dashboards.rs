@@ -22,7 +22,7 @@ const ROWS: &[(&str, &[&str])] = &[
     ("Egress", &["egress_"]),
     ("Guests", &["guest_", "component_", "uploads_"]),
     ("Integrity and receipts", &["integrity_", "receipts_"]),
-    ("Process", &["process_"]),
+    ("Process", &["process_", "store_up"]),
 ];
 
 /// Name, expression, how long it must hold, severity, and what it says.

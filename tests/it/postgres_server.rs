@@ -7,7 +7,7 @@
 use std::fs::{self, Permissions};
 use std::io::{self, Error};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Sender};
@@ -32,6 +32,7 @@ pub struct PostgresServer {
     databases: AtomicU32,
     /// Where it listens beside its socket.
     port: Option<u16>,
+    tls: bool,
     running: Mutex<Option<Running>>,
 }
 
@@ -47,7 +48,8 @@ struct Running {
 pub fn installed() -> Result<PathBuf, String> {
     let versions = fs::read_dir("/usr/lib/postgresql").map_err(|_| "postgresql is not installed".to_owned())?;
     let number = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<u32>().ok());
-    let mut versions: Vec<PathBuf> = versions.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| path.join("bin/initdb").is_file()).collect();
+    let mut versions: Vec<PathBuf> =
+        versions.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| path.join("bin/initdb").is_file()).collect();
     versions.sort_by_key(number);
     let newest = versions.pop().ok_or("postgresql is not installed")?;
     Ok(newest.join("bin"))
@@ -55,18 +57,31 @@ pub fn installed() -> Result<PathBuf, String> {
 
 impl PostgresServer {
     pub fn start() -> io::Result<Self> {
-        Self::start_on(None)
+        Self::start_on(None, None)
     }
 
-    /// One that also listens on this port of the loopback.
-    pub fn start_on(port: Option<u16>) -> io::Result<Self> {
+    /// One that also listens on this port of the loopback, with this certificate and key, PEM, where they are given.
+    pub fn start_on(port: Option<u16>, tls: Option<(&str, &str)>) -> io::Result<Self> {
         let bin = installed().map_err(Error::other)?;
-        let server = Self { dir: TempDir::new()?, bin, databases: AtomicU32::new(0), port, running: Mutex::new(None) };
+        let server = Self { dir: TempDir::new()?, bin, databases: AtomicU32::new(0), port, tls: tls.is_some(), running: Mutex::new(None) };
         if is_root() {
             run(Command::new("chown").arg(SOMEBODY).arg(server.dir.path()))?;
         }
         fs::set_permissions(server.dir.path(), Permissions::from_mode(0o755))?;
-        run(server.tool("initdb").args(["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--username", OWNER, "--pgdata"]).arg(server.data()))?;
+        run(server
+            .tool("initdb")
+            .args(["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--username", OWNER, "--pgdata"])
+            .arg(server.data()))?;
+        if let Some((cert, key)) = tls {
+            for (name, text) in [("server.crt", cert), ("server.key", key)] {
+                let path = server.data().join(name);
+                fs::write(&path, text)?;
+                fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+                if is_root() {
+                    run(Command::new("chown").arg(SOMEBODY).arg(&path))?;
+                }
+            }
+        }
         server.go_on()?;
         Ok(server)
     }
@@ -84,6 +99,9 @@ impl PostgresServer {
             Some(port) => postgres.args(["-c", "listen_addresses=127.0.0.1", "-c", &format!("port={port}")]),
             None => postgres.args(["-c", "listen_addresses="]),
         };
+        if self.tls {
+            postgres.args(["-c", "ssl=on"]);
+        }
         let file = fs::OpenOptions::new().create(true).append(true).open(&log)?;
         postgres.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         let (starter, end) = mpsc::channel::<()>();
@@ -109,6 +127,9 @@ impl PostgresServer {
     pub fn stop(&self) -> io::Result<()> {
         let Some(mut running) = self.running().take() else { return Ok(()) };
         self.signal(&running, "QUIT")?;
+        // One that stands still would never hear it.
+        let _ = run(Command::new("pkill").args(["--signal", "CONT", "--parent", &running.child.id().to_string()]));
+        self.signal(&running, "CONT")?;
         running.child.wait().map(drop)
     }
 
@@ -159,11 +180,6 @@ impl PostgresServer {
         psql.args(["--no-psqlrc", "--tuples-only", "--no-align", "--quiet", "--set=ON_ERROR_STOP=1", "--username", OWNER, "--port", &port, "--host"]);
         let output = run(psql.arg(self.dir.path()).args(["--dbname", database, "--command", sql]))?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    }
-
-    /// Its folder: what is put there goes with it.
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
     }
 
     fn data(&self) -> PathBuf {

@@ -381,3 +381,13 @@ fn a_formatter_is_tried_on_events_before_it_is_used() {
     story.settled();
     assert_eq!(serde_json::from_slice::<Value>(&target.kept()[0].body).expect("JSON"), record);
 }
+
+/// More than there can be is refused before anything is looked at.
+#[test]
+fn an_import_of_too_many_entries_is_refused() {
+    let story = Story::start(KEY);
+    let entries: Vec<Value> = (0..5_001).map(|i| json!({"section": "formatters", "name": format!("f{i}"), "definition": {"formatter": "cef"}})).collect();
+    let problem = ask(&story, "POST", "import", &json!({"entries": entries}), 409);
+    assert_eq!(problem["code"], "too_many", "{problem}");
+    assert_eq!(ask(&story, "GET", "export", &Value::Null, 200)["meta"]["total"], 0);
+}

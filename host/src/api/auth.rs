@@ -2,15 +2,17 @@
 //! listener by its `Origin`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::connect_info::{ConnectInfo, Connected};
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
-use bulkhead_access::{Admitted, Denied, Permission, Principal, Role};
+use bulkhead_access::{AccessToken, Admitted, Denied, JwtFault, Permission, Principal, Role, SignIn, TokenDenied, looks_like_token};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -19,6 +21,7 @@ use super::listener::TlsListener;
 use super::problem::Problem;
 use super::routes::{Info, PREFIX};
 use crate::access::{Credential, Stranger};
+use crate::oidc::{Oidc, OidcDenied};
 use crate::trail::{Change, Note, Refusal};
 
 /// Who asks, for the registry's memory and the log.
@@ -30,6 +33,12 @@ pub struct Actor(pub String);
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(SocketAddr);
 
+impl Peer {
+    pub fn ip(&self) -> IpAddr {
+        self.0.ip().to_canonical()
+    }
+}
+
 impl Connected<IncomingStream<'_, TcpListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
         Self(*stream.remote_addr())
@@ -39,6 +48,17 @@ impl Connected<IncomingStream<'_, TcpListener>> for Peer {
 impl Connected<IncomingStream<'_, TlsListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
         Self(*stream.remote_addr())
+    }
+}
+
+/// The address of the other end of the connection.
+pub struct From(pub IpAddr);
+
+impl<S: Send + Sync> FromRequestParts<S> for From {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(address(parts.extensions.get())))
     }
 }
 
@@ -72,10 +92,18 @@ pub async fn guard(State((api, info)): State<(Api, &'static Info)>, mut request:
     // that one which broke off half way is on record as well.
     let changes = api.changes.clone();
     let work = changes.spawn(async move {
+        let (request, claim) = match api.idempotency.begin(&caller.actor, info.action, request).await {
+            Ok(begun) => begun,
+            // Nothing is changed by it.
+            Err(answer) => return answer,
+        };
         let response = tokio::spawn(next.run(request)).await.unwrap_or_else(|error| Problem::internal(&error).into_response());
         let change = Change { actor: &caller.actor, from: Some(from), action: info.action, noted: note.take(), status: response.status().as_u16() };
         api.trail.change(change).await;
-        response
+        match claim {
+            Some(claim) => claim.answered(response).await,
+            None => response,
+        }
     });
     work.await.unwrap_or_else(|error| Problem::internal(&error).into_response())
 }
@@ -104,12 +132,23 @@ pub async fn no_such_method(State(api): State<Api>, request: Request) -> Problem
 }
 
 fn peer(request: &Request) -> IpAddr {
+    address(request.extensions().get())
+}
+
+fn address(peer: Option<&ConnectInfo<Peer>>) -> IpAddr {
     // Every connection has one; were it missing, nobody's networks hold this.
-    request.extensions().get::<ConnectInfo<Peer>>().map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.0.ip().to_canonical())
+    peer.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.ip())
 }
 
 async fn identify(api: &Api, headers: &HeaderMap, from: IpAddr, action: &'static str) -> Result<Principal, Problem> {
-    let (status, code, problem, actor) = match credential(headers).and_then(|credential| look(api, headers, &credential, from)) {
+    let admitted = match credential(headers) {
+        Ok(credential) => match foreign(api, &credential) {
+            Some((oidc, token)) => vouched(oidc, token, from).await,
+            None => look(api, headers, &credential, from),
+        },
+        Err(refused) => Err(refused),
+    };
+    let (status, code, problem, actor) = match admitted {
         Ok(admitted) => {
             if let Some(news) = admitted.sign_in {
                 let roles: Vec<&str> = news.roles.iter().map(|role| role.name()).collect();
@@ -160,6 +199,20 @@ impl Refused {
                     Denied::Rate(wait) => (S::TOO_MANY_REQUESTS, "rate_limited", "more requests a second than the key may make".into(), Some(wait)),
                     Denied::Unknown => (S::UNAUTHORIZED, "unauthorized", String::from("the credentials are not known"), None),
                 },
+                Stranger::Session(TokenDenied::Expired) => {
+                    (S::UNAUTHORIZED, "token_expired", "the access token has expired; POST /api/v2/auth/refresh brings another".into(), None)
+                }
+                Stranger::Oidc(OidcDenied::Away) => (
+                    S::SERVICE_UNAVAILABLE,
+                    "provider_unavailable",
+                    "the token's key is not known, and the OpenID provider does not answer".into(),
+                    Some(PROVIDER_WAIT),
+                ),
+                Stranger::Oidc(OidcDenied::Token(fault)) => {
+                    let (code, detail) = said(fault);
+                    (S::UNAUTHORIZED, code, detail.into(), None)
+                }
+                Stranger::Session(TokenDenied::Unknown) => (S::UNAUTHORIZED, "unauthorized", "the session has ended; sign in again".into(), None),
             },
         };
         let problem = Problem::new(status, code, detail);
@@ -172,17 +225,37 @@ impl Refused {
     }
 }
 
+/// When the provider is asked again.
+const PROVIDER_WAIT: Duration = Duration::from_secs(10);
+
+/// What is wrong with a provider's token.
+fn said(fault: JwtFault) -> (&'static str, &'static str) {
+    match fault {
+        JwtFault::TooLarge => ("token_too_large", "the token has more than 16 KiB"),
+        JwtFault::Malformed => ("token_malformed", "this is no token of an OpenID provider, or one for something else"),
+        JwtFault::Algorithm => ("token_algorithm", "the token is not signed as `listen.api.oidc.algorithms` allows, or not as its key is for"),
+        JwtFault::Key => ("token_key_unknown", "the provider has no such key"),
+        JwtFault::Signature => ("token_signature", "the token's signature is wrong"),
+        JwtFault::Issuer => ("token_issuer", "the token is of another issuer than `listen.api.oidc.issuer`"),
+        JwtFault::Audience => ("token_audience", "the token is for somebody else than `listen.api.oidc.audience`"),
+        JwtFault::Expired => ("token_expired", "the token has expired"),
+        JwtFault::NotYet => ("token_not_yet", "the token is not valid yet"),
+    }
+}
+
 /// Whole seconds, rounded up.
-fn seconds(wait: Duration) -> u32 {
+pub fn seconds(wait: Duration) -> u32 {
     u32::try_from(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).unwrap_or(u32::MAX)
 }
 
+/// What stands behind `Bearer`.
+pub fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let (scheme, text) = headers.get(header::AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| text.trim_ascii())
+}
+
 fn credential(headers: &HeaderMap) -> Result<Credential<'_>, Refused> {
-    let bearer = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes()).and_then(|value| {
-        let (scheme, text) = value.split_at_checked(7)?;
-        scheme.eq_ignore_ascii_case(b"bearer ").then(|| text.trim_ascii())
-    });
-    match (bearer, headers.get("x-api-key")) {
+    match (bearer(headers), headers.get("x-api-key")) {
         (Some(_), Some(_)) => Err(Refused::Two),
         (Some(text), None) => Ok(Credential::Text(text)),
         (None, Some(value)) => Ok(Credential::Text(value.as_bytes().trim_ascii())),
@@ -190,10 +263,32 @@ fn credential(headers: &HeaderMap) -> Result<Credential<'_>, Refused> {
     }
 }
 
+/// What has the form of a provider's token, where there is a provider.
+fn foreign<'a>(api: &'a Api, credential: &Credential<'a>) -> Option<(&'a Arc<Oidc>, &'a str)> {
+    let Credential::Text(text) = credential else { return None };
+    let text = std::str::from_utf8(text).ok().filter(|text| looks_like_token(text))?;
+    Some((api.oidc.as_ref()?, text))
+}
+
+/// Not counted as a guess: nobody guesses a signature.
+async fn vouched(oidc: &Arc<Oidc>, token: &str, from: IpAddr) -> Result<Admitted, Refused> {
+    let vouched = oidc.identify(token, from).await.map_err(|denied| Refused::Stranger(Stranger::Oidc(denied), None))?;
+    let sign_in = vouched.news.then(|| SignIn { name: vouched.principal.actor.clone(), roles: vouched.roles, before: None });
+    Ok(Admitted { principal: vouched.principal, sign_in })
+}
+
 fn look(api: &Api, headers: &HeaderMap, credential: &Credential<'_>, from: IpAddr) -> Result<Admitted, Refused> {
     // A page of another site can make a browser post to loopback; it cannot forge this header away.
     if api.access.is_open() && headers.contains_key(header::ORIGIN) {
         return Err(Refused::Page);
+    }
+    // Not counted as a guess: with some 380 random bits it is none, and a client whose session has ended may not know it yet.
+    if let Credential::Text(text) = credential
+        && !api.access.is_open()
+        && let Some(token) = std::str::from_utf8(text).ok().and_then(AccessToken::parse)
+    {
+        let admitted = |principal| Admitted { principal, sign_in: None };
+        return api.people.admit(&token).map(admitted).map_err(|denied| Refused::Stranger(Stranger::Session(denied), None));
     }
     api.access.identify(credential, from).map_err(|stranger| {
         // The id is worth a place on record only where the secret was right: anybody can write down an id.

@@ -19,7 +19,7 @@ use super::page::Page;
 use super::problem::Problem;
 use super::{Api, rfc3339};
 use crate::config::{self, Config, Fault, Section};
-use crate::pipeline::stored::{Changed, Done, Edit, EntryError, MOST_BYTES, Stored, To};
+use crate::pipeline::stored::{Changed, Done, Edit, EntryError, MOST_BYTES, MOST_ENTRIES, Stored, To};
 use crate::pipeline::{ReloadError, Reloaded};
 use crate::trail::Note;
 
@@ -27,8 +27,6 @@ use crate::trail::Note;
 pub const MAX_BODY: usize = MOST_BYTES + (64 << 10);
 /// Largest body of a change of many entries in bytes.
 pub const MAX_IMPORT: usize = 32 << 20;
-/// Most entries of one change.
-const MOST_AT_ONCE: usize = 5_000;
 
 /// Which section an endpoint is about.
 pub trait Of: Send + 'static {
@@ -43,7 +41,7 @@ macro_rules! sections {
         }
     )*};
 }
-sections! { Credentials Formatters Instances Routes }
+sections! { Credentials Formatters Instances Routes Webhooks Subscriptions }
 
 /// Where a section's entries are found.
 fn path(section: Section) -> &'static str {
@@ -52,6 +50,8 @@ fn path(section: Section) -> &'static str {
         Section::Formatters => "/api/integration/formatters",
         Section::Instances => "/api/integration/instances",
         Section::Routes => "/api/integration/routes",
+        Section::Webhooks => "/api/integration/webhooks",
+        Section::Subscriptions => "/api/integration/event-subscriptions",
     }
 }
 
@@ -88,8 +88,9 @@ impl<'a> Shown<'a> {
             shown["in_force"] = in_force.into();
             return Some(shown);
         };
-        // The file goes before.
-        let mut shown = json!({"name": name, "origin": "file", "definition": definition});
+        // The file goes before. What an object was written out as is its object's.
+        let maker = self.config.merged.maker(self.section, name);
+        let mut shown = json!({"name": name, "origin": maker.as_deref().unwrap_or("file"), "definition": definition});
         if kept.is_some() {
             shown["shadows"] = "a stored entry of the same name, which has no effect".into();
         }
@@ -103,6 +104,16 @@ impl<'a> Shown<'a> {
             _ => None,
         }
     }
+}
+
+/// Names of all entries of a section, in order.
+pub fn names(api: &Api, section: Section) -> Vec<String> {
+    Shown::of(api, section).names()
+}
+
+/// One entry as it is shown.
+pub fn shown(api: &Api, section: Section, name: &str) -> Option<Value> {
+    Shown::of(api, section).entry(name)
 }
 
 fn stored(section: Section, entry: &Entry) -> Value {
@@ -132,20 +143,20 @@ pub async fn show<S: Of>(State(api): State<Api>, Path(name): Path<String>) -> Re
 #[serde(deny_unknown_fields)]
 pub struct How {
     #[serde(default)]
-    dry_run: bool,
+    pub dry_run: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct New {
-    name: String,
-    definition: Value,
+pub struct New {
+    pub name: String,
+    pub definition: Value,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Definition {
-    definition: Value,
+pub struct Definition {
+    pub definition: Value,
 }
 
 pub async fn make<S: Of>(
@@ -255,9 +266,9 @@ pub async fn import(
     body: Bytes,
 ) -> Result<Json<Value>, Problem> {
     let Import { entries, prune } = read(&body)?;
-    if entries.len() > MOST_AT_ONCE {
-        let detail = format!("{} entries; at most {MOST_AT_ONCE} are possible in one change", entries.len());
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too_many", detail));
+    if entries.len() > MOST_ENTRIES {
+        // More than there can be, whatever is there already.
+        return Err(refused(None, &EntryError::Many(entries.len())));
     }
     let mut edits = Vec::new();
     for Imported { section, name, definition } in entries {
@@ -284,7 +295,7 @@ pub async fn import(
     Ok(Json(json!({"data": {"dry_run": how.dry_run, "entries": entries, "instances": instances(&done.instances)}})))
 }
 
-async fn edit(api: &Api, edit: Edit, actor: &Actor, note: &Note, how: &How) -> Result<Response, Problem> {
+pub async fn edit(api: &Api, edit: Edit, actor: &Actor, note: &Note, how: &How) -> Result<Response, Problem> {
     let (section, name) = (edit.section, edit.name.clone());
     note.object(format!("{}/{name}", section.name()));
     let Done { entries, instances: changed } =
@@ -311,7 +322,7 @@ async fn edit(api: &Api, edit: Edit, actor: &Actor, note: &Note, how: &How) -> R
     Ok(single(section, &name, status, data, more))
 }
 
-fn single(section: Section, name: &str, status: StatusCode, data: Value, more: Value) -> Response {
+pub fn single(section: Section, name: &str, status: StatusCode, data: Value, more: Value) -> Response {
     let link = format!("{}/{name}", path(section));
     let tag = data["version"].as_i64().map(|version| format!("\"{version}\""));
     let mut body = more;
@@ -372,7 +383,7 @@ fn instances(changed: &Reloaded) -> Value {
 }
 
 /// `If-Match: "3"` (RFC 9110 §13.1.1); `*` asks for nothing but that it is there.
-fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
+pub fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let version = value.to_str().ok().map(str::trim).and_then(|tag| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok());
     version.map(Some).ok_or_else(|| Problem::bad_request("bad_if_match", "`If-Match` is no entity tag that this host gave out, such as \"3\""))
@@ -389,7 +400,7 @@ pub fn read<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, Problem> 
     })
 }
 
-fn unknown(section: Section, name: &str) -> Problem {
+pub fn unknown(section: Section, name: &str) -> Problem {
     Problem::not_found(format!("there is no entry `{}.{}`", section.name(), name.escape_default()))
 }
 
@@ -400,6 +411,7 @@ pub fn refused(about: Option<(Section, &str)>, error: &EntryError) -> Problem {
     match error {
         EntryError::Disabled => Problem::new(StatusCode::FORBIDDEN, "stored_disabled", text),
         EntryError::InFile { .. } => conflict("in_file"),
+        EntryError::Made { .. } => conflict("part_of_another"),
         EntryError::Unknown { .. } | EntryError::NoVersion { .. } | EntryError::NoInstance(_) => Problem::not_found(text),
         EntryError::Exists { .. } => conflict("exists"),
         EntryError::Raced { .. } => conflict("raced"),

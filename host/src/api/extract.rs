@@ -142,7 +142,7 @@ impl Words {
 }
 
 /// Part of a query (RFC 3986 §2.1).
-fn percent(text: &str) -> String {
+pub fn percent(text: &str) -> String {
     text.bytes().map(|b| if b.is_ascii_alphanumeric() || b"-._~,".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 

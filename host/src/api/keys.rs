@@ -45,19 +45,13 @@ pub async fn create(State(api): State<Api>, Extension(actor): Extension<Actor>, 
     if name.is_empty() || name.chars().count() > MOST_NAME || name.chars().any(char::is_control) {
         return Err(fault("/name", format!("`name` is 1 to {MOST_NAME} characters that say whose key it is, no control characters")));
     }
-    let roles = words.list("roles")?.iter().map(|name| role(name)).collect::<Result<Vec<_>, _>>()?;
-    if roles.is_empty() {
-        return Err(fault("/roles", format!("`roles` names at least one of {}", Role::ALL.map(Role::name).join(", "))));
-    }
+    let roles = roles(&words)?;
     let networks = words.list("ip_allow")?;
     let allow = Allow::parse(networks.iter().map(String::as_str)).map_err(|error| fault("/ip_allow", error.to_string()))?;
     let rate = words.number("rate")?.unwrap_or(i64::from(RATE));
     let rate = u32::try_from(rate).ok().filter(|_| (1..=MOST_RATE).contains(&rate));
     let rate = rate.ok_or_else(|| fault("/rate", format!("`rate` is 1 to {MOST_RATE} requests a second")))?;
     let expires_ms = expiry(&api, &words)?.unwrap_or_else(|| now_ms(&api).saturating_add(LIFE_MS));
-    let mut roles = roles;
-    roles.sort_unstable();
-    roles.dedup();
     let (key, text) = api.access.create(NewKey { name: name.to_owned(), roles, allow, rate, expires_ms }, &actor.0).await.map_err(refused)?;
     note.object(format!("api-keys/{}", key.id)).after(shown(&api, &key));
     Ok((StatusCode::CREATED, [(header::LOCATION, format!("{PATH}/{}", key.id))], with_secret(&api, &key, &text)).into_response())
@@ -98,6 +92,17 @@ fn with_secret(api: &Api, key: &KeyRecord, text: &SecretString) -> impl IntoResp
     ([(header::CACHE_CONTROL, "no-store")], Json(json!({"data": data})))
 }
 
+/// At least one, each once.
+pub fn roles(words: &Words) -> Result<Vec<Role>, Problem> {
+    let mut roles = words.list("roles")?.iter().map(|name| role(name)).collect::<Result<Vec<_>, _>>()?;
+    if roles.is_empty() {
+        return Err(fault("/roles", format!("`roles` names at least one of {}", Role::ALL.map(Role::name).join(", "))));
+    }
+    roles.sort_unstable();
+    roles.dedup();
+    Ok(roles)
+}
+
 fn role(name: &str) -> Result<Role, Problem> {
     let problem = || {
         let known = Role::ALL.map(Role::name).join(", ");
@@ -124,7 +129,7 @@ fn parse(id: &str) -> Result<KeyId, Problem> {
     KeyId::parse(id).ok_or_else(|| Problem::bad_request("bad_id", "an id of a key is 16 lower-case letters and digits, what stands behind `bhk_`"))
 }
 
-fn fault(pointer: &str, detail: impl Into<String>) -> Problem {
+pub fn fault(pointer: &str, detail: impl Into<String>) -> Problem {
     Problem::bad_request("bad_field", detail).errors(vec![json!({"pointer": pointer})])
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::auth::Actor;
+use super::connect::connection;
 use super::entries::refused;
 use super::problem::Problem;
 use crate::config::Section;
@@ -25,7 +26,8 @@ pub async fn health(State(api): State<Api>) -> Json<Value> {
     let pulls = api.pulls.status();
     // A reload takes an instance away for a moment.
     let behind = pulls.iter().any(|(_, pull)| pull.failures > 0 || pull.idle.is_some_and(|(_, turns)| turns > 10));
-    let degraded = unread || behind || lanes.iter().any(|lane| lane.held.is_some() || lane.dead_letters_full || lane.breaker.name() != "closed");
+    let store_up = api.store_health.is_up();
+    let degraded = unread || behind || !store_up || lanes.iter().any(|lane| lane.held.is_some() || lane.dead_letters_full || lane.breaker.name() != "closed");
     let status = if stats.fault.is_some() {
         "unhealthy"
     } else if degraded {
@@ -35,11 +37,18 @@ pub async fn health(State(api): State<Api>) -> Json<Value> {
     };
     Json(json!({
         "status": status,
+        "checks": checks(&api, &lanes).await,
+        "event_index": api.index.as_deref().map(super::events::status),
         "version": env!("CARGO_PKG_VERSION"),
         "journal": {
             "status": if stats.fault.is_some() { "unhealthy" } else { "healthy" }, "message": stats.fault,
             "bytes": stats.bytes, "max_bytes": stats.max_bytes, "segments": stats.segments, "head": stats.head.0, "oldest": stats.oldest.0,
             "lost_ranges": stats.lost_ranges,
+        },
+        // Without it events are taken in and delivered all the same: degraded, never unready.
+        "store": {
+            "status": if store_up { "healthy" } else { "degraded" }, "engine": if api.store_health.shared { "postgresql" } else { "sqlite" },
+            "message": (!store_up).then_some("the database does not answer (store.url); the host's log says why"),
         },
         "dead_letters": {"letters": letters.letters, "bytes": letters.bytes, "max_bytes": api.dead_letters.settings().max_bytes},
         "lanes": lanes.iter().map(lane).collect::<Vec<_>>(),
@@ -51,9 +60,42 @@ pub async fn health(State(api): State<Api>) -> Json<Value> {
     }))
 }
 
-/// What runs of the entries that are shown: nothing but instances runs.
+/// Each part by itself: its name, how it is, how long it took to see, and why.
+async fn checks(api: &Api, lanes: &[LaneStatus]) -> Vec<Value> {
+    let check = |name: String, status: &str, message: Option<String>| json!({"name": name, "status": status, "latency_ms": Value::Null, "message": message});
+    let fault = api.journal.stats().fault;
+    let mut checks = vec![check("journal".into(), if fault.is_some() { "unhealthy" } else { "healthy" }, fault.map(|fault| fault.to_string()))];
+    let began = api.clock.monotonic();
+    let store = api.store.ping().await;
+    // Delivery goes on without it, but for dead letters.
+    let mut of_store = check("store".into(), if store.is_ok() { "healthy" } else { "degraded" }, store.err().map(|error| error.to_string()));
+    of_store["latency_ms"] = (api.clock.monotonic().saturating_sub(began).as_micros() as f64 / 1_000.0).into();
+    checks.push(of_store);
+    let mut instances: Vec<(&str, Option<String>)> = Vec::new();
+    for lane in lanes {
+        let why = match (lane.held, lane.breaker.name()) {
+            (Some(cause), _) => Some(format!("held: {}", cause.name())),
+            (None, _) if lane.dead_letters_full => Some("the dead letter store is full".to_owned()),
+            (None, "closed") => None,
+            (None, breaker) => Some(format!("the circuit breaker is {breaker}")),
+        };
+        match instances.last_mut().filter(|(name, _)| *name == &*lane.lane.instance) {
+            Some((_, known)) => *known = known.take().or(why),
+            None => instances.push((&lane.lane.instance, why)),
+        }
+    }
+    checks.extend(instances.into_iter().map(|(name, why)| check(format!("instance:{name}"), if why.is_some() { "degraded" } else { "healthy" }, why)));
+    if let Some(index) = &api.index {
+        let error = index.status().error;
+        checks.push(check("event_index".into(), if error.is_some() { "degraded" } else { "healthy" }, error));
+    }
+    checks
+}
+
+/// How the entries that are shown are doing: instances run, credentials may be connected.
 pub struct Running<'a> {
     api: &'a Api,
+    section: Section,
     /// By instance.
     lanes: Option<HashMap<Arc<str>, Vec<LaneStatus>>>,
 }
@@ -65,11 +107,16 @@ impl<'a> Running<'a> {
             api.delivery.status().into_iter().for_each(|lane| lanes.entry(Arc::clone(&lane.lane.instance)).or_default().push(lane));
             lanes
         };
-        Self { api, lanes: (section == Section::Instances).then(by_instance) }
+        Self { api, section, lanes: (section == Section::Instances).then(by_instance) }
     }
 
-    /// The entry with the state of its instance.
+    /// The entry with its state.
     pub fn with(&self, name: &str, mut entry: Value) -> Value {
+        if self.section == Section::Credentials
+            && let Some(connection) = connection(self.api, name)
+        {
+            entry["connection"] = connection;
+        }
         let Some(lanes) = &self.lanes else { return entry };
         let own = lanes.get(name).map(Vec::as_slice).unwrap_or_default();
         let status = if self.api.control.stored.is_inactive(name) {
@@ -117,7 +164,7 @@ fn read_files(name: &str, status: &FilesStatus) -> Value {
     })
 }
 
-fn lane(lane: &LaneStatus) -> Value {
+pub fn lane(lane: &LaneStatus) -> Value {
     json!({
         "instance": &*lane.lane.instance, "format": &*lane.lane.format,
         "delivered": lane.delivered, "retried": lane.retried, "rejected": lane.rejected, "filtered": lane.filtered,

@@ -61,6 +61,8 @@ enum Form {
     /// An object of its own.
     Object,
     Text,
+    /// Server-sent events.
+    Events,
     Nothing,
 }
 
@@ -81,21 +83,9 @@ const DEFINITION: Field =
     must("definition", Of::Definition, "What would stand below the name in `bulkhead.yaml`; secrets read `(hidden)`, and stay where they are sent back so.");
 const PAGE: &[Field] = &[LIMIT, OFFSET];
 
-const LETTERS: &[Field] = &[
-    field("id", Of::Words, "Ids of letters."),
-    field("lane", Of::Text, "instance/format."),
-    field("instance", Of::Text, "Of this instance."),
-    field("format", Of::Text, "Of this format."),
-    field("cause", Of::Words, "Causes, or the classes transient, permanent, guest."),
-    field("type", Of::Text, "Of this event type."),
-    field("event_id", Of::Text, "Of the event with this id."),
-    SINCE,
-    UNTIL,
-    field("state", Of::Words, "open, replaying, delivered."),
-    field("after", Of::Integer, "Behind the letter with this id."),
+/// Which letters are meant; with `all` and without a page in a change.
+const LETTERS_WITH: &[Field] = &[
     LIMIT,
-];
-const LETTERS_CHANGE: &[Field] = &[
     field("id", Of::Words, "Ids of letters."),
     field("lane", Of::Text, "instance/format."),
     field("instance", Of::Text, "Of this instance."),
@@ -106,9 +96,28 @@ const LETTERS_CHANGE: &[Field] = &[
     SINCE,
     UNTIL,
     field("state", Of::Words, "open, replaying, delivered."),
+    field("after", Of::Integer, "Behind the letter with this id; of a list or a replay."),
     field("all", Of::Flag, "All of them: needed where nothing else is said."),
-    field("after", Of::Integer, "Behind the letter with this id; of a replay."),
 ];
+const LETTERS: &[Field] = LETTERS_WITH.split_at(12).0;
+const LETTERS_CHANGE: &[Field] = LETTERS_WITH.split_at(1).1;
+
+const INSTANCE: Field = field("instance", Of::Text, "Of this instance.");
+const LOG: [Field; 8] = [
+    field("type", Of::Words, "info, success, warning, error."),
+    field("operation", Of::Text, "Of this operation."),
+    field("sync_id", Of::Text, "Of the run with this id."),
+    SINCE,
+    UNTIL,
+    field("text", Of::Text, "With this in the message, in letters of any case."),
+    LIMIT,
+    OFFSET,
+];
+const LOGS_OF_ONE: &[Field] = &LOG;
+const LOGS: &[Field] = &[INSTANCE, LOG[0], LOG[1], LOG[2], LOG[3], LOG[4], LOG[5], LOG[6], LOG[7]];
+const PERIOD: Field = field("period", Of::Text, "hour, or day; hour where absent.");
+const PERIODS_OF_ONE: &[Field] = &[PERIOD, SINCE, UNTIL, LIMIT, OFFSET];
+const PERIODS: &[Field] = &[INSTANCE, PERIOD, SINCE, UNTIL, LIMIT, OFFSET];
 
 const fn get(action: &'static str, summary: &'static str, query: &'static [Field], form: &'static [(u16, Form)]) -> Doc {
     Doc { action, summary, query, body: Body::None, answers: form }
@@ -148,7 +157,7 @@ const ENTRY: [Doc; 7] = [
         answers: ONE,
     },
 ];
-const ENTRIES: [&str; 4] = ["auth_configs", "formatters", "instances", "routes"];
+const ENTRIES: [&str; 6] = ["auth_configs", "formatters", "instances", "routes", "subscriptions", "webhooks"];
 
 const DOCS: &[Doc] = &[
     get("health.live", "The process lives.", &[], &[(200, Form::Text)]),
@@ -156,6 +165,46 @@ const DOCS: &[Doc] = &[
     get("metrics.read", "Metrics in the Prometheus text format.", &[], &[(200, Form::Text)]),
     get("openapi.read", "This document.", &[], OBJECT),
     get("health.read", "Journal, dead letters, lanes, intake: how it all is.", &[], OBJECT),
+    get(
+        "tap.listen",
+        "What is accepted and what becomes of it, as server-sent events; `Last-Event-ID` goes on behind that one.",
+        &[
+            field("instance", Of::Words, "For these instances."),
+            field("route", Of::Words, "Matched by the routes with these ids."),
+            field("type", Of::Words, "Of these event types; `app.*` for all below."),
+            field("severity", Of::Words, "info, low, medium, high, critical."),
+            field("outcome", Of::Words, "accepted, delivered, retried, unconfirmed, dead_letter."),
+            field("body", Of::Flag, "Bodies too, as guests see them."),
+            field("last_event_id", Of::Text, "As the header `Last-Event-ID`."),
+        ],
+        &[(200, Form::Events)],
+    ),
+    get("logs.list", "The log of instances, newest first.", LOGS, LIST),
+    get("logs.of_instance", "The log of one instance, newest first.", LOGS_OF_ONE, LIST),
+    get("periods.list", "Figures of instances by the hour or the day, newest first.", PERIODS, LIST),
+    get("periods.of_instance", "Figures of one instance by the hour or the day, newest first.", PERIODS_OF_ONE, LIST),
+    get(
+        "events.list",
+        "Accepted events, newest first; 404 where they are not indexed.",
+        &[
+            field("start_time", Of::Time, "That happened from this moment on."),
+            field("end_time", Of::Time, "That happened before this moment."),
+            field("severity", Of::Words, "info, low, medium, high, critical."),
+            field("source_ip", Of::Text, "An address of IPv4 or IPv6."),
+            field("event_type", Of::Words, "Of these types."),
+            LIMIT,
+            OFFSET,
+        ],
+        LIST,
+    ),
+    get("events.show", "One event, and what became of it in each lane.", &[], ONE),
+    Doc {
+        action: "events.post",
+        summary: "One event; on disk when it is answered. 200 where it was there before.",
+        query: &[],
+        body: Body::Raw(&["application/json", "application/cloudevents+json"]),
+        answers: MADE,
+    },
     get("instances.pause", "Delivers nothing until it is resumed, over restarts too.", &[], OBJECT),
     get("instances.resume", "Ends a pause or a hold and closes the breaker.", &[], OBJECT),
     get("instances.test", "Whether the receiver can be reached and lets us in; sends no event.", &[], OBJECT),
@@ -182,6 +231,37 @@ const DOCS: &[Doc] = &[
     ),
     get("sync_executions.show", "One run.", &[], ONE),
     Doc {
+        action: "auth_configs.test",
+        summary: "Whether a credential can be had now: a token is asked for, a program run; nothing of it is shown.",
+        query: &[],
+        body: Body::None,
+        answers: ONE,
+    },
+    Doc {
+        action: "auth_configs.refresh",
+        summary: "The same, for the record: a refresh token that the server gives in the place of another is kept.",
+        query: &[],
+        body: Body::None,
+        answers: ONE,
+    },
+    Doc {
+        action: "auth_configs.authorize",
+        summary: "Where somebody agrees in a browser that the host uses the credential; for the grant authorization_code.",
+        query: &[],
+        body: Body::None,
+        answers: ONE,
+    },
+    get(
+        "auth_configs.connect",
+        "Where the server sends the browser back. Open: what lets in is a `state` that was given out, once, for ten minutes.",
+        &[
+            field("state", Of::Text, "As it was given out."),
+            field("code", Of::Text, "What the server exchanges for a token."),
+            field("error", Of::Text, "Why there is none (RFC 6749 §4.1.2.1)."),
+        ],
+        &[(200, Form::Text)],
+    ),
+    Doc {
         action: "formatters.test",
         summary: "What a formatter makes of events; nothing is kept or sent.",
         query: &[],
@@ -191,6 +271,35 @@ const DOCS: &[Doc] = &[
         ]),
         answers: &[(200, Form::List)],
     },
+    Doc {
+        action: "webhooks.make",
+        summary: "Makes one; the host makes its secret, which is in this answer and in no other. 409 where there is one of that name.",
+        query: &[DRY_RUN],
+        body: Body::Fields(&[must("name", Of::Text, "1 to 48 letters, digits, `.`, `_`, `-`."), DEFINITION]),
+        answers: MADE,
+    },
+    get(
+        "webhooks.test",
+        "A signed test event now, and what the receiver answered; 202 where nothing came in 20 s.",
+        &[],
+        &[(200, Form::One), (202, Form::One)],
+    ),
+    Doc {
+        action: "webhooks.rotate_secret",
+        summary: "Another secret, in this answer and in no other; the one before signs beside it for a while.",
+        query: &[],
+        body: Body::Optional(&[field("overlap_seconds", Of::Count(2_592_000), "A day where absent; 0 for none.")]),
+        answers: ONE,
+    },
+    get(
+        "webhooks.deliveries",
+        "Deliveries, newest first.",
+        &[field("status", Of::Text, "pending, delivered, failed or retrying."), field("before", Of::Integer, "Before the one with this id."), LIMIT],
+        LIST,
+    ),
+    get("webhooks.delivery", "One delivery.", &[], ONE),
+    get("webhooks.replay", "The same event once more, signed with the secrets of now.", &[], &[(202, Form::One)]),
+    get("event_types.list", "Types of events: those that came lately, and the host's own.", &[], LIST),
     get("entries.export", "All stored entries, in an order that stays, without secrets.", &[], LIST),
     Doc {
         action: "entries.import",
@@ -282,6 +391,58 @@ const DOCS: &[Doc] = &[
     ),
     get("connectors.activate", "Uses this version.", &[], ONE),
     get("connectors.revoke", "It must not run any more.", &[field("reason", Of::Text, "For people.")], ONE),
+    get("auth.methods", "What lets in here, and which OpenID provider vouches for people.", &[], OBJECT),
+    Doc {
+        action: "auth.login",
+        summary: "Signs a user in: an access token for some minutes, and a refresh token that brings the next pair.",
+        query: &[],
+        body: Body::Fields(&[
+            must("username", Of::Text, "A user of this host."),
+            must("password", Of::Text, "The user's password."),
+            field("mfa_token", Of::Text, "The code of the app, for users who have one; 401 `mfa_required` where it is missing."),
+        ]),
+        answers: OBJECT,
+    },
+    Doc {
+        action: "auth.refresh",
+        summary: "The next pair of tokens. A refresh token is good once: shown again, it ends the session.",
+        query: &[],
+        body: Body::Fields(&[must("refresh_token", Of::Text, "The one that came last.")]),
+        answers: OBJECT,
+    },
+    get("auth.logout", "Ends the session of the access token in `Authorization`.", &[], &[(204, Form::Nothing)]),
+    get("users.list", "Users, by name.", PAGE, LIST),
+    Doc {
+        action: "users.create",
+        summary: "Makes a user.",
+        query: &[],
+        body: Body::Fields(&[
+            must("name", Of::Text, "1 to 64 letters, digits, `.`, `_`, `-`, `@`."),
+            must("roles", Of::Words, "At least one."),
+            must("password", Of::Text, "12 to 128 characters, not the name."),
+        ]),
+        answers: &[(201, Form::One)],
+    },
+    get("users.show", "One user.", &[], ONE),
+    Doc {
+        action: "users.put",
+        summary: "Other roles; they count at once, in sessions too.",
+        query: &[],
+        body: Body::Fields(&[must("roles", Of::Words, "At least one.")]),
+        answers: ONE,
+    },
+    get("users.remove", "Removes a user and ends the sessions.", &[], &[(204, Form::Nothing)]),
+    Doc {
+        action: "users.password",
+        summary: "Another password; ends the user's sessions.",
+        query: &[],
+        body: Body::Fields(&[must("password", Of::Text, "12 to 128 characters, not the name.")]),
+        answers: ONE,
+    },
+    get("users.enable", "May sign in again.", &[], ONE),
+    get("users.disable", "May sign in no more; ends the user's sessions.", &[], ONE),
+    get("users.totp", "A new second factor: its secret and URL are in this answer and in no other. Ends the user's sessions.", &[], ONE),
+    get("users.totp_remove", "No second factor any more; ends the user's sessions.", &[], ONE),
     get("api_keys.list", "API keys, without their secrets.", PAGE, LIST),
     Doc {
         action: "api_keys.create",
@@ -329,7 +490,7 @@ fn whole() -> Value {
         "paths": paths,
         "components": {
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or one of `listen.api.tokens`."},
+                "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, the access token of a session, a token of the OpenID provider, or one of `listen.api.tokens`."},
                 "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             },
             "schemas": {"Problem": problem(), "List": list(), "One": {"type": "object", "required": ["data"], "properties": {"data": {}}}},
@@ -386,6 +547,7 @@ fn responses(doc: &Doc) -> Value {
             Form::List => json!({"application/json": {"schema": {"$ref": "#/components/schemas/List"}}}),
             Form::One => json!({"application/json": {"schema": {"$ref": "#/components/schemas/One"}}}),
             Form::Object => json!({"application/json": {"schema": {"type": "object"}}}),
+            Form::Events => json!({"text/event-stream": {"schema": {"type": "string"}}}),
             Form::Text => json!({"text/plain": {"schema": {"type": "string"}}}),
             Form::Nothing => Value::Null,
         };

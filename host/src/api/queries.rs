@@ -2,20 +2,26 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use bulkhead_core::{AskError, Failure};
+use bulkhead_store::LogType;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Api;
+use super::auth::Actor;
 use super::problem::Problem;
 use crate::answers::QuestionId;
 use crate::config::QueryCacheSettings;
+use crate::observed::logs::Said;
+
+/// Characters of an operation that the log names.
+const MOST_SAID: usize = 64;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,7 +33,7 @@ struct Question<'a> {
 }
 
 /// `{"operation": …, "parameters": {…}}`; the answer is the connector's, under `data`.
-pub async fn ask(State(api): State<Api>, Path(instance): Path<String>, body: Bytes) -> Result<Response, Problem> {
+pub async fn ask(State(api): State<Api>, Extension(actor): Extension<Actor>, Path(instance): Path<String>, body: Bytes) -> Result<Response, Problem> {
     let question: Question<'_> = serde_json::from_slice(&body).map_err(|error| Problem::bad_request("bad_query", format!("the body is no query: {error}")))?;
     let parameters = question.parameters.map_or("{}", RawValue::get);
     if !parameters.starts_with('{') {
@@ -48,6 +54,15 @@ pub async fn ask(State(api): State<Api>, Path(instance): Path<String>, body: Byt
     }
     let asked = api.delivery.query(&instance, &question.operation, parameters).await;
     let now = api.clock.monotonic();
+    if !matches!(asked, Err(AskError::Gone)) {
+        let operation = question.operation.chars().take(MOST_SAID).collect::<String>();
+        let (log_type, end) = match &asked {
+            Ok(_) => (LogType::Success, format!("answered in {} ms", millis(now.saturating_sub(began)))),
+            Err(error) => (LogType::Warning, error.to_string()),
+        };
+        let message = format!("query `{}`: {end}", operation.escape_default());
+        api.logs.say(&instance, log_type, Said { operation: "query", message, user: Some(&actor.0), ..Said::default() });
+    }
     match (asked, kept) {
         (Ok(answer), kept) => {
             if let Some((_, id)) = kept {
@@ -92,7 +107,7 @@ fn millis(time: Duration) -> u64 {
 }
 
 /// The connection test: what was reached, or what failed. That it failed is an answer, not an error.
-pub async fn test(State(api): State<Api>, Path(instance): Path<String>) -> Result<Json<Value>, Problem> {
+pub async fn test(State(api): State<Api>, Extension(actor): Extension<Actor>, Path(instance): Path<String>) -> Result<Json<Value>, Problem> {
     let began = api.clock.monotonic();
     let result = api.delivery.check(&instance).await;
     let latency_ms = millis(api.clock.monotonic().saturating_sub(began));
@@ -109,6 +124,10 @@ pub async fn test(State(api): State<Api>, Path(instance): Path<String>) -> Resul
         Err(error) => return Err(refused(&instance, &error)),
     };
     let status = if cause.is_none() { "passed" } else { "failed" };
+    let details = json!({"connection": connection, "authentication": authentication, "cause": cause, "latency_ms": latency_ms});
+    let log_type = if cause.is_none() { LogType::Success } else { LogType::Error };
+    let said = Said { operation: "test", message: format!("test {status}: {message}"), details: Some(details), user: Some(&actor.0), sync_id: None };
+    api.logs.say(&instance, log_type, said);
     Ok(Json(json!({
         "instance": instance, "status": status, "connection": connection, "authentication": authentication, "cause": cause, "message": message,
         "latency_ms": latency_ms,

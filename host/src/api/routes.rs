@@ -9,8 +9,11 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use bulkhead_access::Permission;
 use bulkhead_core::MAX_EVENT_BYTES;
 
-use super::entries::{self, Credentials, Formatters, Instances, Routes};
-use super::{Api, auth, connectors, dead_letters, inbound, keys, lanes, metrics, openapi, preview, problem, queries, readyz, receipts, replays, sync};
+use super::entries::{self, Credentials, Formatters, Instances, Routes, Subscriptions};
+use super::{
+    Api, auth, connect, connectors, cors, dead_letters, event_types, events, inbound, keys, lanes, logs, metrics, openapi, periods, preview, problem, queries,
+    readyz, receipts, replays, sign_in, sync, tap, users, webhooks,
+};
 
 /// What most paths begin with.
 pub const PREFIX: &str = "/api/integration/";
@@ -79,6 +82,10 @@ fn table() -> Vec<Row> {
         DELETE "/api/integration/auth-configs/{name}"                                          IntegrationsWrite changes "auth_configs.delete"     entries::delete::<Credentials>,
         GET    "/api/integration/auth-configs/{name}/versions"                                 IntegrationsRead  reads   "auth_configs.versions"   entries::versions::<Credentials>,
         POST   "/api/integration/auth-configs/{name}/rollback"                                 IntegrationsWrite changes "auth_configs.rollback"   entries::roll_back::<Credentials>,
+        POST   "/api/integration/auth-configs/{name}/test"                                     IntegrationsWrite reads   "auth_configs.test"       connect::test,
+        POST   "/api/integration/auth-configs/{name}/refresh"                                  IntegrationsWrite changes "auth_configs.refresh"    connect::refresh,
+        POST   "/api/integration/auth-configs/{name}/authorize"                                IntegrationsWrite changes "auth_configs.authorize"  connect::authorize,
+        GET    "/api/integration/oauth/callback"                                               open              reads   "auth_configs.connect"    connect::callback,
         GET    "/api/integration/formatters"                                                   IntegrationsRead  reads   "formatters.list"         entries::list::<Formatters>,
         POST   "/api/integration/formatters"                                                   IntegrationsWrite changes "formatters.make"         entries::make::<Formatters>; DefaultBodyLimit::max(entries::MAX_BODY),
         GET    "/api/integration/formatters/{name}"                                            IntegrationsRead  reads   "formatters.show"         entries::show::<Formatters>,
@@ -100,6 +107,24 @@ fn table() -> Vec<Row> {
         DELETE "/api/integration/routes/{name}"                                                IntegrationsWrite changes "routes.delete"           entries::delete::<Routes>,
         GET    "/api/integration/routes/{name}/versions"                                       IntegrationsRead  reads   "routes.versions"         entries::versions::<Routes>,
         POST   "/api/integration/routes/{name}/rollback"                                       IntegrationsWrite changes "routes.rollback"         entries::roll_back::<Routes>,
+        GET    "/api/integration/webhooks"                                                     IntegrationsRead  reads   "webhooks.list"           webhooks::list,
+        POST   "/api/integration/webhooks"                                                     IntegrationsWrite changes "webhooks.make"           webhooks::make; DefaultBodyLimit::max(entries::MAX_BODY),
+        GET    "/api/integration/webhooks/{name}"                                              IntegrationsRead  reads   "webhooks.show"           webhooks::show,
+        PUT    "/api/integration/webhooks/{name}"                                              IntegrationsWrite changes "webhooks.put"            webhooks::put; DefaultBodyLimit::max(entries::MAX_BODY),
+        DELETE "/api/integration/webhooks/{name}"                                              IntegrationsWrite changes "webhooks.delete"         webhooks::delete,
+        POST   "/api/integration/webhooks/{name}/test"                                         IntegrationsWrite changes "webhooks.test"           webhooks::test,
+        POST   "/api/integration/webhooks/{name}/rotate-secret"                                IntegrationsWrite changes "webhooks.rotate_secret"  webhooks::rotate_secret,
+        GET    "/api/integration/webhooks/{name}/deliveries"                                   IntegrationsRead  reads   "webhooks.deliveries"     webhooks::deliveries,
+        GET    "/api/integration/webhooks/{name}/deliveries/{id}"                              IntegrationsRead  reads   "webhooks.delivery"       webhooks::delivery,
+        POST   "/api/integration/webhooks/{name}/deliveries/{id}/replay"                       DeadLettersReplay changes "webhooks.replay"         webhooks::replay,
+        GET    "/api/integration/event-subscriptions"                                          IntegrationsRead  reads   "subscriptions.list"      entries::list::<Subscriptions>,
+        POST   "/api/integration/event-subscriptions"                                          IntegrationsWrite changes "subscriptions.make"      entries::make::<Subscriptions>; DefaultBodyLimit::max(entries::MAX_BODY),
+        GET    "/api/integration/event-subscriptions/{name}"                                   IntegrationsRead  reads   "subscriptions.show"      entries::show::<Subscriptions>,
+        PUT    "/api/integration/event-subscriptions/{name}"                                   IntegrationsWrite changes "subscriptions.put"       entries::put::<Subscriptions>; DefaultBodyLimit::max(entries::MAX_BODY),
+        DELETE "/api/integration/event-subscriptions/{name}"                                   IntegrationsWrite changes "subscriptions.delete"    entries::delete::<Subscriptions>,
+        GET    "/api/integration/event-subscriptions/{name}/versions"                          IntegrationsRead  reads   "subscriptions.versions"  entries::versions::<Subscriptions>,
+        POST   "/api/integration/event-subscriptions/{name}/rollback"                          IntegrationsWrite changes "subscriptions.rollback"  entries::roll_back::<Subscriptions>,
+        GET    "/api/integration/events/types"                                                 IntegrationsRead  reads   "event_types.list"        event_types::list,
         POST   "/api/integration/formatters/{name}/test"                                       IntegrationsWrite reads   "formatters.test"         preview::test; DefaultBodyLimit::max(preview::MAX_BODY),
         GET    "/api/integration/export"                                                       IntegrationsRead  reads   "entries.export"          entries::export,
         POST   "/api/integration/import"                                                       IntegrationsWrite changes "entries.import"          entries::import; DefaultBodyLimit::max(entries::MAX_IMPORT),
@@ -117,6 +142,14 @@ fn table() -> Vec<Row> {
         POST   "/api/integration/instances/{name}/test"                           IntegrationsWrite reads   "instances.test"          queries::test,
         GET    "/api/integration/inbound"                                             IntegrationsRead  reads   "inbound.list"            inbound::list,
         GET    "/api/integration/inbound/{name}"                                      IntegrationsRead  reads   "inbound.show"            inbound::show,
+        GET    "/api/integration/tap"                                                 EventsRead        reads   "tap.listen"              tap::listen,
+        GET    "/api/integration/logs"                                                IntegrationsRead  reads   "logs.list"               logs::list,
+        GET    "/api/integration/logs/{instance}"                                     IntegrationsRead  reads   "logs.of_instance"        logs::of_instance,
+        GET    "/api/integration/metrics"                                             IntegrationsRead  reads   "periods.list"            periods::list,
+        GET    "/api/integration/metrics/{instance}"                                  IntegrationsRead  reads   "periods.of_instance"     periods::of_instance,
+        GET    "/api/v2/events"                                                       EventsRead        reads   "events.list"             events::list,
+        POST   "/api/v2/events"                                                       EventsWrite       changes "events.post"             events::post; DefaultBodyLimit::max(MAX_EVENT_BYTES),
+        GET    "/api/v2/events/{id}"                                                  EventsRead        reads   "events.show"             events::show,
         GET    "/api/integration/audit/receipts"                                      AuditRead         reads   "receipts.list"           receipts::list,
         GET    "/api/integration/audit/trail"                                         AuditRead         reads   "trail.list"              receipts::trail,
         GET    "/api/integration/dead-letters"                                        IntegrationsRead  reads   "dead_letters.list"       dead_letters::list,
@@ -141,6 +174,20 @@ fn table() -> Vec<Row> {
         POST   "/api/integration/connectors/{id}/versions/{digest}/approve"           ConnectorsGrant   changes "connectors.approve"      connectors::approve,
         POST   "/api/integration/connectors/{id}/versions/{digest}/activate"          ConnectorsInstall changes "connectors.activate"     connectors::activate,
         POST   "/api/integration/connectors/{id}/versions/{digest}/revoke"            ConnectorsGrant   changes "connectors.revoke"       connectors::revoke,
+        GET    "/api/v2/auth/methods"                                                 open              reads   "auth.methods"            sign_in::methods,
+        POST   "/api/v2/auth/login"                                                   open              changes "auth.login"              sign_in::login,
+        POST   "/api/v2/auth/refresh"                                                 open              changes "auth.refresh"            sign_in::refresh,
+        DELETE "/api/v2/auth/logout"                                                  open              changes "auth.logout"             sign_in::logout,
+        GET    "/api/integration/users"                                               SystemAdmin       reads   "users.list"              users::list,
+        POST   "/api/integration/users"                                               SystemAdmin       changes "users.create"            users::create,
+        GET    "/api/integration/users/{name}"                                        SystemAdmin       reads   "users.show"              users::show,
+        PUT    "/api/integration/users/{name}"                                        SystemAdmin       changes "users.put"               users::put,
+        DELETE "/api/integration/users/{name}"                                        SystemAdmin       changes "users.remove"            users::remove,
+        POST   "/api/integration/users/{name}/password"                               SystemAdmin       changes "users.password"          users::set_password,
+        POST   "/api/integration/users/{name}/enable"                                 SystemAdmin       changes "users.enable"            users::enable,
+        POST   "/api/integration/users/{name}/disable"                                SystemAdmin       changes "users.disable"           users::disable,
+        POST   "/api/integration/users/{name}/totp"                                   SystemAdmin       changes "users.totp"              users::enrol,
+        DELETE "/api/integration/users/{name}/totp"                                   SystemAdmin       changes "users.totp_remove"       users::release,
         GET    "/api/integration/api-keys"                                            SystemAdmin       reads   "api_keys.list"           keys::list,
         POST   "/api/integration/api-keys"                                            SystemAdmin       changes "api_keys.create"         keys::create,
         GET    "/api/integration/api-keys/{id}"                                       SystemAdmin       reads   "api_keys.show"           keys::show,
@@ -160,12 +207,18 @@ pub fn router(api: Api) -> Router {
         let guarded = if info.needs.is_some() { handler.route_layer(from_fn_with_state((api.clone(), info), auth::guard)) } else { handler };
         router = router.route(info.path, guarded);
     }
-    router
+    let cors = cors::layer(&api.cors);
+    let router = router
         .fallback(auth::nowhere)
         .method_not_allowed_fallback(auth::no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(map_response(problem::uniform))
-        .with_state(api)
+        .with_state(api);
+    // Before everything else: a browser asks without credentials whether it may ask.
+    match cors {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
 }
 
 #[cfg(test)]
@@ -179,13 +232,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strangers_get_to_health_alone_and_writes_are_changes() {
+    fn strangers_get_to_health_and_the_callback_alone_and_writes_are_changes() {
         let mut seen = BTreeSet::new();
         for info in table().iter().map(|row| row.info) {
             assert!(seen.insert((info.method, info.path)), "{info:?} stands there twice");
-            assert_eq!(info.needs.is_none(), ["/livez", "/readyz"].contains(&info.path), "{info:?}");
+            // What takes the place of a credential checks it by itself.
+            let signs_in = info.path.starts_with("/api/v2/auth/");
+            assert_eq!(info.needs.is_none(), signs_in || ["/livez", "/readyz", "/api/integration/oauth/callback"].contains(&info.path), "{info:?}");
             // What asks a system or tries its connection changes nothing, though it is a POST.
-            let asks = ["instances.query", "instances.test", "formatters.test"].contains(&info.action);
+            let asks = ["instances.query", "instances.test", "formatters.test", "auth_configs.test"].contains(&info.action);
             assert_eq!(info.changes, info.method != "GET" && !asks, "{info:?}");
         }
     }
@@ -195,7 +250,8 @@ mod tests {
         for info in table().iter().map(|row| row.info) {
             let Some(permission) = info.needs else { continue };
             assert!(Role::ALL.iter().any(|role| role.permissions().has(permission)), "{info:?}");
-            assert_eq!(info.path.contains("api-keys"), permission == Permission::SystemAdmin, "{info:?}");
+            let of_people = info.path.contains("api-keys") || info.path.contains("/users");
+            assert_eq!(of_people, permission == Permission::SystemAdmin, "{info:?}");
         }
     }
 
@@ -208,7 +264,8 @@ mod tests {
     fn tables() -> [(&'static str, String); 2] {
         let mut endpoints = String::from("| method | path | permission | on record as |\n|---|---|---|---|\n");
         for info in table().iter().map(|row| row.info) {
-            let needs = info.needs.map_or("open to everybody".to_owned(), |permission| format!("`{}`", permission.name()));
+            let open = if info.changes || info.action == "auth_configs.connect" { "checks what it is given" } else { "open to everybody" };
+            let needs = info.needs.map_or(open.to_owned(), |permission| format!("`{}`", permission.name()));
             let record = if info.changes { format!("`{}`", info.action) } else { "–".to_owned() };
             let _ = writeln!(endpoints, "| {} | `{}` | {needs} | {record} |", info.method, info.path);
         }

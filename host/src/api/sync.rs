@@ -15,6 +15,7 @@ use super::extract::Words;
 use super::page::Page;
 use super::problem::Problem;
 use super::{Api, rfc3339};
+use crate::config::{SYNC, Subscription, SubscriptionAction};
 use crate::trail::Note;
 
 const PATH: &str = "/api/integration/sync-executions";
@@ -59,7 +60,7 @@ fn refusal(instance: &str, refused: SyncRefused) -> Problem {
         SyncRefused::Unknown => Problem::not_found(words),
         SyncRefused::Running(id) => Problem::new(StatusCode::CONFLICT, "sync_running", words).errors(vec![json!({"id": id.to_string()})]),
         SyncRefused::Elsewhere(_) => Problem::new(StatusCode::CONFLICT, "elsewhere", words),
-        SyncRefused::Store(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", words),
+        SyncRefused::Store(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", words).retry_after(5),
     }
 }
 
@@ -83,8 +84,11 @@ pub async fn show(State(api): State<Api>, Path(text): Path<String>) -> Result<Js
 }
 
 pub async fn schedules(State(api): State<Api>, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
-    let all = api.pulls.schedules();
-    Ok(page.bounds()?.answer("/api/integration/schedules", &all, |(settings, status)| schedule(&api, settings, status)))
+    let mut all: Vec<Value> = api.pulls.schedules().iter().map(|(settings, status)| schedule(&api, settings, status)).collect();
+    // What events set off is a schedule as well, of a run whose time nobody knows.
+    let events = api.control.config().subscriptions.iter().filter_map(|subscription| event_trigger(&api, subscription)).collect::<Vec<_>>();
+    all.extend(events);
+    Ok(page.bounds()?.answer("/api/integration/schedules", &all, Value::clone))
 }
 
 fn status(word: &str) -> Result<SyncStatus, Problem> {
@@ -104,6 +108,14 @@ fn shown(run: &SyncRun) -> Value {
         "pages": run.pages, "records": run.records, "left_out": run.left_out, "attempts": run.attempts,
         "error": run.error, "initiated_by": &*run.initiated_by,
     })
+}
+
+fn event_trigger(api: &Api, subscription: &Subscription) -> Option<Value> {
+    let SubscriptionAction::Sync { instance, min_interval } = &subscription.action else { return None };
+    let active = subscription.enabled && api.delivery.held(&format!("{SYNC}.{}", subscription.name)).is_none();
+    Some(json!({
+        "instance": instance, "type": "event", "event_trigger": subscription.name, "min_interval_seconds": min_interval.as_secs_f64(), "active": active,
+    }))
 }
 
 fn schedule(api: &Api, settings: &PullSettings, status: &PullStatus) -> Value {

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::failure::print;
-use super::http_client::{block_on, client, refusal, unreachable};
+use super::http_client::{authorised, block_on, client, refusal, unreachable};
 use super::{Exit, Failure, Output};
 
 /// Largest component that any host takes.
@@ -108,7 +108,7 @@ pub fn push(args: &PushArgs, output: Output) -> Result<Exit, Failure> {
     query.extend([("name", &args.name), ("version", &args.version)].into_iter().filter_map(|(key, value)| Some((key, value.clone()?))));
     let query: Vec<String> = query.iter().map(|(key, value)| format!("{key}={}", percent(value))).collect();
     let answer = block_on(async {
-        let mut request = args.host.request("POST", &format!("?{}", query.join("&")))?.header("content-type", "application/wasm").body(component);
+        let mut request = args.host.request("POST", &format!("?{}", query.join("&"))).await?.header("content-type", "application/wasm").body(component);
         if let Some(signature) = &signature {
             let text = match <[u8; 64]>::try_from(signature.as_slice()) {
                 Ok(raw) => base64::Engine::encode(&base64::engine::general_purpose::STANDARD, raw),
@@ -148,7 +148,7 @@ pub fn run(args: &ConnectorArgs, output: Output) -> Result<Exit, Failure> {
         }
         ConnectorVerb::Remove(one) => ("DELETE", version(one, "")),
     };
-    let answer = block_on(async { args.host.answer(args.host.request(method, &path)?).await })?;
+    let answer = block_on(async { args.host.answer(args.host.request(method, &path).await?).await })?;
     if output == Output::Json {
         return print_json(answer);
     }
@@ -208,15 +208,12 @@ fn print_json(mut answer: Value) -> Result<Exit, Failure> {
 }
 
 impl Host {
-    fn request(&self, method: &str, path: &str) -> Result<reqwest::RequestBuilder, Failure> {
+    async fn request(&self, method: &str, path: &str) -> Result<reqwest::RequestBuilder, Failure> {
         let url = format!("{}/api/integration/connectors{path}", self.api.trim_end_matches('/'));
         let method = method.parse().map_err(|_| Failure::new(Exit::Usage, "request.method", "not a method"))?;
         // Compiling takes its time, and so does draining what ran before.
         let request = client()?.request(method, url).timeout(std::time::Duration::from_secs(300));
-        Ok(match &self.token {
-            Some(token) => request.bearer_auth(token),
-            None => request,
-        })
+        authorised(request, &self.api, self.token.as_deref()).await
     }
 
     async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Value, Failure> {

@@ -14,6 +14,8 @@ pub enum Exit {
     NotAllowed = 4,
     NotFound = 5,
     Unreachable = 6,
+    /// Checks of a component failed.
+    TestsFailed = 7,
     /// Differences were found by a verb that looks for them.
     Different = 10,
     Configuration = 78,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, session};
 
 #[expect(clippy::disallowed_methods, reason = "the operator names the address on the command line; guests never get here")]
 pub fn client() -> Result<reqwest::Client, Failure> {
@@ -34,32 +34,40 @@ pub struct Server {
     /// API address of the host.
     #[arg(long, default_value = "http://127.0.0.1:8780", env = "BULKHEAD_API_URL")]
     api: String,
-    /// Bearer token of the API.
+    /// API key or token; that of `bulkhead login` where absent.
     #[arg(long, env = "BULKHEAD_API_TOKEN", hide_env_values = true)]
     token: Option<String>,
 }
 
 impl Server {
+    pub fn new(api: String, token: Option<String>) -> Self {
+        Self { api, token }
+    }
+
     /// A place below `/api/integration`.
     pub fn url(&self, path: &str) -> String {
         format!("{}/api/integration/{path}", self.api.trim_end_matches('/'))
     }
 
     /// A request that says who asks.
-    pub fn request(&self, method: reqwest::Method, url: &str) -> Result<reqwest::RequestBuilder, Failure> {
-        let request = client()?.request(method, url);
-        Ok(if let Some(token) = &self.token { request.bearer_auth(token) } else { request })
+    pub async fn request(&self, method: reqwest::Method, url: &str) -> Result<reqwest::RequestBuilder, Failure> {
+        authorised(client()?.request(method, url), &self.api, self.token.as_deref()).await
     }
 
     /// The body of an answer that is no refusal.
     pub async fn send(&self, method: reqwest::Method, path: &str, body: Option<String>) -> Result<Vec<u8>, Failure> {
         let url = self.url(path);
-        let mut request = self.request(method, &url)?;
+        let mut request = self.request(method, &url).await?;
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
         }
         answered(&url, request).await
     }
+}
+
+/// A request with the token that was given, or that of the session with the host.
+pub async fn authorised(request: reqwest::RequestBuilder, api: &str, token: Option<&str>) -> Result<reqwest::RequestBuilder, Failure> {
+    Ok(if let Some(token) = session::token(api, token).await? { request.bearer_auth(token) } else { request })
 }
 
 /// The body of an answer that is no refusal.
@@ -69,6 +77,11 @@ pub async fn answered(url: &str, request: reqwest::RequestBuilder) -> Result<Vec
         return Err(refusal(url, response).await);
     }
     Ok(response.bytes().await.map_err(|error| unreachable(url, &error))?.to_vec())
+}
+
+/// Part of a query (RFC 3986 §2.1).
+pub fn percent(text: &str) -> String {
+    text.bytes().map(|b| if b.is_ascii_alphanumeric() || b"-._~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 /// Runs one async verb on a runtime of its own.

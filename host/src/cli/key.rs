@@ -7,7 +7,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use super::failure::print;
-use super::http_client::{block_on, client, refusal, unreachable};
+use super::http_client::{authorised, block_on, client, refusal, unreachable};
 use super::{Exit, Failure, Output};
 
 #[derive(Debug, Args)]
@@ -131,9 +131,7 @@ async fn ask(args: &KeyArgs, method: &str, path: &str, body: Option<Map<String, 
     if let Some(body) = body {
         request = request.header("content-type", "application/json").body(Value::Object(body).to_string());
     }
-    if let Some(token) = &args.token {
-        request = request.bearer_auth(token);
-    }
+    let request = authorised(request, &args.api, args.token.as_deref()).await?;
     let response = request.send().await.map_err(|error| unreachable(&url, &error))?;
     if !response.status().is_success() {
         return Err(refusal(&url, response).await);

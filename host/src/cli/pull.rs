@@ -62,14 +62,14 @@ async fn pull(args: &PullArgs, output: Output) -> Result<Exit, Failure> {
 
 async fn anew(args: &PullArgs) -> Result<String, Failure> {
     let url = args.to.url(&format!("instances/{}/pull", args.instance));
-    let answer = value(&answered(&url, args.to.request(Method::DELETE, &url)?).await?)?;
+    let answer = value(&answered(&url, args.to.request(Method::DELETE, &url).await?).await?)?;
     named(&answer["data"])
 }
 
 /// The run that begins, or the one that is under way: both bring what is new.
 async fn sync(args: &PullArgs) -> Result<(String, bool), Failure> {
     let url = args.to.url(&format!("instances/{}/sync", args.instance));
-    let response = args.to.request(Method::POST, &url)?.send().await.map_err(|error| unreachable(&url, &error))?;
+    let response = args.to.request(Method::POST, &url).await?.send().await.map_err(|error| unreachable(&url, &error))?;
     let status = response.status();
     if !status.is_success() && status != StatusCode::CONFLICT {
         return Err(refusal(&url, response).await);
@@ -87,7 +87,7 @@ fn named(run: &Value) -> Result<String, Failure> {
 async fn ended(args: &PullArgs, id: &str) -> Result<Value, Failure> {
     let url = args.to.url(&format!("sync-executions/{id}"));
     loop {
-        let mut answer = value(&answered(&url, args.to.request(Method::GET, &url)?).await?)?;
+        let mut answer = value(&answered(&url, args.to.request(Method::GET, &url).await?).await?)?;
         let run = answer["data"].take();
         if run["status"] != "running" {
             return Ok(run);

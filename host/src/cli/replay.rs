@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::failure::print;
-use super::http_client::{block_on, client, refusal, unreachable};
+use super::http_client::{authorised, block_on, client, refusal, unreachable};
 use super::{Exit, Failure, Output};
 
 /// Between two looks at a replay that is waited for.
@@ -116,7 +116,7 @@ async fn ask(args: &ReplayArgs) -> Result<Value, Failure> {
     let client = client()?;
     let base = format!("{}/api/integration/replays", args.api.trim_end_matches('/'));
     let send = async |request: reqwest::RequestBuilder, url: &str| -> Result<Value, Failure> {
-        let request = if let Some(token) = &args.token { request.bearer_auth(token) } else { request };
+        let request = authorised(request, &args.api, args.token.as_deref()).await?;
         let response = request.send().await.map_err(|error| unreachable(url, &error))?;
         if !response.status().is_success() {
             return Err(refusal(url, response).await);

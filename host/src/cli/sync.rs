@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::ask::value;
 use super::failure::print;
-use super::http_client::{Server, answered, block_on};
+use super::http_client::{Server, answered, block_on, percent};
 use super::{Exit, Failure, Output};
 
 #[derive(Debug, Args)]
@@ -86,12 +86,7 @@ async fn get(to: &Server, path: &str, query: &[(&str, String)]) -> Result<Vec<u8
         url.push('?');
         url.push_str(&query.join("&"));
     }
-    answered(&url, to.request(Method::GET, &url)?).await
-}
-
-/// Part of a query (RFC 3986 §2.1).
-fn percent(text: &str) -> String {
-    text.bytes().map(|b| if b.is_ascii_alphanumeric() || b"-._~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+    answered(&url, to.request(Method::GET, &url).await?).await
 }
 
 /// Fields that are there, with a tab between them.

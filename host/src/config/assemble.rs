@@ -23,6 +23,7 @@ use bulkhead_store::{Cause, DeadLetterSettings, OnFull};
 use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use url::Url;
 
 use crate::components::Signing;
 use crate::replay::LetterRetry;
@@ -36,9 +37,11 @@ use super::inbound;
 use super::intake;
 use super::integrity;
 use super::nearest;
+use super::objects;
 use super::routing::{self, Lanes, number};
 use super::schedule;
 use super::settings::{ApiListener, FormatterConfig, Instance, QueryCacheSettings, UploadSettings};
+use super::sign_in;
 use super::{Config, ConfigFile, Merged};
 
 /// The configuration but for its source and what is said about it, which come once all faults are known.
@@ -58,6 +61,7 @@ pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Config {
     let default_route = lanes.targets(root.list("default_route"), "default_route", faults);
     let lanes = lanes.lanes;
     let data_dir = root.path("data_dir").unwrap_or_default();
+    objects::check_lent(root, faults);
     Config {
         audit: audit(root.map("audit"), &data_dir),
         data_dir,
@@ -79,6 +83,10 @@ pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Config {
         syslog,
         inbound,
         files,
+        credentials: credentials.into_iter().filter_map(|(name, credential)| Some((name, credential?))).collect(),
+        webhooks: objects::webhooks(root, faults),
+        webhook_log: objects::log(root),
+        subscriptions: objects::subscriptions(root, faults),
         formatters: root.named("formatters").iter().filter_map(|(name, span, value)| formatter(name, *span, value.as_map()?)).collect(),
         lanes,
         routes,
@@ -96,6 +104,8 @@ pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Config {
         max_egress: root.map("delivery").count("max_egress").and_then(|count| usize::try_from(count).ok()),
         log: log(root.map("telemetry").map("log"), faults),
         upload: upload(root.map("upload"), faults),
+        logs: super::observed::logs(root.map("logs")),
+        event_index: super::observed::event_index(root.map("event_index")),
         instances,
     }
 }
@@ -112,8 +122,8 @@ fn listeners(listen: &Fields, faults: &mut Faults) -> (ApiListener, HttpIntakeSe
     let (api, http) = (listen.map("api"), listen.map("http"));
     for (name, fields) in [("api", api), ("http", http)] {
         let beyond = fields.address("addr").is_some_and(|addr| !addr.ip().is_loopback());
-        let keys = fields.text("auth").as_deref() == Some("keys");
-        if beyond && fields.list("tokens").is_empty() && !keys {
+        let closed = fields.texts("auth").iter().any(|kind| kind != "open");
+        if beyond && fields.list("tokens").is_empty() && !closed {
             let (needs, write) = match name {
                 "api" => ("`auth: keys` or `tokens`", "auth: keys"),
                 _ => ("`tokens`", "tokens: [\"${BULKHEAD_TOKEN}\"]"),
@@ -165,13 +175,47 @@ fn api_listener(fields: &Fields, faults: &mut Faults) -> ApiListener {
         let hint = Some("`openssl rand -base64 32` makes one".to_owned());
         faults.push(FaultKind::OutOfRange, fields.span("pepper"), "listen.api.pepper", format!("shorter than {SHORTEST_PEPPER} bytes"), hint);
     }
+    let public_url = fields.text("public_url").and_then(|url| {
+        public_url(&url)
+            .map_err(|problem| {
+                faults.push(
+                    FaultKind::WrongType,
+                    fields.span("public_url"),
+                    "listen.api.public_url",
+                    problem,
+                    Some("write it as https://bulkhead.example.com".to_owned()),
+                );
+            })
+            .ok()
+    });
+    let auth = fields.texts("auth");
+    let lets_in = |kind: &str| auth.iter().any(|known| known == kind);
+    if lets_in("open") && auth.len() > 1 {
+        let hint = Some("leave `open` out: what else stands there closes the listener".to_owned());
+        faults.push(FaultKind::Conflict, fields.span("auth"), "listen.api.auth", "`open` stands alone", hint);
+    }
+    let open = fields.list("tokens").is_empty() && !auth.iter().any(|kind| kind != "open");
     ApiListener {
+        public_url,
         addr: addr(fields),
         tokens: secrets(fields.list("tokens")),
-        keys: fields.text("auth").as_deref() == Some("keys"),
+        keys: lets_in("keys"),
+        users: lets_in("users"),
+        sign_in: sign_in::lives(fields.map("sign_in"), faults),
+        oidc: sign_in::oidc(fields, lets_in("oidc"), faults),
+        cors: sign_in::origins(fields, open, faults),
         pepper,
         tls: intake::api_tls(fields, faults),
     }
+}
+
+fn public_url(url: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(url).map_err(|_| "is no URL")?;
+    let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
+    if !matches!(url.scheme(), "http" | "https") || !plain {
+        return Err("is no URL with http or https and nothing behind its path");
+    }
+    Ok(url)
 }
 
 fn addr(fields: &Fields) -> SocketAddr {

@@ -122,6 +122,14 @@ impl Fields {
         }
     }
 
+    /// A map with its `type`.
+    pub(super) fn tagged(&self, name: &str) -> Option<(&'static str, &Self)> {
+        match &self.get(name)?.item {
+            Item::Tagged(tag, fields) => Some((tag, fields)),
+            _ => None,
+        }
+    }
+
     /// A list; a lone value is a list of one.
     pub(super) fn list(&self, name: &str) -> &[Checked] {
         match self.get(name) {

@@ -1,6 +1,6 @@
 //! `credentials:` → what the sandbox applies: which keys go together, and where values come from.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bulkhead_sandbox::{
@@ -127,6 +127,7 @@ fn oauth2(fields: &Fields) -> Option<OAuth2Settings> {
     let endpoint = fields.map("token_url");
     let grant = match fields.text("grant")?.as_str() {
         "refresh_token" => Grant::RefreshToken(value(fields, "refresh_token")?),
+        "authorization_code" => Grant::AuthorizationCode { url: fields.text("authorize_url")?, parameters: named_texts(fields, "authorize_parameters") },
         "password" => Grant::Password { username: fields.text("username")?, password: value(fields, "password")? },
         _ => Grant::ClientCredentials,
     };
@@ -144,16 +145,21 @@ fn oauth2(fields: &Fields) -> Option<OAuth2Settings> {
         client_auth: if fields.text("client_auth").as_deref() == Some("body") { ClientAuth::Body } else { ClientAuth::Basic },
         scope: fields.text("scope"),
         audience: fields.text("audience"),
-        parameters: fields.named("parameters").iter().filter_map(|(name, _, value)| Some((name.clone(), value.as_text()?.to_owned()))).collect(),
+        parameters: named_texts(fields, "parameters"),
     })
+}
+
+fn named_texts(fields: &Fields, key: &str) -> BTreeMap<String, String> {
+    fields.named(key).iter().filter_map(|(name, _, value)| Some((name.clone(), value.as_text()?.to_owned()))).collect()
 }
 
 fn oauth2_keys(fields: &Fields, span: Span, key: &str, faults: &mut Faults) -> bool {
     let grant = fields.text("grant").unwrap_or_default();
     let (needed, foreign): (&[&str], &[&str]) = match grant.as_str() {
-        "refresh_token" => (&["refresh_token"], &["username", "password"]),
-        "password" => (&["username", "password", "client_secret"], &["refresh_token"]),
-        _ => (&["client_secret"], &["refresh_token", "username", "password"]),
+        "refresh_token" => (&["refresh_token"], &["username", "password", "authorize_url"]),
+        "authorization_code" => (&["authorize_url"], &["refresh_token", "username", "password"]),
+        "password" => (&["username", "password", "client_secret"], &["refresh_token", "authorize_url"]),
+        _ => (&["client_secret"], &["refresh_token", "username", "password", "authorize_url"]),
     };
     let there = missing(fields, needed, span, key, &format!("`grant: {grant}`"), faults);
     unfit(fields, foreign, key, &format!("`grant: {grant}`"), faults) && there

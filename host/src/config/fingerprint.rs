@@ -47,7 +47,7 @@ pub(super) fn policies(root: &Fields) -> Vec<(String, Fingerprint)> {
 }
 
 /// Parts of the configuration that only a restart changes.
-const FIXED: [&str; 13] = [
+const FIXED: [&str; 15] = [
     "integrity",
     "data_dir",
     "listen",
@@ -61,6 +61,8 @@ const FIXED: [&str; 13] = [
     "upload",
     "own_events",
     "store",
+    "logs",
+    "event_index",
 ];
 
 /// What a listener's TLS is made of; it can be exchanged.

@@ -3,12 +3,16 @@
 
 mod credentials;
 mod intake;
+mod objects;
+mod sign_in;
 mod storage;
 
+use bulkhead_access::JwtAlgorithm;
 pub(super) use credentials::COMMAND;
 use credentials::CREDENTIALS;
 use intake::{INBOUND, LISTEN};
-use storage::{DEAD_LETTERS, ENCRYPTION, INTEGRITY, JOURNAL, POINTERS, STORE};
+use objects::{STORED_WEBHOOKS, SUBSCRIPTION, WEBHOOK};
+use storage::{DEAD_LETTERS, ENCRYPTION, EVENT_INDEX, INTEGRITY, JOURNAL, LOGS, POINTERS, STORE};
 
 /// A map with fixed keys.
 #[derive(Debug)]
@@ -152,6 +156,8 @@ pub(super) static ROOT: Section = Section {
         ),
         key("routes", List { of: &Map(&ROUTE), min: 0, max: 10_000 }, Default("[]"), "Which events go where."),
         key("default_route", List { of: &Map(&TARGET), min: 0, max: 256 }, Default("[]"), "Where events go that no route matched."),
+        key("webhooks", Named(&Map(&WEBHOOK)), Default("{}"), "Receivers of signed events, each with a log of its deliveries."),
+        key("subscriptions", Named(&Map(&SUBSCRIPTION)), Default("{}"), "What events set off: a webhook, a pull, a notification."),
         key("dead_letters", Map(&DEAD_LETTERS), Default("{}"), "Events that no receiver took."),
         key("journal", Map(&JOURNAL), Default("{}"), "The journal of accepted events."),
         key("integrity", List { of: &Map(&INTEGRITY), min: 0, max: 64 }, Default("[]"), "Hash chains of the programs that send events, to be verified."),
@@ -163,6 +169,8 @@ pub(super) static ROOT: Section = Section {
         key("store", Map(&STORE), Default("{}"), "Where keys, stored entries, schedules and cursors are kept."),
         key("stored", Map(&STORED), Default("{}"), "Parts of the configuration that are made through the API and kept in the store."),
         key("own_events", Map(&OWN_EVENTS), Default("{}"), "Events about the host itself, routed like any other."),
+        key("logs", Map(&LOGS), Default("{}"), "The log of each instance, kept in the control store."),
+        key("event_index", Map(&EVENT_INDEX), Default("{}"), "The index of accepted events, kept in the control store."),
         key("telemetry", Map(&TELEMETRY), Default("{}"), "The host's own log."),
     ],
 };
@@ -178,6 +186,7 @@ static STORED: Section = Section {
             "Directories that stored entries may use, for files of connectors and for certificates, with everything below.",
         ),
         key("credentials", List { of: &Name, min: 0, max: 256 }, Default("[]"), "Credentials of this file that stored instances may use."),
+        key("webhooks", Map(&STORED_WEBHOOKS), Default("{}"), "What stored webhooks may reach, and what is kept of deliveries."),
     ],
 };
 
@@ -413,6 +422,7 @@ static ROUTE: Section = Section {
         key("when", Condition, Required, "Which events; several keys must all hold."),
         key("to", List { of: &Map(&TARGET), min: 1, max: 256 }, Required, "Where they go."),
         key("exclusive", Bool, Default("false"), "No later route is asked where this one matches."),
+        key("beside", Bool, Default("false"), "Beside the others: events that only such routes match go to the default route as well."),
         key("priority", Integer { min: -1_000_000, max: 1_000_000 }, Default("100"), "Smaller first; routes of the same priority in the order of the file."),
     ],
 };

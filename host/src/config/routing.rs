@@ -49,7 +49,8 @@ impl<'a> Lanes<'a> {
             }
             let priority = fields.integer("priority").and_then(|priority| i32::try_from(priority).ok()).unwrap_or_default();
             let name = fields.text("name").unwrap_or_else(|| id.clone());
-            routes.push(Route { id: id.into(), name: name.into(), when, to, exclusive: fields.bool("exclusive").unwrap_or_default(), priority });
+            let (exclusive, beside) = (fields.bool("exclusive").unwrap_or_default(), fields.bool("beside").unwrap_or_default());
+            routes.push(Route { id: id.into(), name: name.into(), when, to, exclusive, beside, priority });
         }
         routes
     }

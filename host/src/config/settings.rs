@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bulkhead_access::Lives;
 use bulkhead_core::LaneId;
 use bulkhead_deliver::{BacklogSettings, BatchSettings, BreakerSettings, ConcurrencySettings, Ordering, RateSettings, RetryPolicy};
 use bulkhead_ingest::PullSchedule;
@@ -12,8 +13,10 @@ use bulkhead_sandbox::{CompileLimits, Destination, FilesGrant, Limits, MachineGr
 use bulkhead_seal::FieldRules;
 use bulkhead_tls::ServerTls;
 use secrecy::SecretString;
+use url::Url;
 
 use crate::components::Signing;
+use crate::oidc::OidcSettings;
 
 use super::checked::RawConfig;
 use super::fault::Span;
@@ -24,11 +27,33 @@ pub struct ApiListener {
     pub addr: SocketAddr,
     /// Static tokens that let in to everything.
     pub tokens: Vec<SecretString>,
-    /// Whether API keys let in. Without them and without tokens nothing is needed, on a loopback address only.
+    /// Whether API keys let in.
     pub keys: bool,
+    /// Whether people with a password of this host do.
+    pub users: bool,
+    /// How long they stay signed in.
+    pub sign_in: Lives,
+    /// The provider whose tokens let in, where they do.
+    pub oidc: Option<OidcSettings>,
+    /// Origins of web pages that may use the API.
+    pub cors: Vec<http::HeaderValue>,
     /// What keys are hashed with, in place of the file in `data_dir`.
     pub pepper: Option<SecretString>,
     pub tls: Option<ServerTls>,
+    /// Where browsers reach it.
+    pub public_url: Option<Url>,
+}
+
+impl ApiListener {
+    /// Nothing is needed, on a loopback address only.
+    pub fn is_open(&self) -> bool {
+        !self.keys && !self.users && self.oidc.is_none() && self.tokens.is_empty()
+    }
+
+    /// Nobody but users of this host is let in.
+    pub fn is_only_users(&self) -> bool {
+        self.users && !self.keys && self.oidc.is_none() && self.tokens.is_empty()
+    }
 }
 
 /// Keys, and what is sealed with them. Commands that print keys were not run yet.
@@ -120,4 +145,38 @@ pub struct Lane {
     /// Where a route first names the format, and that key's path.
     pub span: Span,
     pub key: String,
+}
+
+/// A managed webhook; its parts are among the instances, credentials and routes.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    pub name: String,
+    pub format: String,
+    pub enabled: bool,
+    pub disable_after: Duration,
+    /// When all secrets but the first go, in milliseconds since 1970.
+    pub previous_until_ms: Option<i64>,
+}
+
+/// What is kept of deliveries to webhooks.
+#[derive(Debug, Clone, Copy)]
+pub struct WebhookLogSettings {
+    pub max_age: Duration,
+    /// For each webhook.
+    pub max_count: u64,
+}
+
+/// What events set off.
+#[derive(Debug, Clone)]
+pub struct Subscription {
+    pub name: String,
+    pub enabled: bool,
+    pub action: SubscriptionAction,
+}
+
+#[derive(Debug, Clone)]
+pub enum SubscriptionAction {
+    Webhook,
+    Sync { instance: String, min_interval: Duration },
+    Notification,
 }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value as Json};
 
 use super::fault::{FaultKind, Faults, Span};
 use super::keys::{self, COMMAND, Kind};
+use super::objects::{self, Lent, Made, webhook_instance};
 use super::tree::{Entry as Pair, Node, Scalar, Value};
 
 /// Stands for a secret where a definition is shown; in one that is sent, for the secret that is stored.
@@ -24,11 +25,15 @@ pub enum Section {
     Formatters,
     Instances,
     Routes,
+    /// Written out as credential, instance and route ([`super::objects`]).
+    Webhooks,
+    /// The same, as a route.
+    Subscriptions,
 }
 
 impl Section {
     /// What others refer to comes first.
-    pub const ALL: [Self; 4] = [Self::Credentials, Self::Formatters, Self::Instances, Self::Routes];
+    pub const ALL: [Self; 6] = [Self::Credentials, Self::Formatters, Self::Instances, Self::Webhooks, Self::Routes, Self::Subscriptions];
 
     /// Its key in the file.
     pub fn name(self) -> &'static str {
@@ -37,8 +42,13 @@ impl Section {
             Self::Formatters => "formatters",
             Self::Instances => "instances",
             Self::Routes => "routes",
+            Self::Webhooks => "webhooks",
+            Self::Subscriptions => "subscriptions",
         }
     }
+
+    /// Sections of objects, which are written out as parts of other sections.
+    const OBJECTS: [Self; 2] = [Self::Webhooks, Self::Subscriptions];
 
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|section| section.name() == name)
@@ -79,9 +89,11 @@ pub struct Merged {
     /// Something was named that is not for entries: nothing of them is to be looked at, for even whether a file is
     /// there is not for those who may not name it.
     pub(super) refused: bool,
-    /// Routes of the file, and the stored ones behind them in the list.
+    /// Routes of the file, and the stored ones behind them in the list, then those of objects.
     routes_of_file: usize,
-    routes: Vec<String>,
+    pub(super) routes: Vec<String>,
+    /// What objects were written out as.
+    pub(super) made: Vec<Made>,
 }
 
 impl Merged {
@@ -92,14 +104,21 @@ impl Merged {
             let name = self.routes.get(at.parse::<usize>().ok()?.checked_sub(self.routes_of_file)?)?;
             Some(format!("routes.{name}{rest}"))
         };
-        named().unwrap_or(key)
+        let key = named().unwrap_or(key);
+        objects::written(&self.made, &key).unwrap_or(key)
+    }
+
+    /// The object that a part was written out from, as `webhooks/orders`.
+    pub fn maker(&self, section: Section, name: &str) -> Option<String> {
+        let made = self.made.iter().find(|made| made.section == section && made.name == name)?;
+        Some(format!("{}/{}", made.of.name(), made.by))
     }
 }
 
 /// Puts entries into the tree of the file.
 pub(super) fn merge(tree: &mut Node, entries: &[Entry], faults: &mut Faults) -> Merged {
     let mut merged = Merged::default();
-    if entries.is_empty() {
+    if entries.is_empty() && !Section::OBJECTS.iter().any(|section| has_key(tree, section.name())) {
         return merged;
     }
     if tree.is_null() {
@@ -129,7 +148,13 @@ pub(super) fn merge(tree: &mut Node, entries: &[Entry], faults: &mut Faults) -> 
         }
         merged.in_force.insert(place);
     }
+    let lent = Lent::read(root.iter().find(|pair| pair.key == "stored").map(|pair| &pair.value));
+    objects::write_out(root, &lent, &mut merged, faults);
     merged
+}
+
+fn has_key(tree: &Node, key: &str) -> bool {
+    matches!(&tree.value, Value::Map(pairs) if pairs.iter().any(|pair| pair.key == key))
 }
 
 fn list_len(node: &Node) -> usize {
@@ -138,7 +163,7 @@ fn list_len(node: &Node) -> usize {
 
 /// The section of the file, made where it is missing; nothing where the file has something else there, which is a
 /// fault by itself.
-fn section(root: &mut Vec<Pair>, section: Section) -> Option<&mut Node> {
+pub(super) fn section(root: &mut Vec<Pair>, section: Section) -> Option<&mut Node> {
     let empty = || if section == Section::Routes { Value::List(Vec::new()) } else { Value::Map(Vec::new()) };
     let at = root.iter().position(|pair| pair.key == section.name()).unwrap_or_else(|| {
         root.push(Pair { key: section.name().to_owned(), key_span: Span::default(), value: Node { span: Span::default(), value: empty() } });
@@ -153,7 +178,7 @@ fn section(root: &mut Vec<Pair>, section: Section) -> Option<&mut Node> {
 }
 
 /// Routes have their name as `id`.
-fn has(section: &Node, name: &str) -> bool {
+pub(super) fn has(section: &Node, name: &str) -> bool {
     match &section.value {
         Value::Map(pairs) => pairs.iter().any(|pair| pair.key == name),
         Value::List(items) => items.iter().any(|item| {
@@ -177,7 +202,7 @@ fn route(entry: &Entry, faults: &mut Faults) -> Node {
     route
 }
 
-fn node(json: &Json) -> Node {
+pub(super) fn node(json: &Json) -> Node {
     let plain = |text: String| Value::Scalar(Scalar { text, plain: true, template: None });
     let value = match json {
         Json::Null => plain("null".into()),
@@ -210,10 +235,13 @@ impl Granted {
             _ => Vec::new(),
         };
         let shared = texts("credentials");
-        let kept = match find(root, Section::Credentials.name()).map(|credentials| credentials.value) {
-            Some(Value::Map(credentials)) => credentials.into_iter().map(|pair| pair.key).filter(|name| !shared.contains(name)).collect(),
-            _ => HashSet::new(),
+        let names = |section: Section| match find(root, section.name()).map(|section| section.value) {
+            Some(Value::Map(pairs)) => pairs.into_iter().map(|pair| pair.key).collect(),
+            _ => Vec::new(),
         };
+        // What a webhook of the file signs with is its alone.
+        let signing = names(Section::Webhooks).into_iter().map(|name| webhook_instance(&name));
+        let kept = names(Section::Credentials).into_iter().filter(|name| !shared.contains(name)).chain(signing).collect();
         Self { directories: texts("directories").into_iter().map(PathBuf::from).collect(), kept }
     }
 

@@ -14,7 +14,6 @@ const KEYS: &[(&str, &str)] = &[
     ("telemetry.sampling_ratio", "sampling of traces"),
     ("transports", "settings of transports"),
     ("alerts", "alerts of the host"),
-    ("event_index", "the event index"),
 ];
 
 /// What a key would be for, where this version does not act on it.

@@ -38,6 +38,19 @@ pub enum Lifecycle {
         name: String,
         expires: String,
     },
+    /// A refresh token of a session was shown twice.
+    TokenReused {
+        actor: String,
+        session: String,
+        from: String,
+    },
+    /// The host sends nothing more to a webhook.
+    WebhookDisabled {
+        name: String,
+        /// `gone` or `failing`.
+        cause: &'static str,
+        reason: String,
+    },
 }
 
 /// A name stands for what it stood for before.
@@ -111,6 +124,8 @@ impl Described {
             }
             Lifecycle::ReloadFailed { reason } => Self::new("reload_failed", Level::High, "", json!({"reason": reason})),
             Lifecycle::KeyExpires { id, name, expires } => Self::new("key.expires", Level::Medium, id, json!({"name": name, "expires_at": expires})),
+            Lifecycle::TokenReused { actor, session, from } => Self::new("sign_in.token_reused", Level::High, actor, json!({"session": session, "from": from})),
+            Lifecycle::WebhookDisabled { name, cause, reason } => Self::new("webhook.disabled", Level::High, name, json!({"cause": cause, "reason": reason})),
             Lifecycle::RolledBack(RolledBack { component, from, to, instances, cause }) => {
                 let mut data = json!({"from": from, "to": to, "instances": instances});
                 let level = match cause {
@@ -128,6 +143,11 @@ impl Described {
                 Self::new("component.rolled_back", level, component, data)
             }
         }
+    }
+
+    /// Asks nothing of a receiver but an answer.
+    pub fn webhook_test(name: &str, data: Value) -> Self {
+        Self { id: Some(Uuid::now_v7().to_string()), ..Self::new("webhook.test", Level::Info, name, data) }
     }
 
     /// What was found of a source's hash chain; `untold` findings were only counted since the last.

@@ -12,17 +12,23 @@ use bulkhead_registry::Registry;
 use bulkhead_sandbox::{Sandbox, StateStore};
 use bulkhead_seal::Keyring;
 use bulkhead_tls::ServerTls;
+use tokio::sync::mpsc;
 
 use super::Current;
+use super::connect::PendingFlows;
 use super::stored::Stored;
 use super::uploads::Trials;
 use crate::components::Catalogue;
 use crate::config::{Fingerprint, UploadSettings};
 use crate::guests::Parts;
+use crate::observed::Guise;
+use crate::observed::periods::Periods;
 use crate::own_events::OwnEvents;
 use crate::receipts::HostReceipts;
+use crate::sync_action::SyncDoor;
 use crate::trail::Trail;
 use crate::unverified::Unverified;
+use crate::webhooks::Heard;
 
 /// Parts of the configuration that hold from start to end.
 #[derive(Debug, Clone)]
@@ -50,9 +56,15 @@ pub struct Control {
     pub(super) pulls: Arc<Pulls>,
     pub(super) receipts: Option<Arc<HostReceipts>>,
     pub(super) trail: Trail,
+    pub(super) periods: Periods,
+    /// How events are shown to people.
+    pub(super) guise: Guise,
     /// The keys of the start: others take a restart.
     pub(super) keyring: Option<Keyring>,
     pub(super) own_events: OwnEvents,
+    /// Where deliveries to webhooks are noted.
+    pub(super) deliveries: mpsc::Sender<Heard>,
+    pub(super) sync: (SyncDoor, Arc<dyn Clock>),
     pub(super) metrics: Metrics,
     pub(super) clock: Arc<dyn Clock>,
     /// Held for as long as a change takes, draining included.
@@ -62,13 +74,20 @@ pub struct Control {
     /// The parts of the start that only a restart changes.
     pub(super) fixed: Vec<(&'static str, Fingerprint)>,
     pub(super) trials: Trials,
+    pub(super) flows: PendingFlows,
     pub(super) unverified: Unverified,
 }
 
 impl Control {
     /// What instances get from this host.
     pub(super) fn parts(&self) -> Parts<'_> {
-        Parts { receipts: self.receipts.as_deref(), keyring: self.keyring.as_ref() }
+        Parts {
+            receipts: self.receipts.as_deref(),
+            periods: Some(&self.periods),
+            keyring: self.keyring.as_ref(),
+            deliveries: Some(&self.deliveries),
+            sync: Some(&self.sync),
+        }
     }
 
     pub(super) fn current(&self) -> Arc<Current> {

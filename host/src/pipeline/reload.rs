@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use bulkhead_deliver::StartError;
 use bulkhead_ingest::{Inbound, InboundError, Prepared};
+use bulkhead_seal::{Fields, RuleFault};
 use bulkhead_store::StoreError;
 use serde_json::json;
 
 use super::stored::MergeError;
 use super::{Control, Current, Purpose, Router, RouterError, guests};
 use crate::config::{Config, Fault};
+use crate::observed::Guise;
 use crate::own_events::Lifecycle;
 
 /// Longest wait for lanes to say that they have nothing left.
@@ -37,6 +39,8 @@ pub enum ReloadError {
     Inbound(#[from] InboundError),
     #[error("an instance cannot be started; the old configuration is in force again")]
     Start(#[source] StartError),
+    #[error("what is sealed or redacted cannot be: {0}")]
+    Fields(#[from] RuleFault),
     #[error(transparent)]
     Store(StoreError),
     #[error("{0}")]
@@ -77,6 +81,8 @@ pub(super) struct Plan {
     next: Current,
     router: Router,
     inbound: Prepared,
+    /// What is not shown of events.
+    fields: Option<Arc<Fields>>,
 }
 
 impl Plan {
@@ -127,12 +133,13 @@ impl Control {
         let router = next.rules.router()?;
         self.check_lanes(current, &next).await?;
         let inbound = prepare_inbound(&self.inbound, &config).await?;
-        Ok(Plan { next, router, inbound })
+        let fields = Guise::of(&config, self.keyring.as_ref())?;
+        Ok(Plan { next, router, inbound, fields })
     }
 
     /// Puts it in force, or leaves what was there.
     pub(super) async fn act(&self, current: &Current, plan: Plan) -> Result<Reloaded, ReloadError> {
-        let Plan { next, router, inbound } = plan;
+        let Plan { next, router, inbound, fields } = plan;
         let config = Arc::clone(&next.config);
         let changed = self.fixed.iter().zip(next.config.fixed()).filter(|(old, new)| old != new);
         let mut done = Reloaded { restart: changed.map(|((key, _), _)| *key).collect(), ..Reloaded::default() };
@@ -155,6 +162,7 @@ impl Control {
             }
         }
         self.renew_listeners(&config);
+        self.guise.put(fields);
         self.put(next);
         let names = |names: &[Arc<str>]| names.iter().map(|name| name.to_string()).collect();
         self.own_events.lifecycle(&Lifecycle::Reloaded { added: names(&done.added), changed: names(&done.changed), removed: names(&done.removed) });

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::preview::INSTANCE as PREVIEW;
 use super::reload::{ReloadError, Reloaded};
 use super::{Control, Current, guests};
-use crate::config::{self, Config, Fault, FaultKind, Section};
+use crate::config::{self, Config, Fault, FaultKind, Section, webhook_instance};
 
 /// Most stored entries.
 pub const MOST_ENTRIES: usize = 5_000;
@@ -28,6 +28,8 @@ pub enum EntryError {
     Disabled,
     #[error("`{section}.{name}` stands in the configuration file and is changed there")]
     InFile { section: &'static str, name: String },
+    #[error("`{section}.{name}` is a part of `{of}` and changes with it")]
+    Made { section: &'static str, name: String, of: String },
     #[error("there is no stored entry `{section}.{name}`")]
     Unknown { section: &'static str, name: String },
     #[error("there is a stored entry `{section}.{name}` already")]
@@ -119,7 +121,7 @@ pub struct Stored {
     /// By section and name.
     all: RwLock<Arc<[Entry]>>,
     inactive: Inactive,
-    off: RwLock<BTreeSet<String>>,
+    pub(super) off: RwLock<BTreeSet<String>>,
 }
 
 impl Stored {
@@ -130,6 +132,19 @@ impl Stored {
 
     pub fn all(&self) -> Arc<[Entry]> {
         Arc::clone(&self.all.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// As the store has them now.
+    pub(super) async fn read(&self) -> Result<Arc<[Entry]>, StoreError> {
+        self.entries.all().await.map(Into::into)
+    }
+
+    pub(super) async fn read_inactive(&self) -> Result<BTreeSet<String>, StoreError> {
+        self.inactive.all().await
+    }
+
+    pub(super) fn put_all(&self, entries: Arc<[Entry]>) {
+        *self.all.write().unwrap_or_else(PoisonError::into_inner) = entries;
     }
 
     pub fn get(&self, section: Section, name: &str) -> Option<Entry> {
@@ -229,9 +244,7 @@ impl Control {
         }
         let config = merged(&current.config, &after).map_err(|faults| refused(faults, &entries))?;
         self.try_formatters(&config, &entries).await?;
-        // What means the same runs on as it is: among a thousand instances one is changed in the time of one.
-        let differs = |name: &str| !current.instances.contains_key(name) || config.fingerprint(name) != current.config.fingerprint(name);
-        let only: HashSet<Arc<str>> = config.instances.iter().map(|instance| instance.name.as_str()).filter(|name| differs(name)).map(Arc::from).collect();
+        let only = differing(&current, &config);
         let plan = self.plan(&current, config, Some(&only)).await.map_err(|error| match error {
             ReloadError::Faults(faults) => refused(faults, &entries),
             other => EntryError::Refused(other),
@@ -257,9 +270,13 @@ impl Control {
             tracing::error!(error = &error as &dyn std::error::Error, ?gone, "entries are still in the store: delete them again");
             return Err(error);
         }
-        for entry in entries.iter().filter(|entry| entry.after.is_none() && entry.section == Section::Instances) {
+        for entry in entries.iter().filter(|entry| entry.after.is_none()) {
             // Another of that name is not switched off because this one was.
-            self.switch(&entry.name, true, by).await?;
+            match entry.section {
+                Section::Instances => self.switch(&entry.name, true, by).await?,
+                Section::Webhooks => self.switch(&webhook_instance(&entry.name), true, by).await?,
+                _ => {}
+            }
         }
         Ok(Done { entries, instances })
     }
@@ -298,6 +315,9 @@ impl Control {
             if !seen.insert((section, edit.name.as_str())) {
                 return Err(EntryError::Twice { section, name });
             }
+            if let Some(of) = current.config.merged.maker(edit.section, &name) {
+                return Err(EntryError::Made { section, name, of });
+            }
             if old.is_none() && self.in_file(current, edit.section, &name) {
                 return Err(EntryError::InFile { section, name });
             }
@@ -326,7 +346,7 @@ impl Control {
             if bytes > MOST_BYTES {
                 return Err(EntryError::Large { section, name: edit.name.clone(), bytes });
             }
-            if edit.section == Section::Credentials && !self.stored.entries.sealed() {
+            if matches!(edit.section, Section::Credentials | Section::Webhooks) && !self.stored.entries.sealed() {
                 return Err(EntryError::NoKey);
             }
             if old.is_some_and(|old| old.definition == definition) {
@@ -397,6 +417,13 @@ impl Control {
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.current().config)
     }
+}
+
+/// Instances that are built anew. What means the same runs on as it is: among a thousand one is changed in the time
+/// of one.
+pub(super) fn differing(current: &Current, config: &Config) -> HashSet<Arc<str>> {
+    let differs = |name: &str| !current.instances.contains_key(name) || config.fingerprint(name) != current.config.fingerprint(name);
+    config.instances.iter().map(|instance| instance.name.as_str()).filter(|name| differs(name)).map(Arc::from).collect()
 }
 
 /// As the store has them.

@@ -10,7 +10,7 @@ const ID: usize = 16;
 const SECRET: usize = 64;
 /// Bytes of the whole text.
 const LENGTH: usize = PREFIX.len() + ID + 1 + SECRET;
-const LETTERS: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+pub(crate) const LETTERS: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 /// Names a key; 16 lower-case letters and digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,7 +78,7 @@ impl fmt::Debug for ApiKey {
 }
 
 /// Characters drawn evenly: bytes beyond the last whole multiple of the alphabet are thrown away.
-fn random(count: usize, letters: &[u8]) -> Result<String, getrandom::Error> {
+pub(crate) fn random(count: usize, letters: &[u8]) -> Result<String, getrandom::Error> {
     let even = 256 / letters.len() * letters.len();
     let (mut text, mut bytes) = (String::with_capacity(count), [0; 64]);
     while text.len() < count {

@@ -108,6 +108,9 @@ pub struct Exchange {
     pub received: u64,
     pub end: ExchangeEnd,
     pub took: Duration,
+    /// How the body of the answer begins, without secrets: where the instance's owner asked for it, and for
+    /// nobody's receipts.
+    pub excerpt: Option<String>,
 }
 
 /// What came of an exchange.

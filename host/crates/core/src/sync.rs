@@ -12,6 +12,8 @@ pub enum SyncTrigger {
     Start,
     Scheduled,
     Manual,
+    /// A subscription.
+    Event,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,13 +43,19 @@ pub struct SyncRun {
 }
 
 impl SyncTrigger {
-    pub const ALL: [Self; 3] = [Self::Start, Self::Scheduled, Self::Manual];
+    pub const ALL: [Self; 4] = [Self::Start, Self::Scheduled, Self::Manual, Self::Event];
+
+    /// By somebody or something, not by the schedule.
+    pub fn asked(self) -> bool {
+        matches!(self, Self::Manual | Self::Event)
+    }
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Start => "start",
             Self::Scheduled => "scheduled",
             Self::Manual => "manual",
+            Self::Event => "event",
         }
     }
 }

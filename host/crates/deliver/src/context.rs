@@ -14,6 +14,7 @@ use crate::judge::millis;
 use crate::jumps::{Corrections, Jumps};
 use crate::letters::DeadLetterSink;
 use crate::notice::NoticeSink;
+use crate::onlooker::Onlooker;
 use crate::routing::RoutingTable;
 use crate::settings::DeliverySettings;
 
@@ -27,6 +28,7 @@ pub struct DeliveryParts {
     pub routing: Arc<RoutingTable>,
     pub clock: Arc<dyn Clock>,
     pub notices: NoticeSink,
+    pub onlooker: Arc<dyn Onlooker>,
 }
 
 pub(crate) struct Context {

@@ -74,8 +74,46 @@ impl RoutingTable {
         Some(Chooser { routing, lane, set })
     }
 
+    /// The rules in force, for who looks on.
+    pub fn look(&self) -> Look {
+        let routing = self.current();
+        let set = routing.router.lane_set();
+        let mut names: Vec<_> = routing.lanes.iter().map(|(lane, index)| (index.0, lane.clone())).collect();
+        names.sort_unstable_by_key(|(index, _)| *index);
+        Look { routing, set, names: names.into_iter().map(|(_, lane)| lane).collect() }
+    }
+
     pub(crate) fn current(&self) -> Arc<Routing> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Which rules match and which lanes are chosen, for who looks on beside the lanes: nothing is counted.
+pub struct Look {
+    routing: Arc<Routing>,
+    set: LaneSet,
+    names: Vec<LaneId>,
+}
+
+impl Look {
+    /// Ids of the rules that matched, and the lanes. What was replayed goes to its own lane, by no rule.
+    pub fn at(&mut self, event: &EventRef<'_>) -> (Vec<Box<str>>, Vec<&LaneId>) {
+        let mut routes = Vec::new();
+        match event.lane() {
+            Some(lane) => {
+                self.set.clear();
+                self.routing.named(lane).into_iter().for_each(|lane| self.set.insert(lane));
+            }
+            None => {
+                self.routing.router.route_with(event, &mut self.set, |route| routes.push(route.into()));
+            }
+        }
+        (routes, self.set.iter().filter_map(|lane| self.names.get(usize::from(lane.0))).collect())
+    }
+
+    /// Whether other rules are in force by now.
+    pub fn is_stale(&self, table: &RoutingTable) -> bool {
+        self.routing.generation != table.current().generation
     }
 }
 

@@ -169,10 +169,16 @@ impl Schedule {
         all
     }
 
-    /// Takes at most `most` that have waited too long; those of unknown receipt stay.
-    pub fn take_older(&mut self, expiry: &Expiry, most: usize) -> Vec<Waiting> {
+    /// Takes at most `most` that have waited too long.
+    ///
+    /// Where the receipt is not known, which is so after a restart, the first attempt counts, for it came later;
+    /// `attempted_before_ms` is on the clock of [`Tries`].
+    pub fn take_older(&mut self, expiry: &Expiry, attempted_before_ms: i64, most: usize) -> Vec<Waiting> {
         let mut taken = Vec::new();
-        let old = |waiting: &Waiting| waiting.received_ms != 0 && expiry.corrections.receipt(waiting.seq, waiting.received_ms) < expiry.before_ms;
+        let old = |waiting: &Waiting| match waiting.received_ms {
+            0 => waiting.tries.attempts > 0 && waiting.tries.first_ms < attempted_before_ms,
+            received_ms => expiry.corrections.receipt(waiting.seq, received_ms) < expiry.before_ms,
+        };
         if self.heap.iter().any(old) {
             let (mut gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.heap).into_vec().into_iter().partition(old);
             self.heap = kept.into();

@@ -1,6 +1,6 @@
 //! What a lane tells about itself: handles for counting, and a snapshot for people.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -68,6 +68,8 @@ pub(crate) struct LaneShared {
     /// Batch limits that the connector asked for.
     pub max_events: AtomicU32,
     pub max_bytes: AtomicU32,
+    /// The last call failed as a whole.
+    failing: AtomicBool,
     view: Mutex<View>,
     last_error: Mutex<Option<LastError>>,
 }
@@ -97,6 +99,7 @@ impl LaneShared {
             full: AtomicU32::new(0),
             max_events: AtomicU32::new(u32::MAX),
             max_bytes: AtomicU32::new(u32::MAX),
+            failing: AtomicBool::new(false),
             view: Mutex::default(),
             last_error: Mutex::default(),
         })
@@ -112,7 +115,13 @@ impl LaneShared {
         while !text.is_char_boundary(end) {
             end -= 1;
         }
+        self.failing.store(true, Ordering::Relaxed);
         *lock(&self.last_error) = Some(LastError { at_ms, code, text: text[..end].into() });
+    }
+
+    /// The receiver was reached: true where that is news.
+    pub fn recovers(&self) -> bool {
+        self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed)
     }
 
     pub fn show(&self, view: View) {

@@ -20,6 +20,7 @@ use crate::hold::HoldCause;
 use crate::instance::{CallEnd, Effort, Instance, Pass};
 use crate::job::Job;
 use crate::judge::{Judge, Letter, Verdict};
+use crate::onlooker::seen;
 use crate::ordering::Ordering as Order;
 use crate::pending::Unconfirmed;
 use crate::schedule::Tries;
@@ -144,6 +145,7 @@ impl Worker {
                 Work::Bury(job, letters) => {
                     drop(slot);
                     bury(&self.context, &self.instance, &self.lane, &job, &letters).await;
+                    self.show(&job, &[], &letters);
                     Report::Buried(job)
                 }
                 Work::Confirm(entries, pass) => self.confirm(entries, pass).await,
@@ -162,7 +164,7 @@ impl Worker {
             && !matches!(error, DeliverError::Failure(Failure::Unsupported))
         {
             if matches!(error, DeliverError::Fault(_)) {
-                self.lane.fail(self.context.unix_ms(), "guest-fault", &format!("connector: maintain: {error}"));
+                self.fail("guest-fault", &format!("connector: maintain: {error}"));
             }
             tracing::debug!(lane = %self.lane.id, %error, "maintain");
         }
@@ -190,13 +192,19 @@ impl Worker {
         pass.end(&progress.end, &self.effort, self.context.now());
         self.lane.metrics.delivered.inc_by(progress.accepted);
         self.lane.metrics.retried.inc_by(progress.retried);
+        if progress.end == CallEnd::Reached && self.lane.recovers() {
+            self.context.parts.onlooker.recovered(&self.lane.id);
+        }
         if !progress.letters.is_empty() {
             // Others may use the slot while the disk, or an operator, is waited for.
             drop(slot);
             bury(&self.context, &self.instance, &self.lane, &job, &progress.letters).await;
+            self.show(&job, &progress.verdicts, &progress.letters);
             for letter in &progress.letters {
                 set(&mut progress.verdicts, job.len(), letter.item, Verdict::Settled);
             }
+        } else {
+            self.show(&job, &progress.verdicts, &[]);
         }
         if progress.verdicts.is_empty() { Report::Settled(job) } else { Report::Each(job, progress.verdicts) }
     }
@@ -307,7 +315,7 @@ impl Worker {
                 true
             }
             Call::Fault { fresh, text } => {
-                self.lane.fail(unix_ms, "guest-fault", &text);
+                self.fail("guest-fault", &text);
                 if self.work.fault(&range, fresh) == AfterFault::Again {
                     return true;
                 }
@@ -324,7 +332,7 @@ impl Worker {
                 false
             }
             Call::Failed { code, text, after } => {
-                self.lane.fail(unix_ms, code, &text);
+                self.fail(code, &text);
                 tracing::debug!(lane = %self.lane.id, code, events = range.len(), "delivery failed as a whole");
                 if code != "timeout" {
                     progress.served = true;
@@ -337,7 +345,7 @@ impl Worker {
                 false
             }
             Call::Held { cause, code, text } => {
-                self.lane.fail(unix_ms, code, &text);
+                self.fail(code, &text);
                 let until = self.instance.hold(cause, &text, now);
                 progress.end = CallEnd::Held;
                 for item in range {
@@ -346,7 +354,7 @@ impl Worker {
                 false
             }
             Call::Closed { cause, text } => {
-                self.lane.fail(unix_ms, cause.name(), &text);
+                self.fail(cause.name(), &text);
                 self.instance.hold(cause, &text, now);
                 progress.end = CallEnd::Held;
                 for item in range {
@@ -448,35 +456,35 @@ impl Worker {
             self.connector.about(About { lane: self.lane.id.clone(), first, last, replayed: 0 });
         }
         let answered = self.connector.settle(&format, &tokens).await;
-        let (now, unix_ms) = (self.context.now(), self.context.unix_ms());
+        let now = self.context.now();
         let (outcomes, end) = match answered {
             Ok(outcomes) if outcomes.len() == entries.len() => {
                 self.instance.served();
                 (outcomes, CallEnd::Reached)
             }
             Ok(outcomes) => {
-                self.lane.fail(unix_ms, "guest-fault", &format!("connector: {} outcomes for {} tokens", outcomes.len(), entries.len()));
+                self.fail("guest-fault", &format!("connector: {} outcomes for {} tokens", outcomes.len(), entries.len()));
                 (Vec::new(), CallEnd::Nothing)
             }
             // It cannot confirm what it called pending: sent again, it may answer otherwise.
             Err(CallError::Deliver(DeliverError::Failure(Failure::Unsupported))) => (vec![Outcome::Retry { after: None }; entries.len()], CallEnd::Nothing),
             Err(error) => match self.failed(error) {
                 Call::Failed { code, text, after } => {
-                    self.lane.fail(unix_ms, code, &text);
+                    self.fail(code, &text);
                     (Vec::new(), CallEnd::Failed { rest: after })
                 }
                 Call::Held { cause, code, text } => {
-                    self.lane.fail(unix_ms, code, &text);
+                    self.fail(code, &text);
                     self.instance.hold(cause, &text, now);
                     (Vec::new(), CallEnd::Held)
                 }
                 Call::Closed { cause, text } => {
-                    self.lane.fail(unix_ms, cause.name(), &text);
+                    self.fail(cause.name(), &text);
                     self.instance.hold(cause, &text, now);
                     (Vec::new(), CallEnd::Held)
                 }
                 Call::Fault { text, .. } | Call::TooLarge(text) => {
-                    self.lane.fail(unix_ms, "guest-fault", &text);
+                    self.fail("guest-fault", &text);
                     (Vec::new(), CallEnd::Nothing)
                 }
                 Call::Answered { .. } | Call::Split => (Vec::new(), CallEnd::Nothing),
@@ -484,6 +492,21 @@ impl Worker {
         };
         pass.end(&end, &Effort::default(), now);
         Report::Confirmed(entries, outcomes)
+    }
+
+    /// A call failed as a whole, or a guest broke.
+    fn fail(&self, code: &'static str, text: &str) {
+        self.lane.fail(self.context.unix_ms(), code, text);
+        self.context.parts.onlooker.failed(&self.lane.id, code, text);
+    }
+
+    /// To those who look on, where somebody does.
+    fn show(&self, job: &Job, verdicts: &[Verdict], letters: &[Letter]) {
+        let onlooker = &self.context.parts.onlooker;
+        if onlooker.looks(self.instance.name()) {
+            let mut seen = seen(job, verdicts, letters, self.context.now(), self.context.unix_ms());
+            onlooker.became(&self.lane.id, &mut seen);
+        }
     }
 
     /// Time from receipt to now, for every event of the range.

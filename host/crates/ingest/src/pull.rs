@@ -265,10 +265,15 @@ impl Pulls {
 
     /// A run now, not at the next time. It is recorded when this returns.
     pub async fn sync(&self, instance: &str, by: &str) -> Result<SyncRun, SyncRefused> {
+        self.sync_by(instance, SyncTrigger::Manual, by).await
+    }
+
+    /// The same for something else than a person.
+    pub async fn sync_by(&self, instance: &str, trigger: SyncTrigger, by: &str) -> Result<SyncRun, SyncRefused> {
         let shared = self.running().get(instance).map(|pull| (Arc::clone(&pull.settings.instance), Arc::clone(&pull.shared)));
         let Some((instance, shared)) = shared else { return Err(SyncRefused::Unknown) };
         self.term(&instance).await?;
-        let run = SyncRun::begin(&instance, SyncTrigger::Manual, by, self.parts.now_ms());
+        let run = SyncRun::begin(&instance, trigger, by, self.parts.now_ms());
         shared.want(run.clone())?;
         // Whoever asked may go away before the store has answered: the run is done all the same.
         if let Err(error) = self.parts.runs.begin(&run).await

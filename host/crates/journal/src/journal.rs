@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::error::{AppendError, LaneError, OpenError};
 use crate::frame::AppendBatch;
 use crate::fs::Fs;
-use crate::lane::{Lane, LaneLog, LaneStart};
+use crate::lane::{Lane, LaneLog, LaneStart, RetryEntry};
 use crate::queue::Pending;
 use crate::reader::Reader;
 use crate::recover;
@@ -224,6 +224,12 @@ impl Journal {
     pub fn lane_settled(&self, name: &str, seq: Seq) -> Option<bool> {
         let lane = self.shared().lanes().get(name).cloned()?;
         lane.look(|state| state.is_settled(seq))
+    }
+
+    /// The attempts that a lane made for an event that waits for another; `None` where it does not wait.
+    pub fn lane_retry(&self, name: &str, seq: Seq) -> Option<RetryEntry> {
+        let lane = self.shared().lanes().get(name).cloned()?;
+        lane.look(|state| state.retry_of(seq)).flatten()
     }
 
     /// Forgets a lane that is not open, with all it has not settled. Blocks for a moment.

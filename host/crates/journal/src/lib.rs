@@ -34,12 +34,18 @@ mod walk;
 
 pub use error::{AppendError, LaneError, OpenError, ReadError};
 pub use frame::{AppendBatch, Frame};
-pub use fs::{Fs, RealFs};
+pub use fs::{Fs, LockGuard, RealFs};
 pub use journal::{Hold, Journal};
 pub use lane::{LaneLog, LaneStart, LaneState, RetryEntry};
 pub use layout::HeaderFault;
 pub use reader::Reader;
 pub use settings::{Appended, Compression, Durability, JournalSettings, Keep, Observer, Recovery, Stats};
+
+/// Keeps hosts off a journal's folder for as long as the answer lives: for tools that want nobody to run. Nothing
+/// where there is no such folder.
+pub fn keep_off(dir: &std::path::Path) -> Result<Option<LockGuard>, OpenError> {
+    if dir.is_dir() { recover::lock(&RealFs, dir).map(Some) } else { Ok(None) }
+}
 
 #[cfg(test)]
 mod tests;

@@ -102,6 +102,8 @@ pub struct Metrics {
     pub journal_syncs: IntCounter,
     pub journal_sync_seconds: Histogram,
     pub dead_letters: IntGauge,
+    /// 1 while the store answers.
+    pub store_up: IntGauge,
     /// Receipts in the files, receipts that could not be written, bytes of the files.
     pub receipts: IntCounter,
     pub receipts_lost: IntCounter,
@@ -125,6 +127,8 @@ impl Metrics {
                 HistogramOpts::new("bulkhead_journal_sync_seconds", "Time of one group commit's write and sync.").buckets(LATENCY.to_vec()),
             )?;
             let dead_letters = IntGauge::new("bulkhead_dead_letters", "Dead letters in the store.")?;
+            let store_up = IntGauge::new("bulkhead_store_up", "1 while the control store (keys, stored entries, schedules) answers, 0 while it is away.")?;
+            registry.register(Box::new(store_up.clone()))?;
             let receipts = IntCounter::new("bulkhead_receipts_total", "Receipts written.")?;
             let receipts_lost =
                 IntCounter::new("bulkhead_receipts_lost_total", "Receipts that could not be written; the chain says so, too, once it can be written again.")?;
@@ -147,6 +151,7 @@ impl Metrics {
                 journal_syncs,
                 journal_sync_seconds,
                 dead_letters,
+                store_up,
                 receipts,
                 receipts_lost,
                 receipts_bytes,

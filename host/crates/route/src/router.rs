@@ -20,6 +20,8 @@ pub struct Route {
     pub to: Vec<LaneIndex>,
     /// Where it matches, no later rule is asked.
     pub exclusive: bool,
+    /// Goes beside the others: an event that only such rules match goes to the default route as well.
+    pub beside: bool,
     /// Smaller first; rules of the same priority in the order of the file.
     pub priority: i32,
 }
@@ -27,7 +29,7 @@ pub struct Route {
 /// How an event got its lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// At least one rule matched.
+    /// At least one rule matched, and no default route had to serve.
     Matched,
     /// No rule matched; the default route serves it.
     Default,
@@ -68,6 +70,7 @@ struct Rule {
     when: Condition,
     to: LaneSet,
     exclusive: bool,
+    beside: bool,
 }
 
 impl Router {
@@ -89,7 +92,7 @@ impl Router {
                 return Err(RouterError::DuplicateId(route.id));
             }
             let to = set_of(&route.id, &route.to, lanes)?;
-            rules.push(Rule { id: route.id, when: route.when, to, exclusive: route.exclusive });
+            rules.push(Rule { id: route.id, when: route.when, to, exclusive: route.exclusive, beside: route.beside });
         }
         let mut broad = Vec::new();
         let mut by_type: HashMap<Box<[u8]>, Vec<u32>> = HashMap::new();
@@ -140,12 +143,13 @@ impl Router {
         if let Some(filter) = self.filters.iter().find(|filter| !filter.passes_for(&view)) {
             return Decision::Dropped(filter.name());
         }
-        let mut matched = false;
+        let (mut matched, mut beside) = (false, false);
         for rule in self.candidates(&view) {
             if !rule.when.holds_for(&view) {
                 continue;
             }
-            matched = true;
+            matched |= !rule.beside;
+            beside |= rule.beside;
             lanes.extend(&rule.to);
             on_match(&rule.id);
             if rule.exclusive {
@@ -156,7 +160,11 @@ impl Router {
             return Decision::Matched;
         }
         lanes.extend(&self.default);
-        if self.default.is_empty() { Decision::Unrouted } else { Decision::Default }
+        match (beside, self.default.is_empty()) {
+            (true, true) => Decision::Matched,
+            (false, true) => Decision::Unrouted,
+            (_, false) => Decision::Default,
+        }
     }
 }
 

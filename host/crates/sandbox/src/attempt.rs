@@ -18,6 +18,8 @@ pub struct Receipting {
     pub policy: Arc<str>,
     /// Digest of the instance's whole configuration.
     pub configuration: Arc<str>,
+    /// Bytes of each answer's body that are handed to the sink; 0 for none.
+    pub excerpt: usize,
 }
 
 pub(crate) struct Receipts {

@@ -23,10 +23,12 @@ use crate::limits::Watch;
 
 mod basic;
 mod command;
+mod desk;
 mod header;
 mod kept;
 mod oauth2;
 mod query;
+mod refresh;
 mod sas;
 mod shared_key;
 mod signature;
@@ -35,7 +37,9 @@ mod stream;
 mod value;
 
 pub use command::CommandSettings;
-pub use oauth2::{ClientAuth, Grant, OAuth2Settings};
+pub use desk::{DeskError, Tried};
+pub use oauth2::{Authorization, ClientAuth, Grant, OAuth2Settings, Verifier};
+pub use refresh::{Connection, GrantDigest, KeepGrants, KeptGrant, RefreshTokens};
 pub use shared_key::SharedKeyScheme;
 pub use signature::{Custom, Digits, Scheme, Signs};
 pub(crate) use stream::StreamSecret;
@@ -100,6 +104,7 @@ pub(crate) struct Means {
     pub windows: Arc<Windows>,
     pub watch: Arc<Watch>,
     pub receipts: Option<Arc<Receipts>>,
+    pub tokens: Arc<RefreshTokens>,
 }
 
 /// Why a credential could not be put into a request. Texts go to the guest and hold no secret.
@@ -229,6 +234,11 @@ impl Credential {
     /// What the files of its token endpoint's TLS hold, as a digest: renewed certificates count.
     pub fn tls_digest(&self) -> Option<[u8; 32]> {
         if let Kind::OAuth2(oauth2) = &self.kind { Some(oauth2.tls_digest()) } else { None }
+    }
+
+    /// Whether what somebody agreed to for one is what the other asks for: client, endpoints, scopes.
+    pub fn connects_like(&self, other: &Self) -> bool {
+        matches!((&self.kind, &other.kind), (Kind::OAuth2(one), Kind::OAuth2(other)) if one.digest() == other.digest())
     }
 
     /// Headers that the credential sets, so that a guest cannot.

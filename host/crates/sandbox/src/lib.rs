@@ -35,7 +35,11 @@ mod wasi;
 pub use attempt::Receipting;
 pub use compile::{CompileLimits, Compiler, Stopped, WorkerSettings, work as compile_worker};
 pub use component::{Component, LoadError};
-pub use credentials::{ClientAuth, CommandSettings, Credential, CredentialError, Custom, Digits, Grant, OAuth2Settings, Scheme, SharedKeyScheme, Signs, Value};
+pub use credentials::{
+    Authorization, ClientAuth, CommandSettings, Connection, Credential, CredentialError, Custom, DeskError, Digits, Grant, GrantDigest, KeepGrants, KeptGrant,
+    OAuth2Settings, RefreshTokens, Scheme, SharedKeyScheme, Signs, Tried, Value, Verifier,
+};
+pub use egress::address::{Class as AddressClass, classify};
 pub use egress::places::Places;
 pub use egress::tls::{ClientIdentity, IdentityFault, Tls, TlsSettings};
 pub use egress::{Destination, DestinationError, DestinationSettings, Transport};

@@ -18,6 +18,7 @@ use crate::capabilities::Capabilities;
 use crate::compile::Compiler;
 use crate::component::{Component, Linked, LoadError};
 use crate::convert::Projections;
+use crate::credentials::RefreshTokens;
 use crate::egress::client::Egress;
 use crate::egress::places::Places;
 use crate::egress::redact::Redactor;
@@ -49,6 +50,8 @@ pub struct SandboxSettings {
     pub clock: Arc<dyn Clock>,
     /// Requests and connections of all guests at the same time.
     pub max_egress: usize,
+    /// What servers gave in the place of configured refresh tokens.
+    pub refresh_tokens: Arc<RefreshTokens>,
 }
 
 impl Default for SandboxSettings {
@@ -61,6 +64,7 @@ impl Default for SandboxSettings {
             log: Arc::new(TracingSink),
             clock: Arc::new(SystemClock::default()),
             max_egress: Places::default().count(),
+            refresh_tokens: Arc::default(),
         }
     }
 }
@@ -167,6 +171,16 @@ impl Sandbox {
         })))
     }
 
+    /// The refresh tokens of this host's credentials.
+    pub fn refresh_tokens(&self) -> &Arc<RefreshTokens> {
+        &self.0.settings.refresh_tokens
+    }
+
+    /// What requests on the host's own account need.
+    pub(crate) fn outside(&self) -> (&SandboxSettings, &Metrics) {
+        (&self.0.settings, &self.0.metrics)
+    }
+
     /// Checks and compiles a component, or takes it from the cache. Blocks for as long as compiling
     /// takes (tenths of a second to many seconds): call it where that is allowed.
     pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Component, LoadError> {
@@ -217,7 +231,8 @@ impl Sandbox {
         let redactor = Arc::new(credentials.fold(Redactor::default(), |redactor, credential| credential.guard(redactor)));
         let shared_instance: Arc<str> = instance.as_str().into();
         let destinations: BTreeMap<String, Destination> = destinations.into_iter().map(|destination| (destination.name().to_owned(), destination)).collect();
-        let receipts = receipts.map(|Receipting { sink, policy, configuration }| {
+        let excerpt = receipts.as_ref().map_or(0, |receipting| receipting.excerpt);
+        let receipts = receipts.map(|Receipting { sink, policy, configuration, excerpt: _ }| {
             let (instance, connector) = (Arc::clone(&shared_instance), component.name().into());
             let digest = component.inspection().digest_hex().into();
             Arc::new(Receipts { sink, identity: Arc::new(Identity { tenant: tenant.clone(), instance, connector, digest, policy, configuration }) })
@@ -231,7 +246,9 @@ impl Sandbox {
             self.0.places.clone(),
             self.0.metrics.clone(),
         )
-        .on_record(receipts.clone());
+        .on_record(receipts.clone())
+        .refreshing(Arc::clone(&self.0.settings.refresh_tokens))
+        .with_excerpts(excerpt);
         let capabilities = Capabilities {
             instance: Arc::clone(&shared_instance),
             egress,

@@ -8,23 +8,26 @@ use crate::error::{StoreError, failed};
 use crate::params;
 
 /// What is held in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
     /// Stored entries of the configuration.
     Entries,
     ApiKeys,
     /// Instances that are switched off.
     Inactive,
+    /// Users and their sessions.
+    People,
 }
 
 impl Topic {
-    pub const ALL: [Self; 3] = [Self::Entries, Self::ApiKeys, Self::Inactive];
+    pub const ALL: [Self; 4] = [Self::Entries, Self::ApiKeys, Self::Inactive, Self::People];
 
     fn name(self) -> &'static str {
         match self {
             Self::Entries => "entries",
             Self::ApiKeys => "api_keys",
             Self::Inactive => "inactive_instances",
+            Self::People => "people",
         }
     }
 }

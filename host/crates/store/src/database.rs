@@ -15,7 +15,7 @@ mod row;
 mod value;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, Error, PgConnection, Postgres, Sqlite, SqliteConnection, SqlitePool, SqlSafeStr};
+use sqlx::{AssertSqlSafe, Error, PgConnection, Postgres, SqlSafeStr, Sqlite, SqliteConnection, SqlitePool};
 
 #[cfg(test)]
 pub(crate) use migrate::known;

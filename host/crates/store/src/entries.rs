@@ -15,7 +15,7 @@ use crate::changes::{Topic, changed};
 use crate::database::{Database, Row, Tx};
 use crate::error::{StoreError, failed};
 use crate::params;
-use vault::EntryVault;
+pub(crate) use vault::EntryVault;
 
 /// Versions of an entry that are kept beside the one in force.
 pub const KEPT_VERSIONS: i64 = 20;
@@ -62,6 +62,9 @@ pub struct Raced {
     /// The version in force; nothing where it is gone.
     pub version: Option<i64>,
 }
+
+/// A key, and how many definitions it seals.
+pub type SealedWith = (Option<KeyId>, u64);
 
 /// The entries. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -195,6 +198,15 @@ impl Entries {
         })
     }
 
+    /// How many definitions, those of former versions among them, are sealed with which key; nothing: in the clear. Opens
+    /// none, and needs no key.
+    pub async fn sealed_with(database: &Database) -> Result<Vec<SealedWith>, StoreError> {
+        let fail = || failed("reading the keys of stored entries");
+        let sql = "SELECT key, COUNT(*) AS n FROM (SELECT key FROM entries UNION ALL SELECT key FROM entry_versions) AS rows GROUP BY key";
+        let rows = database.fetch_all(sql, params![]).await.map_err(fail())?;
+        rows.iter().map(|row| Ok((key(row)?, row.get::<i64>("n")?.unsigned_abs()))).collect::<Result<_, sqlx::Error>>().map_err(fail())
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         let fail = || failed("reading the keys of stored entries");
         let sql = "SELECT key FROM entries WHERE key IS NOT NULL UNION SELECT key FROM entry_versions WHERE key IS NOT NULL";
@@ -229,7 +241,7 @@ fn raced(row: &Row) -> Result<Raced, sqlx::Error> {
     Ok(Raced { section: row.get("section")?, name: row.get("name")?, version: row.get("version").map(Some)? })
 }
 
-fn key(row: &Row) -> Result<Option<KeyId>, sqlx::Error> {
+pub(crate) fn key(row: &Row) -> Result<Option<KeyId>, sqlx::Error> {
     let bytes: Option<Vec<u8>> = row.get("key")?;
     let id = |bytes: Vec<u8>| bytes.try_into().map(KeyId).map_err(|_| sqlx::Error::Decode("a key id of another length".into()));
     bytes.map(id).transpose()

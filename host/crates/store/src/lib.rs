@@ -6,35 +6,51 @@
 //! command or an operator's explicit setting. Refuses: unbounded growth (every table has a limit) and
 //! knowledge of events beyond the columns it is given.
 
+mod api_answers;
 mod api_keys;
 mod changes;
 mod connector_state;
+mod copy;
 mod cursors;
 mod database;
 mod dead_letters;
 mod entries;
 mod error;
+mod event_index;
 mod inactive;
 mod lane_replays;
 mod leases;
+mod logs;
+mod people;
+mod periods;
+mod refresh_tokens;
 mod store;
 mod sync_executions;
+mod webhooks;
 
+pub use api_answers::{ApiAnswers, KeptAnswer};
 pub use api_keys::ApiKeys;
 pub use changes::{Changes, Generations, Topic};
 pub use connector_state::{ConnectorState, StateError, StateLimits};
+pub use copy::{Copied, CopyError, copy};
 pub use cursors::PullCursors;
 pub use database::{Database, FromColumn, PostgresSettings, PostgresTls, Row, Tx, UrlError, Value};
 pub use dead_letters::{
     Added, Attempt, By, Cause, DeadLetter, DeadLetterFilter, DeadLetterSettings, DeadLetters, Edited, Expired, NewDeadLetter, OnFull, Replaying, State, Totals,
 };
-pub use entries::{Entries, Entry, KEPT_VERSIONS, Raced, Version};
+pub use entries::{Entries, Entry, KEPT_VERSIONS, Raced, SealedWith, Version};
 pub use error::{StoreError, is_unavailable};
+pub use event_index::{EventFilter, EventIndex, IndexPosition, IndexedEvent, MOST_COUNTED};
 pub use inactive::Inactive;
-pub use leases::{Fence, Lease, Leases};
 pub use lane_replays::{Busy, LaneReplay, LaneReplays, MOST_RUNNING, NewLaneReplay, ReplayState};
+pub use leases::{Fence, Lease, Leases};
+pub use logs::{LogEntry, LogFilter, LogType, Logs};
+pub use people::{People, PeopleChange};
+pub use periods::{Period, PeriodFilter, PeriodRow, Periods, Sums};
+pub use refresh_tokens::StoredTokens;
 pub use store::Store;
 pub use sync_executions::{SyncExecutions, SyncFilter};
+pub use webhooks::{DeliveryStatus, WebhookAttempt, WebhookDeliveries, WebhookDelivery, WebhookState};
 
 #[cfg(test)]
 mod testing;

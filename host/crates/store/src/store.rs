@@ -7,6 +7,7 @@ use bulkhead_seal::{AtRest, Keyring};
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqlitePool};
 
+use crate::api_answers::ApiAnswers;
 use crate::api_keys::ApiKeys;
 use crate::changes::Changes;
 use crate::connector_state::ConnectorState;
@@ -14,11 +15,17 @@ use crate::cursors::PullCursors;
 use crate::database::{self, Database, PostgresSettings};
 use crate::dead_letters::{DeadLetterSettings, DeadLetters, Vault};
 use crate::entries::Entries;
-use crate::error::StoreError;
+use crate::error::{StoreError, failed};
+use crate::event_index::EventIndex;
 use crate::inactive::Inactive;
 use crate::lane_replays::LaneReplays;
 use crate::leases::Leases;
+use crate::logs::Logs;
+use crate::people::People;
+use crate::periods::Periods;
+use crate::refresh_tokens::StoredTokens;
 use crate::sync_executions::SyncExecutions;
+use crate::webhooks::WebhookDeliveries;
 
 const FILE: &str = "bulkhead.db";
 /// Room for a start on a full disk.
@@ -132,6 +139,16 @@ impl Store {
         ApiKeys::new(self.shared.clone())
     }
 
+    /// Deliveries to webhooks, at most so many of each: this host's own, for they name places in its journal.
+    pub fn webhook_deliveries(&self, most: u64) -> WebhookDeliveries {
+        WebhookDeliveries::new(Database::sqlite(self.write.clone(), self.read.clone()), most)
+    }
+
+    /// Answers of the API that are kept for their keys.
+    pub fn api_answers(&self) -> ApiAnswers {
+        ApiAnswers::new(self.shared.clone())
+    }
+
     /// How one host tells the others what it changed.
     pub fn changes(&self) -> Changes {
         Changes::new(self.shared.clone())
@@ -152,6 +169,26 @@ impl Store {
         SyncExecutions::new(self.shared.clone())
     }
 
+    /// The log of each instance.
+    pub fn logs(&self) -> Logs {
+        Logs::new(self.shared.clone())
+    }
+
+    /// Figures of instances.
+    pub fn periods(&self) -> Periods {
+        Periods::new(self.shared.clone())
+    }
+
+    /// Accepted events, to be looked up.
+    pub fn event_index(&self) -> EventIndex {
+        EventIndex::new(self.shared.clone())
+    }
+
+    /// Whether what a team shares can be reached. Cancel safe.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.shared.fetch_optional("SELECT 1 AS one", Vec::new()).await.map(drop).map_err(failed("asked whether it is there"))
+    }
+
     /// What connectors keep between restarts.
     pub fn connector_state(&self) -> ConnectorState {
         ConnectorState::new(self.shared.clone())
@@ -160,6 +197,16 @@ impl Store {
     /// Parts of the configuration that were made through the API, sealed with the newest key. Not cancel safe.
     pub async fn entries(&self, keyring: Option<Keyring>) -> Result<Entries, StoreError> {
         Entries::open(self.shared.clone(), keyring).await
+    }
+
+    /// Refresh tokens that servers gave, sealed with the newest key. Not cancel safe.
+    pub async fn refresh_tokens(&self, keyring: Keyring) -> Result<StoredTokens, StoreError> {
+        StoredTokens::open(self.shared.clone(), keyring).await
+    }
+
+    /// People and their sessions; secrets of codes are sealed with the newest key. Not cancel safe.
+    pub async fn people(&self, keyring: Option<Keyring>) -> Result<People, StoreError> {
+        People::open(self.shared.clone(), keyring).await
     }
 
     /// Instances that are switched off.

@@ -28,10 +28,6 @@ impl Place {
     pub fn is_server(&self) -> bool {
         self.server.is_some()
     }
-
-    pub fn settings(&self) -> Option<&PostgresSettings> {
-        self.server.as_ref()
-    }
 }
 
 /// Changes what is in the store behind its back.

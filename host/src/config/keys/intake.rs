@@ -1,5 +1,6 @@
 //! Listeners, files, inbound webhooks.
 
+use super::sign_in::{CORS, OIDC, SIGN_IN};
 use super::*;
 
 pub(super) static LISTEN: Section = Section {
@@ -72,9 +73,9 @@ static API: Section = Section {
         key("addr", Address, Default("127.0.0.1:8780"), "Address and port; port 0 takes a free one."),
         key(
             "auth",
-            Choice(&["open", "keys"]),
+            OneOrMany(&Choice(AUTH)),
             Default("open"),
-            "keys: API keys let in, with what their roles may do. open: whoever reaches a loopback address, where there are no tokens.",
+            "What lets in, one or a list. keys: API keys, with what their roles may do. users: people with a password of this host. oidc: people and programs with a token of an OpenID provider. open, alone: whoever reaches a loopback address, where there are no tokens.",
         ),
         key("tokens", TOKENS, Default("[]"), "Bearer tokens that let in to everything; for people and programs of their own use keys."),
         key(
@@ -83,10 +84,17 @@ static API: Section = Section {
             Optional,
             "What API keys are hashed with, at least 32 bytes, in place of the file `pepper` in data_dir; with another one no key counts.",
         ),
+        key("sign_in", Map(&SIGN_IN), Default("{}"), "How long people stay signed in (auth: users)."),
+        key("oidc", Map(&OIDC), Optional, "The OpenID provider whose tokens let in (auth: oidc)."),
+        key("cors", Map(&CORS), Default("{}"), "Web pages of others that may use the API from a browser."),
         key("tls", Map(&API_TLS), Optional, "TLS of the listener; its files are read again at SIGHUP."),
+        key("public_url", Url, Optional, "Where browsers of people reach this listener, https://bulkhead.example.com: servers send them back there."),
         key("without_tls", Bool, Default("false"), "Speak plain HTTP beyond this machine: only where something in front of the host ends TLS."),
     ],
 };
+
+/// What may let in at the API.
+const AUTH: &[&str] = &["open", "keys", "users", "oidc"];
 
 static API_TLS: Section = Section {
     name: "api_tls",

@@ -136,4 +136,27 @@ pub(super) static ENCRYPTION: Section = Section {
     ],
 };
 
+pub(super) static LOGS: Section = Section {
+    name: "logs",
+    keys: &[
+        key("retention", Duration { min: SECOND, max: YEARS }, Default("7d"), "Age at which an entry is deleted."),
+        key(
+            "max_rows",
+            Count { min: 100, max: 100_000_000 },
+            Default("100000"),
+            "Most entries of all instances together; the oldest go first. One takes up to 6 KiB.",
+        ),
+    ],
+};
+
+pub(super) static EVENT_INDEX: Section = Section {
+    name: "event_index",
+    keys: &[
+        key("enabled", Bool, Default("false"), "Whether accepted events are indexed, for GET /api/v2/events."),
+        key("retention", Duration { min: SECOND, max: YEARS }, Default("7d"), "Age at which an event is deleted from the index."),
+        key("max_events", Count { min: 100, max: 1_000_000_000 }, Default("1000000"), "Most events in the index; the oldest go first."),
+        key("body", Bool, Default("false"), "Whether bodies of up to 64 KiB are kept too, as guests see them."),
+    ],
+};
+
 pub(super) const POINTERS: Kind = List { of: &AnyText, min: 0, max: 64 };

@@ -233,6 +233,29 @@ fn listeners_beyond_this_machine_need_tokens() {
     good("listen: {api: {addr: \"[::]:1\", auth: keys, without_tls: true}}");
     good("listen: {api: {addr: 127.0.0.1:1, auth: keys}}");
     check_words("listen: {api: {auth: everybody}}", "`everybody` is not possible", "open");
+    check_words("listen: {api: {auth: [open, keys]}}", "`open` stands alone", "leave `open` out");
+    check_words("listen: {api: {auth: [keys, everybody]}}", "`everybody` is not possible", "users");
+    check_words("listen: {api: {auth: []}}", "0 entries", "");
+    good("listen: {api: {addr: \"[::]:1\", auth: [keys, users], without_tls: true}}");
+    check_words("listen: {api: {auth: users, sign_in: {access_for: 1h, refresh_for: 30m}}}", "longer than refresh_for", "");
+    check_words("listen: {api: {auth: users, sign_in: {refresh_for: 2d, session_for: 1d}}}", "longer than session_for", "");
+    check_words("listen: {api: {auth: users, sign_in: {access_for: 2h}}}", "`2h` is out of range", "to 1h");
+    let oidc = |more: &str| format!("listen: {{api: {{auth: oidc, oidc: {{issuer: https://id.example, audience: bulkhead{more}}}}}}}");
+    good(&oidc(""));
+    good(&oidc(
+        ", algorithms: [ES256, EdDSA], role_claims: [realm_access.roles, groups], roles: [{value: /admins, roles: [security_admin, auditor]}], leeway: 0s",
+    ));
+    check_words("listen: {api: {auth: oidc}}", "`oidc` needs `listen.api.oidc`", "issuer");
+    check_words("listen: {api: {auth: oidc, oidc: {issuer: http://id.example, audience: x}}}", "speaks https", "https://");
+    check_words("listen: {api: {auth: oidc, oidc: {issuer: https://id.example}}}", "`audience` is missing", "");
+    check_words(&oidc(", algorithms: [none]"), "`none` is not possible", "");
+    check_words(&oidc(", algorithms: [HS256]"), "`HS256` is not possible", "S256");
+    check_words(&oidc(", roles: [{value: x, roles: root}]"), "`root` is not possible", "auditor");
+    check_words(&oidc(", ca: /missing.pem"), "/missing.pem cannot be used", "");
+    check_words("listen: {api: {auth: keys, cors: {origins: [\"*\"]}}}", "not an origin", "without `*`");
+    check_words("listen: {api: {auth: keys, cors: {origins: [\"https://a.example/\"]}}}", "not an origin", "without a path");
+    check_words("listen: {api: {cors: {origins: [\"https://a.example\"]}}}", "an open listener takes no web pages", "auth: keys");
+    good("listen: {api: {auth: keys, cors: {origins: [\"https://a.example\", \"http://127.0.0.1:3000\"]}}}");
     check_words("listen: {api: {auth: keys, pepper: too-short}}", "shorter than 32 bytes", "openssl rand");
     check_words("listen: {api: {tls: {cert: server.pem}}}", "`key` is missing", "");
     check_words("listen: {api: {tls: {cert: /missing.pem, key: /missing.key}}}", "/missing.pem, which cannot be read", "");
@@ -252,7 +275,6 @@ fn listeners_beyond_this_machine_need_tokens() {
 fn keys_of_later_versions_are_refused_unless_they_say_nothing() {
     for part in [
         "alerts: {error_rate: 5%}",
-        "event_index: {enabled: true}",
         "transports: {tcp: {connect: 10s}}",
         "listen: {metrics: {addr: 127.0.0.1:9}}",
         "listen: {http: {tls: {cert: /x}}}",
@@ -325,4 +347,18 @@ fn a_schedule_is_an_interval_or_cron() {
     check_words(&cron("\"0 0 31 4 *\""), "names no time that ever comes", "minute, hour, day of the month");
     check_words(&cron("\"0 6 * * *\", interval: 5s"), "`interval` and `cron` exclude each other", "leave one of them out");
     check_words(&instance("pull: {missed: run}"), "`missed` goes with `cron`", "write `cron:");
+}
+
+#[test]
+fn a_store_is_named_by_a_whole_url_and_its_tls_beside_it() {
+    good("store: {url: null}");
+    good("store: {url: \"postgres://u:p@db.example/bulkhead\", tls: {required: false}, connections: 4, timeout: 2s, start_timeout: 1m, lease: 5s}");
+    check_words("store: {url: \"mysql://u:secret@h/d\"}", "must begin with postgres://", "");
+    check_words("store: {url: \"postgres://u:secret@h\"}", "must name the database", "");
+    check_words("store: {url: \"postgres://u:secret@h/d?sslmode=disable\"}", "store.tls", "required");
+    check_words("store: {url: \"postgres://u:secret@h/d\", tls: {ca: /nowhere/ca.pem}}", "cannot read /nowhere/ca.pem", "");
+    for fault in bad("store: {url: \"postgres://u:very-secret-word@h\"}") {
+        assert!(!fault.to_string().contains("very-secret-word"), "{fault}");
+    }
+    assert_eq!(bad("store: {lease: 1s}").len(), 1);
 }

@@ -154,6 +154,15 @@ drain: 0s
     );
     assert_eq!(config.api.tokens.iter().map(|token| token.expose_secret().to_owned()).collect::<Vec<_>>(), ["first-token", "second-token"]);
     assert_eq!((config.api.keys, config.api.pepper.is_some(), config.api.tls.is_none()), (true, true, true));
+    let several = good("listen: {api: {auth: [keys, users], sign_in: {access_for: 5m}}}").api;
+    assert_eq!((several.keys, several.users, several.oidc.is_none(), several.is_open()), (true, true, true, false));
+    let seconds = |seconds| Duration::from_secs(seconds);
+    assert_eq!((several.sign_in.access, several.sign_in.refresh, several.sign_in.session), (seconds(300), seconds(86_400), seconds(30 * 86_400)));
+    let vouched = good("listen: {api: {auth: oidc, oidc: {issuer: https://id.example, audience: bulkhead}}}").api;
+    let oidc = vouched.oidc.expect("a provider");
+    assert_eq!((oidc.rules.issuer.as_str(), oidc.rules.audience, oidc.rules.leeway), ("https://id.example", vec!["bulkhead".to_owned()], 30));
+    assert_eq!((oidc.username_claim.as_str(), oidc.role_claims), ("preferred_username", vec!["roles".to_owned()]));
+    assert!(good("listen: {api: {oidc: {issuer: https://id.example, audience: bulkhead}}}").api.is_open(), "named, and not wanted");
     let http = &config.http;
     assert_eq!(
         (http.rules.tenant.as_str(), http.max_body, http.durability, http.rules.shape, http.rules.strict),

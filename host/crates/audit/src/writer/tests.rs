@@ -41,6 +41,8 @@ fn receipt(instance: &str, end: CallEnd) -> Receipt {
             received: 27,
             end: ExchangeEnd::Status(200),
             took: Duration::from_micros(1_500),
+            // Never among what is written.
+            excerpt: Some("of the body".into()),
         }],
         more_exchanges: 0,
         sent: 1_000,

@@ -87,7 +87,8 @@ impl Driver<'_> {
         if let Some(max_age) = settings.max_age {
             let expiry = Expiry { before_ms: unix_ms.saturating_sub(millis(max_age)), corrections };
             if self.oldest.receipt_ms != 0 && self.oldest.receipt_ms < expiry.before_ms && self.doomed.is_empty() {
-                for waiting in self.schedule.take_older(&expiry, TAKE) {
+                let attempted_before_ms = millis(now).saturating_sub(millis(max_age));
+                for waiting in self.schedule.take_older(&expiry, attempted_before_ms, TAKE) {
                     self.doomed.push_back(Doomed { waiting, cause: Cause::BacklogAge, reason: reason(Cause::BacklogAge).into() });
                 }
                 self.bury_older(&expiry, now);

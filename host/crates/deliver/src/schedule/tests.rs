@@ -34,9 +34,16 @@ fn the_earliest_due_first_and_a_batch_in_the_order_of_the_journal() {
 fn takes_what_is_too_old_whatever_its_due_time() {
     let mut schedule = schedule(&[(1, 99, 500), (2, 1, 2_000), (3, 50, 600), (4, 1, 0)]);
     let until = Expiry { before_ms: 1_000, ..Expiry::default() };
-    assert_eq!(seqs(&schedule.take_older(&until, 1)), [1]);
-    assert_eq!(seqs(&schedule.take_older(&until, 9)), [3]);
+    assert_eq!(seqs(&schedule.take_older(&until, 0, 1)), [1]);
+    assert_eq!(seqs(&schedule.take_older(&until, 0, 9)), [3]);
     assert_eq!(schedule.len(), 2);
+    // After a restart only the attempts are known.
+    let tried =
+        |seq, first_ms| Waiting { seq: Seq(seq), due: Duration::ZERO, tries: Tries { attempts: 1, first_ms, ..Tries::default() }, key: 0, received_ms: 0 };
+    schedule.add(tried(7, -50));
+    schedule.add(tried(8, 10));
+    assert_eq!(seqs(&schedule.take_older(&until, 0, 9)), [7]);
+    assert_eq!(schedule.len(), 3);
 }
 
 #[test]

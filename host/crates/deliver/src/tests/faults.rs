@@ -49,6 +49,11 @@ async fn events_that_break_the_formatter_are_found_too_and_refused_ones_buried()
     assert_eq!(buried.iter().filter(|(_, cause)| *cause == Cause::GuestFault).map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["e50", "e51"]);
     assert_eq!(buried.iter().filter(|(_, cause)| *cause == Cause::FormatRefused).count(), 10);
     assert_eq!((receiver.accepted().len(), set_of(receiver.accepted()).len()), (88, 88));
+    // Who looks on sees each event once, as what it became.
+    let seen = rig.seen.lock().unwrap();
+    let of = |became: &str| seen.iter().filter(|(_, attempts, what)| what == became && *attempts == 1).map(|(id, ..)| id.clone()).collect::<Vec<_>>();
+    assert_eq!(set_of(of("delivered")), set_of(receiver.accepted()));
+    assert_eq!((of("delivered").len(), of("guest-fault").len(), of("format-refused").len()), (88, 2, 10), "{seen:?}");
 }
 
 #[tokio::test(start_paused = true)]

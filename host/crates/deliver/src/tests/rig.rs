@@ -61,10 +61,42 @@ pub struct Rig {
     store: Store,
     pub metrics: Metrics,
     pub notices: Arc<Mutex<Vec<Notice>>>,
+    /// Ids with the attempt and what became of it, as those who look on see them.
+    pub seen: Arc<Mutex<Vec<(String, u32, String)>>>,
     letter_settings: DeadLetterSettings,
     stop: CancellationToken,
     /// While this lives, tokio does not skip ahead on its own when all tasks wait for the disk.
     _time_stands_still: std::sync::mpsc::Sender<()>,
+}
+
+/// Looks at everything.
+struct LooksOn(Arc<Mutex<Vec<(String, u32, String)>>>);
+
+impl Onlooker for LooksOn {
+    fn looks(&self, _instance: &str) -> bool {
+        true
+    }
+
+    fn became(&self, _lane: &LaneId, seen: &mut dyn Iterator<Item = Seen<'_>>) {
+        let seen = seen.map(|one| {
+            let became = match one.became {
+                Became::Delivered => "delivered".to_owned(),
+                Became::Retried { code, .. } => format!("retried: {code}"),
+                Became::Unconfirmed => "unconfirmed".to_owned(),
+                Became::DeadLetter { cause, .. } => cause.name().to_owned(),
+            };
+            (one.event.id().into_owned(), one.attempts, became)
+        });
+        self.0.lock().unwrap().extend(seen);
+    }
+
+    fn failed(&self, _lane: &LaneId, code: &'static str, _text: &str) {
+        self.0.lock().unwrap().push((String::new(), 0, format!("failed: {code}")));
+    }
+
+    fn recovered(&self, _lane: &LaneId) {
+        self.0.lock().unwrap().push((String::new(), 0, "recovered".into()));
+    }
 }
 
 impl Rig {
@@ -86,6 +118,7 @@ impl Rig {
             store,
             metrics: Metrics::new(),
             notices: Arc::default(),
+            seen: Arc::default(),
             letter_settings,
             stop: CancellationToken::new(),
             _time_stands_still: still,
@@ -120,6 +153,7 @@ impl Rig {
             routing: RoutingTable::new(router, lanes, &self.metrics),
             clock: Arc::new(self.clock.clone()),
             notices: Arc::new(move |notice| notices.lock().unwrap().push(notice)),
+            onlooker: Arc::new(LooksOn(Arc::clone(&self.seen))),
         };
         Delivery::start(parts, instances, self.stop.child_token()).unwrap()
     }
@@ -160,14 +194,14 @@ impl Rig {
     }
 
     pub async fn restart(self) -> Self {
-        let Self { dir, clock, journal, letters, store, metrics: _, notices, letter_settings, stop: _, _time_stands_still } = self;
+        let Self { dir, clock, journal, letters, store, metrics: _, notices, letter_settings, stop: _, _time_stands_still, seen } = self;
         drop(letters);
         journal.close().await;
         drop(journal);
         store.close().await;
         let (journal, store, letters) = open(dir.path(), &clock, letter_settings).await;
         let stop = CancellationToken::new();
-        Self { dir, clock, journal, letters, store, metrics: Metrics::new(), notices, letter_settings, stop, _time_stands_still }
+        Self { dir, clock, journal, letters, store, metrics: Metrics::new(), notices, letter_settings, stop, _time_stands_still, seen }
     }
 
     pub async fn letters(&self) -> Vec<DeadLetter> {

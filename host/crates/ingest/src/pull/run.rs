@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bulkhead_core::{SyncRun, SyncStatus, SyncTrigger};
+use bulkhead_core::{SyncRun, SyncStatus};
 use bulkhead_journal::Durability;
 use tokio_util::sync::CancellationToken;
 
@@ -234,11 +234,12 @@ impl Pull {
                     self.keep(&course.run).await;
                 }
             }
-            // Nothing of it is this host's to write any more.
-            Err(missed) if missed.word == LOST => {}
+            // Nothing of it is this host's to write any more. The store may know that before this host does: not at once
+            // again.
+            Err(missed) if missed.word == LOST => when.again(trigger, monotonic, FIRST_WAIT),
             Err(missed) => {
                 let wait = self.missed(&missed);
-                let unbegun = missed.is_idle() && course.run.pages == 0 && trigger != SyncTrigger::Manual;
+                let unbegun = missed.is_idle() && course.run.pages == 0 && !trigger.asked();
                 if !unbegun {
                     self.failed(course, missed.reason, now).await;
                 } else if course.recorded {
@@ -355,7 +356,7 @@ impl Pull {
         if course.recorded || self.is_cron() {
             self.keep(&course.run).await;
         }
-        if self.is_cron() || course.run.trigger == SyncTrigger::Manual {
+        if self.is_cron() || course.run.trigger.asked() {
             (self.parts.notify)(PullNotice::Completed(course.run));
         }
     }
@@ -364,7 +365,7 @@ impl Pull {
         reason.truncate(reason.floor_char_boundary(ERROR));
         match &mut self.failed {
             // One by hand stands for itself.
-            Some(before) if !course.recorded && before.trigger != SyncTrigger::Manual => {
+            Some(before) if !course.recorded && !before.trigger.asked() => {
                 before.attempts = before.attempts.saturating_add(1);
                 before.end(SyncStatus::Failed, Some(reason), now);
             }

@@ -5,7 +5,7 @@ use crate::condition::tests::Sample;
 use crate::{Condition, Filter, LaneIndex, LaneSet, MAX_DEPTH, MAX_LANES, TypeName};
 
 fn route(id: &str, when: Condition, to: &[u16]) -> Route {
-    Route { id: id.into(), name: id.into(), when, to: to.iter().map(|lane| LaneIndex(*lane)).collect(), exclusive: false, priority: 100 }
+    Route { id: id.into(), name: id.into(), when, to: to.iter().map(|lane| LaneIndex(*lane)).collect(), exclusive: false, beside: false, priority: 100 }
 }
 
 fn of_type(name: &str) -> Condition {
@@ -108,4 +108,15 @@ fn rules_by_type_keep_their_order() {
     let sample = Sample::of("copybook.security_event", Severity::High);
     check(&router, &sample, Decision::Matched, &[1, 2, 3, 4, 5, 7, 10], &["any", "one", "below", "either", "or any", "twice", "last"]);
     check(&router, &Sample::of("other7", Severity::Low), Decision::Matched, &[1, 6, 9], &["any", "not", "other7"]);
+}
+
+/// A rule beside the others takes no event away from the default route.
+#[test]
+fn rules_beside_the_others_leave_the_default_route_alone() {
+    let beside = |id: &str, to: &[u16]| Route { beside: true, priority: -1, ..route(id, Condition::Always, to) };
+    let sample = Sample::of("t", Severity::Low);
+    let router = |routes, default: &[LaneIndex]| Router::new(routes, default, vec![], 3).expect("fits");
+    check(&router(vec![beside("b", &[1])], &[LaneIndex(2)]), &sample, Decision::Default, &[1, 2], &["b"]);
+    check(&router(vec![beside("b", &[1])], &[]), &sample, Decision::Matched, &[1], &["b"]);
+    check(&router(vec![route("a", Condition::Always, &[0]), beside("b", &[1])], &[LaneIndex(2)]), &sample, Decision::Matched, &[0, 1], &["b", "a"]);
 }

@@ -1,16 +1,16 @@
-//! `type: oauth2`: bearer tokens from a token endpoint (RFC 6749 §4.4 client credentials, §6 refresh
-//! token; §4.3 password for old servers only, RFC 9700 forbids it).
+//! `type: oauth2`: bearer tokens from a token endpoint (RFC 6749 §4.1 authorization code with PKCE, RFC 7636;
+//! §4.4 client credentials; §6 refresh token; §4.3 password for old servers only, RFC 9700 forbids it).
 //!
 //! On the wire: `Authorization: Bearer <token>` (RFC 6750). The token endpoint is a destination of its own
 //! and passes the same decision as what guests ask for. Promises: one token request at a time, however
 //! many ask; a token is fetched again 300 s before it ends, or at half of a short life; a receiver's 401
 //! drops it, once for a token that replaced another; what failed is not asked for again before a growing
-//! wait is over. A refresh token that the server replaces is kept in memory: it does not outlive the
-//! configuration that it came with. Guests see neither token nor anything that the endpoint said beyond
-//! its status and the error codes of the standard.
+//! wait is over. A refresh token that the server gives in the place of another is the one to go on with, for
+//! all that use the credential (`refresh`). Guests see neither token nor anything that the endpoint said
+//! beyond its status and the error codes of the standard.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bulkhead_core::receipt::CallEnd;
@@ -18,8 +18,10 @@ use bulkhead_core::{BoxFuture, Clock};
 use http::header::AUTHORIZATION;
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 use tokio::time::{Instant, timeout};
+use url::Url;
 
 use super::kept::{Failure, Fetched, Held, Kept};
+use super::refresh::{Connection, GrantDigest};
 use super::value::Value;
 use super::{Credential, Means, Outgoing, secret_header};
 use crate::attempt::Attempt;
@@ -31,6 +33,9 @@ use crate::egress::{Destination, DestinationSettings, RefusalKind};
 use crate::limits::{Limit, Limits, Watch};
 
 mod answer;
+mod code;
+
+pub use code::{Authorization, Verifier};
 
 /// Longest time for a token request.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,11 +49,24 @@ const ENDPOINT: &str = "token";
 pub enum Grant {
     ClientCredentials,
     RefreshToken(Value),
+    /// Somebody agrees in a browser, and the refresh token that comes of it is kept.
+    AuthorizationCode {
+        /// Where the browser is sent, and what stands in that URL beside the standard's own.
+        url: String,
+        parameters: BTreeMap<String, String>,
+    },
     /// For servers that know nothing better.
     Password {
         username: String,
         password: Value,
     },
+}
+
+impl Grant {
+    /// Whether it goes on with refresh tokens that the server gives.
+    fn refreshes(&self) -> bool {
+        matches!(self, Self::RefreshToken(_) | Self::AuthorizationCode { .. })
+    }
 }
 
 /// How the client says who it is (RFC 6749 §2.3.1).
@@ -65,7 +83,7 @@ pub struct OAuth2Settings {
     pub endpoint: DestinationSettings,
     pub grant: Grant,
     pub client_id: String,
-    /// None for public clients, which only the refresh token grant has.
+    /// None for public clients, which only the grants with a refresh token have.
     pub client_secret: Option<Value>,
     pub client_auth: ClientAuth,
     pub scope: Option<String>,
@@ -88,8 +106,9 @@ struct Inner {
     name: String,
     settings: OAuth2Settings,
     endpoint: Destination,
-    /// The refresh token that the server gave last.
-    rotated: Mutex<Option<Arc<SecretString>>>,
+    /// Where browsers are sent.
+    authorize: Option<Url>,
+    digest: GrantDigest,
     /// Refresh tokens that came up.
     refreshed: Arc<Issued>,
     egress: OnceLock<Egress>,
@@ -104,13 +123,13 @@ impl OAuth2 {
         if settings.client_id.is_empty() || settings.client_id.chars().any(char::is_control) {
             return Err("`client_id` is empty or has a control character".into());
         }
-        if settings.client_secret.is_none() && !matches!(settings.grant, Grant::RefreshToken(_)) {
+        if settings.client_secret.is_none() && !settings.grant.refreshes() {
             return Err("`client_secret` is missing: this grant needs it".into());
         }
         if let Some(taken) = settings.parameters.keys().find(|name| OWN.contains(&name.as_str())) {
             return Err(format!("`parameters` has `{taken}`, which has a key of its own or is the host's"));
         }
-        let mut values = Vec::new();
+        let (mut values, mut authorize) = (Vec::new(), None);
         if let Some(secret) = &mut settings.client_secret {
             secret.owned_by(name)?;
             values.push(secret.clone());
@@ -120,8 +139,10 @@ impl OAuth2 {
                 value.owned_by(name)?;
                 values.push(value.clone());
             }
+            Grant::AuthorizationCode { url, parameters } => authorize = Some(code::check(url, parameters)?),
             Grant::ClientCredentials => {}
         }
+        let digest = code::digest(name, &settings);
         let mut endpoint = settings.endpoint.clone();
         endpoint.methods = vec!["POST".into()];
         endpoint.paths = Vec::new();
@@ -138,12 +159,17 @@ impl OAuth2 {
             return Err(format!("`token_url`: its `url` has the scheme `{}`; http and https can be used", scheme.escape_default()));
         }
         let endpoint = Destination::new(ENDPOINT, endpoint).map_err(|error| format!("`token_url`: its `{}` {}", error.key, error.problem))?;
-        let inner = Inner { name: name.into(), settings, endpoint, rotated: Mutex::default(), refreshed: Arc::default(), egress: OnceLock::new() };
+        let inner = Inner { name: name.into(), settings, endpoint, authorize, digest, refreshed: Arc::default(), egress: OnceLock::new() };
         Ok((Self { inner: Arc::new(inner), kept: Kept::new(name), issued: Arc::default() }, values))
     }
 
     pub(super) fn tls_digest(&self) -> [u8; 32] {
         self.inner.endpoint.tls().digest()
+    }
+
+    /// Which grant it is: what refresh tokens belong to.
+    pub(super) fn digest(&self) -> &GrantDigest {
+        &self.inner.digest
     }
 
     /// What comes up while it is used.
@@ -187,7 +213,9 @@ impl Inner {
     /// Asks for a token on the account of the instance that needs it first: within the bytes that its
     /// destination may have in a minute, on its bill, with a receipt of its own.
     async fn accounted(&self, destination: &str, means: &Means) -> Result<Fetched<SecretString>, Failure> {
-        let body = self.form(&means.clock).await?;
+        // Others of this name may have replaced the refresh token meanwhile: the newest one is looked up then.
+        let _turn = if self.settings.grant.refreshes() { Some(means.tokens.turn(&self.name).await) } else { None };
+        let body = self.form(means).await?;
         means.windows.send(destination, body.len() as u64, means.clock.monotonic(), &means.watch).map_err(Failure::own)?;
         let bill = Arc::new(Bill::default());
         bill.open();
@@ -214,6 +242,26 @@ impl Inner {
     }
 
     async fn token(&self, bill: &Bill, body: Vec<u8>, means: &Means) -> Result<Fetched<SecretString>, Failure> {
+        let refreshes = self.settings.grant.refreshes();
+        let token = match self.answer(bill, body, means).await {
+            Ok(token) => token,
+            Err((failure, code)) => {
+                if refreshes && code == Some("invalid_grant") {
+                    means.tokens.lost(&self.name, self.digest, &failure.text).await;
+                }
+                return Err(failure);
+            }
+        };
+        if let (Some(refresh), true) = (token.refresh, refreshes) {
+            self.refreshed.learn(&[refresh.expose_secret().as_bytes()]);
+            means.tokens.replaced(&self.name, self.digest, refresh).await;
+        }
+        let (fresh, good) = answer::lifetime(token.seconds);
+        Ok(Fetched { value: token.access, fresh, good })
+    }
+
+    /// What the token endpoint says to a form; of a refusal also the standard's code.
+    async fn answer(&self, bill: &Bill, body: Vec<u8>, means: &Means) -> Result<answer::Token, (Failure, Option<&'static str>)> {
         let request = Request {
             destination: ENDPOINT.into(),
             method: "POST".into(),
@@ -222,7 +270,7 @@ impl Inner {
             ..Request::default()
         };
         let egress = self.egress.get_or_init(|| self.way_out(means));
-        let response = egress.send_on(bill, request, Instant::now() + PATIENCE).await.map_err(|error| self.not_answered(&error))?;
+        let response = egress.send_on(bill, request, Instant::now() + PATIENCE).await.map_err(|error| (self.not_answered(&error), None))?;
         self.read(response)
     }
 
@@ -240,18 +288,22 @@ impl Inner {
         Egress::new(&name, destinations, Arc::clone(&means.resolver), Arc::default(), Arc::new(watch), places, means.metrics.clone()).known_as(&name)
     }
 
-    async fn form(&self, clock: &Arc<dyn Clock>) -> Result<Vec<u8>, Failure> {
-        let settings = &self.settings;
+    async fn form(&self, means: &Means) -> Result<Vec<u8>, Failure> {
+        let (settings, clock) = (&self.settings, &means.clock);
         let mut secrets: Vec<(&str, Arc<SecretString>)> = Vec::new();
         let mut plain: Vec<(&str, &str)> = Vec::new();
         match &settings.grant {
             Grant::ClientCredentials => plain.push(("grant_type", "client_credentials")),
             Grant::RefreshToken(configured) => {
-                let rotated = self.rotated.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let token = match rotated {
+                let token = match means.tokens.token(&self.name, &self.digest).await {
                     Some(token) => token,
                     None => configured.get(clock).await?,
                 };
+                plain.push(("grant_type", "refresh_token"));
+                secrets.push(("refresh_token", token));
+            }
+            Grant::AuthorizationCode { .. } => {
+                let token = means.tokens.token(&self.name, &self.digest).await.ok_or_else(|| Failure::lasting(self.unconnected()))?;
                 plain.push(("grant_type", "refresh_token"));
                 secrets.push(("refresh_token", token));
             }
@@ -260,6 +312,25 @@ impl Inner {
                 secrets.push(("password", password.get(clock).await?));
             }
         }
+        // What was replaced and came from disk must not come back in an answer either.
+        for (_, secret) in secrets.iter().filter(|(name, _)| *name == "refresh_token") {
+            self.refreshed.learn(&[secret.expose_secret().as_bytes()]);
+        }
+        self.client(&mut plain, &mut secrets, clock).await?;
+        for (name, value) in [("scope", &settings.scope), ("audience", &settings.audience)] {
+            plain.extend(value.as_ref().map(|value| (name, value.as_str())));
+        }
+        Ok(self.encoded(plain, &secrets))
+    }
+
+    /// Who the client is, where that stands in the form.
+    async fn client<'a>(
+        &'a self,
+        plain: &mut Vec<(&'a str, &'a str)>,
+        secrets: &mut Vec<(&'a str, Arc<SecretString>)>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<(), Failure> {
+        let settings = &self.settings;
         match (&settings.client_secret, settings.client_auth) {
             (Some(_), ClientAuth::Basic) => {}
             (Some(secret), ClientAuth::Body) => {
@@ -268,13 +339,18 @@ impl Inner {
             }
             (None, _) => plain.push(("client_id", &settings.client_id)),
         }
-        for (name, value) in [("scope", &settings.scope), ("audience", &settings.audience)] {
-            plain.extend(value.as_ref().map(|value| (name, value.as_str())));
-        }
+        Ok(())
+    }
+
+    fn encoded(&self, plain: Vec<(&str, &str)>, secrets: &[(&str, Arc<SecretString>)]) -> Vec<u8> {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
-        form.extend_pairs(plain).extend_pairs(&settings.parameters);
+        form.extend_pairs(plain).extend_pairs(&self.settings.parameters);
         form.extend_pairs(secrets.iter().map(|(name, secret)| (name, secret.expose_secret())));
-        Ok(form.finish().into_bytes())
+        form.finish().into_bytes()
+    }
+
+    fn unconnected(&self) -> String {
+        format!("credential `{0}`: nobody has connected it yet; `POST /api/integration/auth-configs/{0}/authorize` answers where to", self.name)
     }
 
     fn failed(&self, lasting: bool, what: &str, after: Option<Duration>) -> Failure {
@@ -286,23 +362,18 @@ impl Inner {
         self.failed(lasting, &format!("gave no answer: {error}"), None)
     }
 
-    fn read(&self, response: Response) -> Result<Fetched<SecretString>, Failure> {
+    /// The token, or why there is none, with the standard's code where the endpoint named one.
+    fn read(&self, response: Response) -> Result<answer::Token, (Failure, Option<&'static str>)> {
         let Response { status, body, truncated, retry_after, .. } = response;
         let body: SecretSlice<u8> = body.into();
         if !(200..300).contains(&status) {
-            let (lasting, what) = answer::refusal(status, body.expose_secret());
-            return Err(self.failed(lasting, &what, retry_after));
+            let answer::Refused { lasting, text, code } = answer::refusal(status, body.expose_secret());
+            return Err((self.failed(lasting, &text, retry_after), code));
         }
         if truncated {
-            return Err(self.failed(false, &format!("answered with more than {MAX_ANSWER} bytes"), None));
+            return Err((self.failed(false, &format!("answered with more than {MAX_ANSWER} bytes"), None), None));
         }
-        let token = answer::token(body.expose_secret()).map_err(|what| self.failed(false, what, None))?;
-        if let (Some(refresh), Grant::RefreshToken(_)) = (token.refresh, &self.settings.grant) {
-            self.refreshed.learn(&[refresh.expose_secret().as_bytes()]);
-            *self.rotated.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(refresh));
-        }
-        let (fresh, good) = answer::lifetime(token.seconds);
-        Ok(Fetched { value: token.access, fresh, good })
+        answer::token(body.expose_secret()).map_err(|what| (self.failed(false, what, None), None))
     }
 }
 

@@ -12,7 +12,7 @@ fn secret(text: &str) -> SecretString {
 pub(super) fn means() -> Means {
     let (metrics, clock): (_, Arc<dyn Clock>) = (Metrics::new(), Arc::new(SystemClock::default()));
     let watch = Watch::new(Arc::default(), metrics.guest("siem", "hec"), Arc::clone(&clock));
-    Means { resolver: Arc::new(SystemResolver), metrics, clock, windows: Arc::default(), watch: Arc::new(watch), receipts: None }
+    Means { resolver: Arc::new(SystemResolver), metrics, clock, windows: Arc::default(), watch: Arc::new(watch), receipts: None, tokens: Arc::default() }
 }
 
 /// A request as it would go out, or the words of the refusal.

@@ -30,7 +30,7 @@ use super::window::Windows;
 use super::{Allowed, Asked, Destination, Refusal, RefusalKind, Resolve, decide, decide_at, matching, retry_after};
 use crate::attempt::Receipts;
 use crate::bill::{Bill, Recording, thread_time};
-use crate::credentials::{Means, Outgoing};
+use crate::credentials::{Means, Outgoing, RefreshTokens};
 use crate::limits::{Limit, Limits, Watch};
 
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
@@ -133,6 +133,8 @@ pub struct Egress {
     places: Places,
     /// What the host itself asks for goes by this name on receipts.
     own_name: Option<String>,
+    /// Bytes of answers that are put on record.
+    excerpt: usize,
     rate: Mutex<TokenBucket>,
     /// The rate that is only counted, where it is.
     counted_rate: Option<Mutex<TokenBucket>>,
@@ -168,11 +170,12 @@ impl Egress {
             instance: instance.into(),
             destinations,
             clients,
-            means: Means { resolver, metrics, clock, windows, watch: Arc::clone(&watch), receipts: None },
+            means: Means { resolver, metrics, clock, windows, watch: Arc::clone(&watch), receipts: None, tokens: Arc::default() },
             permits,
             connections,
             places,
             own_name: None,
+            excerpt: 0,
             rate: Mutex::new(TokenBucket::per_second(limits.enforced(Limit::HttpRate))),
             counted_rate: limits.counts(Limit::HttpRate).then(|| Mutex::new(TokenBucket::per_second(limits.get(Limit::HttpRate)))),
             redactor,
@@ -188,9 +191,21 @@ impl Egress {
         self
     }
 
+    /// With the refresh tokens of the host.
+    pub(crate) fn refreshing(mut self, tokens: Arc<RefreshTokens>) -> Self {
+        self.means.tokens = tokens;
+        self
+    }
+
     /// Its exchanges go by this name on receipts, whatever the destination.
     pub(crate) fn known_as(mut self, name: &str) -> Self {
         self.own_name = Some(name.into());
+        self
+    }
+
+    /// Hands how answers begin to whoever takes the receipts.
+    pub(crate) fn with_excerpts(mut self, bytes: usize) -> Self {
+        self.excerpt = bytes;
         self
     }
 
@@ -309,6 +324,11 @@ impl Egress {
             Err(SendError::Refused(refusal)) => ExchangeEnd::Refused { rule: refusal.rule, class: refusal.kind.name() },
             Err(error) => ExchangeEnd::Error(error.label()),
         };
+        if let Ok(response) = &result
+            && self.excerpt > 0
+        {
+            recording.exchange.excerpt = Some(String::from_utf8_lossy(response.body.get(..self.excerpt).unwrap_or(&response.body)).into_owned());
+        }
         drop(recording);
         let label = match &result {
             Ok(response) => match response.status / 100 {

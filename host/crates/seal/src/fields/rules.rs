@@ -74,6 +74,20 @@ impl FieldRules {
         Rule::parse(pointer, Action::Redact).map(drop)
     }
 
+    /// What any of these hide. Where one redacts what another seals it is redacted.
+    pub fn union<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut rules: Vec<Rule> = Vec::new();
+        let all: Vec<&Rule> = all.into_iter().flat_map(|rules| &rules.0).collect();
+        for action in [Action::Redact, Action::Seal] {
+            for rule in all.iter().filter(|rule| rule.action == action) {
+                if !rules.iter().any(|known| known.pointer == rule.pointer) {
+                    rules.push((*rule).clone());
+                }
+            }
+        }
+        Self(rules)
+    }
+
     /// As they were written.
     pub fn pointers(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|rule| &*rule.pointer)

@@ -412,3 +412,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_any_rules_hide_is_hidden_by_all_together_and_once() {
+    let rules = |seal: &[&str], redact: &[&str]| {
+        let own = |list: &[&str]| list.iter().map(|pointer| (*pointer).to_owned()).collect::<Vec<_>>();
+        FieldRules::parse(&own(seal), &own(redact)).unwrap()
+    };
+    let (one, other, third) = (rules(&["/user", "/data/a"], &[]), rules(&["/user"], &["/data/b"]), rules(&[], &["/data/a"]));
+    let all = FieldRules::union([&one, &other, &third]);
+    assert_eq!(all.pointers().collect::<Vec<_>>(), ["/data/b", "/data/a", "/user"]);
+    let all = Fields::new(all, Some(&keys()), 86_400).unwrap().unwrap();
+    let hidden = apply(&all, &stored(&format!(r#"{{"id":"1","type":"t","user":"{MARKER}","a":"{MARKER}","b":"{MARKER}","c":"open"}}"#))).unwrap();
+    assert!(!seen(&hidden).contains(MARKER) && seen(&hidden).contains("open"));
+    assert_eq!((at(&hidden, "/data/a"), at(&hidden, "/data/b")), (REDACTED.to_owned(), REDACTED.to_owned()));
+    assert!(FieldRules::union([]).is_empty());
+}

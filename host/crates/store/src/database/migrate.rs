@@ -7,7 +7,7 @@ use crate::error::StoreError;
 use crate::params;
 
 /// Steps from an empty file to today's tables, by the version they lead to. Released steps never change.
-pub(crate) const MIGRATIONS: [(i64, &str); 8] = [
+pub(crate) const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../migrations/1.sql")),
     (2, include_str!("../migrations/2.sql")),
     (3, include_str!("../migrations/3.sql")),
@@ -15,7 +15,11 @@ pub(crate) const MIGRATIONS: [(i64, &str); 8] = [
     (5, include_str!("../migrations/5.sql")),
     (6, include_str!("../migrations/6.sql")),
     (7, include_str!("../migrations/7.sql")),
+    (8, include_str!("../migrations/8.sql")),
+    (9, include_str!("../migrations/9.sql")),
+    (10, include_str!("../migrations/10.sql")),
     (11, include_str!("../migrations/11.sql")),
+    (12, include_str!("../migrations/12.sql")),
 ];
 /// Where PostgreSQL begins: the shared tables as steps 1 to 7 made them.
 const BASE: (i64, &str) = (7, include_str!("../migrations/postgres.sql"));
@@ -43,7 +47,7 @@ pub(crate) async fn sqlite(write: &SqlitePool, path: &std::path::Path) -> Result
     if !(0..=known()).contains(&found) {
         return Err(StoreError::Newer { store: path.display().to_string(), found, known: known() });
     }
-    for (version, sql) in MIGRATIONS.into_iter().filter(|(version, _)| *version > found) {
+    for &(version, sql) in MIGRATIONS.iter().filter(|(version, _)| *version > found) {
         let mut tx = write.begin_with("BEGIN IMMEDIATE").await.map_err(fail(version))?;
         sqlx::raw_sql(sql).execute(&mut *tx).await.map_err(fail(version))?;
         // The version moves in the same transaction: a crash leaves the step wholly done or undone.

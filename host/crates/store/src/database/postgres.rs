@@ -100,7 +100,10 @@ impl PostgresSettings {
             return Err(UrlError::Database);
         }
         let host = options.get_host().to_owned();
-        let here = options.get_socket().is_some() || host.starts_with('/') || host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        let here = options.get_socket().is_some()
+            || host.starts_with('/')
+            || host == "localhost"
+            || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
         let mut options = options.ssl_mode(if self.tls.required.unwrap_or(!here) { PgSslMode::VerifyFull } else { PgSslMode::Disable });
         if let Some(ca) = &self.tls.ca {
             options = options.ssl_root_cert(ca);

@@ -16,14 +16,6 @@ impl Row {
     pub fn get<T: FromColumn>(&self, column: &str) -> Result<T, Error> {
         T::from_column(self, column)
     }
-
-    /// The names of the columns, in order.
-    pub(crate) fn columns(&self) -> Vec<String> {
-        match self {
-            Self::Sqlite(row) => row.columns().iter().map(|column| column.name().to_owned()).collect(),
-            Self::Postgres(row) => row.columns().iter().map(|column| column.name().to_owned()).collect(),
-        }
-    }
 }
 
 /// A type that [`Row::get`] gives.

@@ -34,11 +34,14 @@ async fn values_come_back_as_they_went_in() {
         };
         let word = "it's ünï'; DROP TABLE things; --".to_owned();
         let n = Some(word.chars().count() as i64);
-        assert_eq!(rows.iter().map(read).collect::<Vec<_>>(), [
-            (i64::MIN, Some(word), Some(vec![0, 255]), false, n),
-            (1, Some(String::new()), Some(Vec::new()), true, Some(0)),
-            (i64::MAX, None, None, true, None),
-        ]);
+        assert_eq!(
+            rows.iter().map(read).collect::<Vec<_>>(),
+            [
+                (i64::MIN, Some(word), Some(vec![0, 255]), false, n),
+                (1, Some(String::new()), Some(Vec::new()), true, Some(0)),
+                (i64::MAX, None, None, true, None),
+            ]
+        );
         rows[2].get::<i64>("n").expect_err("nothing is no number");
         rows[2].get::<String>("word").expect_err("nothing is no text");
         rows[0].get::<i64>("nowhere").expect_err("there is no such column");

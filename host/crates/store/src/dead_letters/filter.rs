@@ -18,6 +18,8 @@ pub struct DeadLetterFilter {
     pub states: Vec<State>,
     pub event_type: Option<String>,
     pub event_id: Option<String>,
+    /// Of the event at this place of the journal.
+    pub seq: Option<i64>,
     /// Added at this time or later, milliseconds since 1970.
     pub since_ms: Option<i64>,
     /// Added before this time.
@@ -58,7 +60,12 @@ impl DeadLetterFilter {
                 query.push(sql).push_bind(text.to_owned());
             }
         }
-        let numbers = [(" AND added_ms >= ", self.since_ms), (" AND added_ms < ", self.until_ms), (" AND retries < ", self.retries_below.map(i64::from))];
+        let numbers = [
+            (" AND seq = ", self.seq),
+            (" AND added_ms >= ", self.since_ms),
+            (" AND added_ms < ", self.until_ms),
+            (" AND retries < ", self.retries_below.map(i64::from)),
+        ];
         for (sql, number) in numbers {
             if let Some(number) = number {
                 query.push(sql).push_bind(number);

@@ -7,7 +7,7 @@ use serde_json::Value;
 const PURPOSE: &str = "stored entries";
 
 #[derive(Debug, Clone)]
-pub(super) struct EntryVault(Option<Keyring>);
+pub(crate) struct EntryVault(Option<Keyring>);
 
 impl EntryVault {
     pub fn new(keyring: Option<Keyring>) -> Self {

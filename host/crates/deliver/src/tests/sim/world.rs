@@ -169,6 +169,7 @@ impl World {
             metrics,
             clock: Arc::new(clock),
             notices: Arc::new(|_| ()),
+            onlooker: Arc::new(crate::onlooker::Nobody),
         };
         let delivery = Delivery::seeded(parts, self.instances(), CancellationToken::new(), self.dice.next()).map_err(|error| error.to_string())?;
         Ok(Host { journal, delivery })

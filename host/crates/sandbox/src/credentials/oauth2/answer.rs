@@ -68,8 +68,16 @@ pub(super) fn lifetime(seconds: u64) -> (Duration, Duration) {
     (Duration::from_secs(fresh), Duration::from_secs(good))
 }
 
-/// Whether somebody must act, and what completes "the token endpoint …".
-pub(super) fn refusal(status: u16, body: &[u8]) -> (bool, String) {
+pub(super) struct Refused {
+    /// Somebody must act.
+    pub lasting: bool,
+    /// Completes "the token endpoint …".
+    pub text: String,
+    /// The standard's.
+    pub code: Option<&'static str>,
+}
+
+pub(super) fn refusal(status: u16, body: &[u8]) -> Refused {
     #[derive(Deserialize)]
     struct Answer {
         error: String,
@@ -78,12 +86,12 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> (bool, String) {
     const LASTING: &[&str] = &["invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope"];
     const PASSING: &[&str] = &["temporarily_unavailable", "server_error"];
     let code = serde_json::from_slice::<Answer>(body).ok().map(|answer| answer.error);
-    let known = LASTING.iter().chain(PASSING).find(|known| code.as_deref() == Some(**known));
-    let passing = known.is_some_and(|known| PASSING.contains(known)) || matches!(status, 408 | 425 | 429 | 500..=599);
-    match known {
-        Some(known) => (!passing, format!("answered {status} {known}")),
-        None if (300..400).contains(&status) => (true, format!("answered {status}; redirects are not followed")),
-        None => (!passing, format!("answered {status}")),
+    let code = LASTING.iter().chain(PASSING).copied().find(|known| code.as_deref() == Some(*known));
+    let passing = code.is_some_and(|known| PASSING.contains(&known)) || matches!(status, 408 | 425 | 429 | 500..=599);
+    match code {
+        Some(known) => Refused { lasting: !passing, text: format!("answered {status} {known}"), code },
+        None if (300..400).contains(&status) => Refused { lasting: true, text: format!("answered {status}; redirects are not followed"), code },
+        None => Refused { lasting: !passing, text: format!("answered {status}"), code },
     }
 }
 
@@ -132,7 +140,7 @@ mod tests {
             (503, "<html>", (false, "answered 503")),
             (302, "", (true, "answered 302; redirects are not followed")),
         ] {
-            let (lasting, text) = refusal(status, body.as_bytes());
+            let Refused { lasting, text, .. } = refusal(status, body.as_bytes());
             assert_eq!((lasting, text.as_str()), want);
         }
     }

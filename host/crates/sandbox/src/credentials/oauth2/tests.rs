@@ -1,3 +1,4 @@
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::{HeaderMap, Method};
@@ -307,4 +308,83 @@ async fn a_token_is_on_the_account_of_the_instance_that_asks() {
     let Err(ApplyError::Unavailable(text)) = refused else { panic!("{refused:?}") };
     assert!(text.starts_with(&format!("destination `primary`: bytes_out of {} bytes reached: {form} bytes asked for", form - 1)), "{text}");
     assert_eq!((server.count.load(Ordering::SeqCst), sink.0.lock().expect("lock").len()), (1, 0), "nothing was asked for");
+}
+
+fn connectable(server: &Server) -> Credential {
+    let grant = Grant::AuthorizationCode {
+        url: "https://login.example.com/authorize?tenant=a".into(),
+        parameters: BTreeMap::from([("access_type".into(), "offline".into())]),
+    };
+    Credential::oauth2("graph", OAuth2Settings { grant, client_secret: None, parameters: BTreeMap::new(), ..settings(server) }).expect("valid")
+}
+
+fn kind(credential: &Credential) -> &OAuth2 {
+    let super::super::Kind::OAuth2(oauth2) = &credential.kind else { panic!("another kind") };
+    oauth2
+}
+
+/// Nobody agreed: nothing is asked for. Somebody agrees: the code is exchanged, and the refresh token that came of it
+/// and those that replace it are the ones to go on with, for whoever holds the credential.
+#[tokio::test]
+async fn somebody_connects_it() {
+    let answers = |number: u32| match number {
+        4 => (400, r#"{"error":"invalid_grant"}"#.to_owned()),
+        _ => (200, format!(r#"{{"access_token":"hunter2-token-{number}","token_type":"Bearer","expires_in":1,"refresh_token":"hunter2-refresh-{number}"}}"#)),
+    };
+    let server = server(answers).await;
+    let (credential, means) = (connectable(&server), means());
+    assert!(matches!(applied(&credential, &means).await, Err(ApplyError::Denied(text)) if text.contains("nobody has connected it yet")));
+    assert_eq!((kind(&credential).connection(&means.tokens), server.count.load(Ordering::SeqCst)), (Some(Connection::Never), 0));
+
+    let redirect = Url::parse("https://bulkhead.example.com/back").expect("a URL");
+    let Some(authorization) = kind(&credential).authorization(&redirect, "the state").expect("random") else { panic!("nothing to connect") };
+    let asked: BTreeMap<String, String> = authorization.url.query_pairs().into_owned().collect();
+    assert!(authorization.url.as_str().starts_with("https://login.example.com/authorize?tenant=a&"));
+    for (name, value) in [
+        ("response_type", "code"),
+        ("client_id", "bulk:head"),
+        ("redirect_uri", redirect.as_str()),
+        ("scope", "a b"),
+        ("state", "the state"),
+        ("code_challenge_method", "S256"),
+        ("access_type", "offline"),
+    ] {
+        assert_eq!(asked.get(name).map(String::as_str), Some(value), "{name}");
+    }
+    kind(&credential).connect(SecretString::from("the-code"), &authorization.verifier, &redirect, &means).await.expect("connects");
+    assert_eq!((kind(&credential).connection(&means.tokens), means.tokens.generation("graph")), (Some(Connection::Connected), 1));
+    let exchange = server.seen.lock().expect("lock")[0].clone();
+    for part in
+        ["grant_type=authorization_code", "code=the-code", "client_id=bulk%3Ahead", "redirect_uri=https%3A%2F%2Fbulkhead.example.com%2Fback", "code_verifier="]
+    {
+        assert!(exchange.contains(part), "{part}: {exchange}");
+    }
+
+    // Other objects of the same credential, as after a reload, go on where the one before stopped.
+    assert_eq!(applied(&connectable(&server), &means).await.expect("a token").0, "Bearer hunter2-token-2");
+    let reloaded = connectable(&server);
+    assert_eq!(applied(&reloaded, &means).await.expect("a token").0, "Bearer hunter2-token-3");
+    let with = |number: usize| server.seen.lock().expect("lock")[number].rsplit_once("refresh_token=").map(|(_, token)| token.to_owned());
+    assert_eq!((with(1).as_deref(), with(2).as_deref()), (Some("hunter2-refresh-1"), Some("hunter2-refresh-2")));
+
+    // The server takes it out of service: somebody has to connect it again, and it says so.
+    let another = connectable(&server);
+    assert!(matches!(applied(&another, &means).await, Err(ApplyError::Denied(text)) if text.contains("invalid_grant")));
+    assert!(matches!(kind(&another).connection(&means.tokens), Some(Connection::Lost(text)) if text.contains("invalid_grant")));
+    let redactor = another.guard(Redactor::default());
+    assert_eq!(redactor.text("hunter2-refresh-3"), "[redacted]");
+    // What belongs to another client is none of its.
+    let other = Credential::oauth2(
+        "graph",
+        OAuth2Settings {
+            client_id: "other".into(),
+            grant: Grant::AuthorizationCode { url: "https://login.example.com/authorize?tenant=a".into(), parameters: BTreeMap::new() },
+            client_secret: None,
+            parameters: BTreeMap::new(),
+            ..settings(&server)
+        },
+    )
+    .expect("valid");
+    assert_eq!(kind(&other).connection(&means.tokens), Some(Connection::Never));
+    assert!(!other.connects_like(&credential) && reloaded.connects_like(&credential));
 }

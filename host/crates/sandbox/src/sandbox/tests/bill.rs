@@ -98,7 +98,7 @@ fn grants(url: &str, sink: &Arc<Sink>, values: &[(&str, &str)]) -> ConnectorGran
     ConnectorGrants {
         destinations: vec![crate::Destination::new("primary", settings).expect("a destination")],
         limits: limits(values),
-        receipts: Some(Receipting { sink: Arc::clone(sink) as _, policy: "policy".into(), configuration: "configuration".into() }),
+        receipts: Some(Receipting { sink: Arc::clone(sink) as _, policy: "policy".into(), configuration: "configuration".into(), excerpt: 0 }),
         ..ConnectorGrants::default()
     }
 }

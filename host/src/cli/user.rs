@@ -1,0 +1,110 @@
+//! `bulkhead user`: people who sign in at a running host with a password, through its API. A password is typed without
+//! echo, or comes as the first line of standard input; it is never an argument, which everybody on a machine can read.
+
+use clap::{Args, Subcommand};
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+
+use super::ask::value;
+use super::failure::print;
+use super::http_client::{Server, block_on};
+use super::{Exit, Failure, Output, prompt};
+
+#[derive(Debug, Args)]
+pub struct UserArgs {
+    /// API address of the host.
+    #[arg(long, default_value = "http://127.0.0.1:8780", env = "BULKHEAD_API_URL", global = true)]
+    api: String,
+    /// API key or token that this verb uses itself.
+    #[arg(long, env = "BULKHEAD_API_TOKEN", hide_env_values = true, global = true)]
+    token: Option<String>,
+    #[command(subcommand)]
+    verb: UserVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum UserVerb {
+    /// Make a user; the password is asked for, or is the first line of standard input.
+    Create {
+        name: String,
+        /// What they may do: security_admin, security_analyst, security_viewer, integration_admin, auditor, api_service.
+        #[arg(long, required = true, value_delimiter = ',')]
+        role: Vec<String>,
+    },
+    /// Users, by name.
+    List,
+    /// One user.
+    Show { name: String },
+    /// Give other roles; they count at once.
+    Roles {
+        name: String,
+        #[arg(long, required = true, value_delimiter = ',')]
+        role: Vec<String>,
+    },
+    /// Give another password; ends the user's sessions.
+    Passwd { name: String },
+    /// Give a new second factor, or none; ends the user's sessions.
+    Totp {
+        name: String,
+        /// No second factor any more.
+        #[arg(long)]
+        remove: bool,
+    },
+    /// Let nobody in by this name; ends the user's sessions.
+    Disable { name: String },
+    /// Let the user in again.
+    Enable { name: String },
+    /// Remove a user and end the sessions.
+    Remove { name: String },
+}
+
+pub fn run(args: &UserArgs, output: Output) -> Result<Exit, Failure> {
+    let typed = || prompt::secret("password").map(|text| text.expose_secret().to_owned());
+    let one = |name: &str, rest: &str| format!("users/{}{rest}", segment(name));
+    let (method, path, body) = match &args.verb {
+        UserVerb::Create { name, role } => ("POST", "users".to_owned(), Some(json!({"name": name, "roles": role, "password": typed()?}))),
+        UserVerb::List => ("GET", "users?limit=1000".to_owned(), None),
+        UserVerb::Show { name } => ("GET", one(name, ""), None),
+        UserVerb::Roles { name, role } => ("PUT", one(name, ""), Some(json!({"roles": role}))),
+        UserVerb::Passwd { name } => ("POST", one(name, "/password"), Some(json!({"password": typed()?}))),
+        UserVerb::Totp { name, remove } => (if *remove { "DELETE" } else { "POST" }, one(name, "/totp"), None),
+        UserVerb::Disable { name } => ("POST", one(name, "/disable"), None),
+        UserVerb::Enable { name } => ("POST", one(name, "/enable"), None),
+        UserVerb::Remove { name } => ("DELETE", one(name, ""), None),
+    };
+    let method = method.parse().map_err(|_| Failure::new(Exit::Usage, "request.method", "not a method"))?;
+    let server = Server::new(args.api.clone(), args.token.clone());
+    let answer = block_on(server.send(method, &path, body.map(|body| body.to_string())))?;
+    let mut answer = if answer.is_empty() { json!({"data": null}) } else { value(&answer)? };
+    if output == Output::Json {
+        answer["schema_version"] = json!(1);
+        print(answer)?;
+        return Ok(Exit::Ok);
+    }
+    let data = &answer["data"];
+    match &args.verb {
+        UserVerb::List => data.as_array().into_iter().flatten().try_for_each(|user| print(line(user)))?,
+        UserVerb::Show { .. } => print(format!("{data:#}"))?,
+        UserVerb::Totp { remove: false, .. } => {
+            print(data["url"].as_str().unwrap_or_default())?;
+            eprintln!("secret, shown once: {}", data["secret"].as_str().unwrap_or_default());
+        }
+        UserVerb::Remove { name } => print(format!("{name} removed"))?,
+        _ => print(line(data))?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn line(user: &Value) -> String {
+    let text = |name: &str| user[name].as_str().unwrap_or("-");
+    let roles: Vec<&str> = user["roles"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let state = if user["enabled"] == true { "enabled" } else { "disabled" };
+    let code = if user["totp"] == true { "password and code" } else { "password" };
+    let seen = user["last_sign_in_at"].as_str().map_or_else(|| "never signed in".to_owned(), |at| format!("signed in {at} from {}", text("last_sign_in_from")));
+    format!("{}  {state:<8} {}  {code}  {seen}", text("name"), roles.join(","))
+}
+
+/// A path segment (RFC 3986 §2.1).
+fn segment(text: &str) -> String {
+    text.bytes().map(|b| if b.is_ascii_alphanumeric() || b"-._~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
