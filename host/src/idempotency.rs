@@ -35,9 +35,9 @@ const MAX_BODY: usize = 32 << 20;
 /// Header fields that belong to an answer.
 const FIELDS: [HeaderName; 3] = [header::CONTENT_TYPE, header::LOCATION, header::ETAG];
 /// Changes whose answers hold a secret.
-const SECRET: [&str; 4] = ["api_keys.create", "api_keys.rotate", "webhooks.make", "webhooks.rotate_secret"];
+const SECRET: [&str; 6] = ["api_keys.create", "api_keys.rotate", "auth_configs.authorize", "users.totp", "webhooks.make", "webhooks.rotate_secret"];
 /// How secrets of this host begin; an answer with one is never kept, whichever change it is of.
-const MARKS: [&str; 2] = ["bhk_", "whsec_"];
+const MARKS: [&str; 5] = ["bha_", "bhk_", "bhr_", "otpauth:", "whsec_"];
 /// Its body goes to disk as it comes, and the same component twice is one version anyway.
 const WITHOUT: &str = "connectors.upload";
 

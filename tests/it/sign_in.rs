@@ -251,8 +251,12 @@ fn a_code_is_good_once() {
     let guarded = guarded();
     make(&guarded, "ada", &["security_viewer"]);
     let (before, _) = pair(&login(&guarded, "ada", PASSWORD));
-    let answer = guarded.with(&guarded.first, "POST", &format!("{USERS}/ada/totp"), "");
+    // Under an idempotency key too: what is shown once is kept for nobody.
+    let bearer = format!("Bearer {}", guarded.first);
+    let enrol = || guarded.send("POST", &format!("{USERS}/ada/totp"), &[("Authorization", &bearer), ("Idempotency-Key", "enrol")], "");
+    let answer = enrol();
     assert_eq!((answer.status, answer.headers.get("cache-control")), (200, Some("no-store")), "{}", answer.text());
+    problem(&enrol(), 409, "idempotency_not_kept");
     let data = answer.json().expect("JSON")["data"].clone();
     let secret = data["secret"].as_str().expect("a secret").to_owned();
     assert!(data["url"].as_str().is_some_and(|url| url.starts_with("otpauth://totp/Bulkhead:ada?secret=") && url.contains(&secret)), "{data}");

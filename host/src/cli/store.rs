@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bulkhead_core::{Clock, SystemClock};
-use bulkhead_store::{Entries, PostgresSettings, Store, StoreError};
+use bulkhead_store::{PostgresSettings, Store, StoreError};
 use clap::{Args, Subcommand};
 use secrecy::SecretString;
 use serde_json::json;
@@ -75,25 +75,24 @@ async fn reseal(config: &Config, dry_run: bool, output: Output) -> Result<Exit, 
         bulkhead_journal::keep_off(&config.journal.dir).map_err(|error| Failure::from_error(Exit::Failed, "store.in_use", &error))?
     };
     let store = Store::open_with(&config.data_dir, config.store.server.as_ref()).await.map_err(|error| failed(&error))?;
-    let sealed = Entries::sealed_with(store.shared()).await.map_err(|error| failed(&error))?;
+    let sealed = store.sealed_with().await.map_err(|error| failed(&error))?;
     let current = keyring.current().id();
     let anew: u64 = sealed.iter().filter(|(key, _)| *key != Some(current)).map(|(_, rows)| rows).sum();
     let missing: Vec<String> = sealed.iter().filter_map(|(key, _)| *key).filter(|key| keyring.get(*key).is_none()).map(|key| key.to_string()).collect();
     if !dry_run {
-        // Refused as a whole where a key is missing.
-        store.entries(Some(keyring)).await.map_err(|error| failed(&error))?;
+        store.seal_anew(&keyring).await.map_err(|error| failed(&error))?;
     }
     store.close().await;
     match output {
         Output::Text => {
             for (key, rows) in &sealed {
-                print(format!("{rows} definitions {}", key.map_or_else(|| "in the clear".to_owned(), |key| format!("sealed with {key}"))))?;
+                print(format!("{rows} values {}", key.map_or_else(|| "in the clear".to_owned(), |key| format!("sealed with {key}"))))?;
             }
             print(format!("{anew} {} with {current}", if dry_run { "would be sealed anew" } else { "sealed anew" }))?;
             missing.iter().try_for_each(|key| print(format!("missing: {key}; name it in encryption.older_keys")))?;
         }
         Output::Json => {
-            let rows: Vec<_> = sealed.iter().map(|(key, rows)| json!({"key": key.map(|key| key.to_string()), "definitions": rows})).collect();
+            let rows: Vec<_> = sealed.iter().map(|(key, rows)| json!({"key": key.map(|key| key.to_string()), "values": rows})).collect();
             print(json!({"schema_version": 1, "dry_run": dry_run, "current": current.to_string(), "sealed": rows, "anew": anew, "missing": missing}))?;
         }
     }

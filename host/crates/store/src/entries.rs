@@ -63,9 +63,6 @@ pub struct Raced {
     pub version: Option<i64>,
 }
 
-/// A key, and how many definitions it seals.
-pub type SealedWith = (Option<KeyId>, u64);
-
 /// The entries. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Entries {
@@ -196,15 +193,6 @@ impl Entries {
             updated_ms: row.get("updated_ms")?,
             updated_by: row.get("updated_by")?,
         })
-    }
-
-    /// How many definitions, those of former versions among them, are sealed with which key; nothing: in the clear. Opens
-    /// none, and needs no key.
-    pub async fn sealed_with(database: &Database) -> Result<Vec<SealedWith>, StoreError> {
-        let fail = || failed("reading the keys of stored entries");
-        let sql = "SELECT key, COUNT(*) AS n FROM (SELECT key FROM entries UNION ALL SELECT key FROM entry_versions) AS rows GROUP BY key";
-        let rows = database.fetch_all(sql, params![]).await.map_err(fail())?;
-        rows.iter().map(|row| Ok((key(row)?, row.get::<i64>("n")?.unsigned_abs()))).collect::<Result<_, sqlx::Error>>().map_err(fail())
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -38,7 +38,7 @@ pub use database::{Database, FromColumn, PostgresSettings, PostgresTls, Row, Tx,
 pub use dead_letters::{
     Added, Attempt, By, Cause, DeadLetter, DeadLetterFilter, DeadLetterSettings, DeadLetters, Edited, Expired, NewDeadLetter, OnFull, Replaying, State, Totals,
 };
-pub use entries::{Entries, Entry, KEPT_VERSIONS, Raced, SealedWith, Version};
+pub use entries::{Entries, Entry, KEPT_VERSIONS, Raced, Version};
 pub use error::{StoreError, is_unavailable};
 pub use event_index::{EventFilter, EventIndex, IndexPosition, IndexedEvent, MOST_COUNTED};
 pub use inactive::Inactive;
@@ -48,7 +48,7 @@ pub use logs::{LogEntry, LogFilter, LogType, Logs};
 pub use people::{People, PeopleChange};
 pub use periods::{Period, PeriodFilter, PeriodRow, Periods, Sums};
 pub use refresh_tokens::StoredTokens;
-pub use store::Store;
+pub use store::{SealedWith, Store};
 pub use sync_executions::{SyncExecutions, SyncFilter};
 pub use webhooks::{DeliveryStatus, WebhookAttempt, WebhookDeliveries, WebhookDelivery, WebhookState};
 

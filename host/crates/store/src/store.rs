@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bulkhead_seal::{AtRest, Keyring};
+use bulkhead_seal::{AtRest, KeyId, Keyring};
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqlitePool};
 
@@ -14,18 +14,22 @@ use crate::connector_state::ConnectorState;
 use crate::cursors::PullCursors;
 use crate::database::{self, Database, PostgresSettings};
 use crate::dead_letters::{DeadLetterSettings, DeadLetters, Vault};
-use crate::entries::Entries;
+use crate::entries::{Entries, key};
 use crate::error::{StoreError, failed};
 use crate::event_index::EventIndex;
 use crate::inactive::Inactive;
 use crate::lane_replays::LaneReplays;
 use crate::leases::Leases;
 use crate::logs::Logs;
+use crate::params;
 use crate::people::People;
 use crate::periods::Periods;
 use crate::refresh_tokens::StoredTokens;
 use crate::sync_executions::SyncExecutions;
 use crate::webhooks::WebhookDeliveries;
+
+/// A key, and how many values are sealed with it.
+pub type SealedWith = (Option<KeyId>, u64);
 
 const FILE: &str = "bulkhead.db";
 /// Room for a start on a full disk.
@@ -197,6 +201,29 @@ impl Store {
     /// Parts of the configuration that were made through the API, sealed with the newest key. Not cancel safe.
     pub async fn entries(&self, keyring: Option<Keyring>) -> Result<Entries, StoreError> {
         Entries::open(self.shared.clone(), keyring).await
+    }
+
+    /// How many values are sealed with which key, in every table that holds some; nothing: in the clear. Opens none, and
+    /// needs no key.
+    pub async fn sealed_with(&self) -> Result<Vec<SealedWith>, StoreError> {
+        let fail = || failed("reading the keys of what is sealed");
+        let sql = "SELECT key, COUNT(*) AS n FROM (SELECT key FROM entries UNION ALL SELECT key FROM entry_versions \
+                   UNION ALL SELECT totp_key AS key FROM users WHERE totp IS NOT NULL UNION ALL SELECT key FROM refresh_tokens) AS sealed GROUP BY key";
+        let rows = self.shared.fetch_all(sql, params![]).await.map_err(fail())?;
+        rows.iter().map(|row| Ok((key(row)?, row.get::<i64>("n")?.unsigned_abs()))).collect::<Result<_, sqlx::Error>>().map_err(fail())
+    }
+
+    /// Seals all of it with the newest key, in batches. Refused as a whole where a key is missing. Not cancel safe, but
+    /// what was sealed anew stays so.
+    pub async fn seal_anew(&self, keyring: &Keyring) -> Result<(), StoreError> {
+        let missing: Vec<_> = self.sealed_with().await?.into_iter().filter_map(|(key, _)| key).filter(|key| keyring.get(*key).is_none()).collect();
+        if !missing.is_empty() {
+            return Err(StoreError::KeyMissing { what: "values in the store", missing });
+        }
+        self.entries(Some(keyring.clone())).await?;
+        self.people(Some(keyring.clone())).await?;
+        self.refresh_tokens(keyring.clone()).await?;
+        Ok(())
     }
 
     /// Refresh tokens that servers gave, sealed with the newest key. Not cancel safe.
