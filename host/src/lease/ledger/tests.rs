@@ -80,3 +80,16 @@ fn what_two_want_is_kept_until_neither_does() {
     ledger.release(&name);
     assert_eq!(ledger.given_up("me"), [name]);
 }
+
+/// The store did not take it: at the next look the lease is still ours in name, and is given up again.
+#[test]
+fn what_could_not_be_given_up_is_given_up_again() {
+    let (mut ledger, name) = ledger(true);
+    ledger.took(&name, 1, at(0));
+    ledger.release(&name);
+    assert_eq!(ledger.given_up("me"), [Arc::clone(&name)]);
+    assert_eq!(ledger.look("me", table("me", 1, 2), at(3), at(3)).0, vec![], "it is not wanted");
+    assert_eq!(ledger.given_up("me"), [name]);
+    ledger.look("me", table("", 1, 3), at(6), at(6));
+    assert_eq!(ledger.given_up("me"), Vec::<Arc<str>>::new());
+}
