@@ -38,8 +38,9 @@ const FIELDS: [HeaderName; 3] = [header::CONTENT_TYPE, header::LOCATION, header:
 const SECRET: [&str; 6] = ["api_keys.create", "api_keys.rotate", "auth_configs.authorize", "users.totp", "webhooks.make", "webhooks.rotate_secret"];
 /// How secrets of this host begin; an answer with one is never kept, whichever change it is of.
 const MARKS: [&str; 5] = ["bha_", "bhk_", "bhr_", "otpauth:", "whsec_"];
-/// Its body goes to disk as it comes, and the same component twice is one version anyway.
-const WITHOUT: &str = "connectors.upload";
+/// Changes that take no key: a component goes to disk as it comes, and is one version anyway; bodies with passwords in
+/// them leave no mark on disk by which one could be guessed. Those can be repeated as they are: what is there is 409.
+const WITHOUT: [&str; 6] = ["connectors.upload", "users.create", "users.password", "auth_configs.make", "auth_configs.put", "entries.import"];
 
 /// Keys, and what was answered under them.
 pub struct Idempotency {
@@ -66,9 +67,11 @@ impl Idempotency {
     pub async fn begin(self: &Arc<Self>, actor: &str, action: &'static str, request: Request) -> Result<(Request, Option<Claim>), Response> {
         let key = match key(request.headers()) {
             Ok(None) => return Ok((request, None)),
-            Ok(Some(key)) if action != WITHOUT => key.to_owned(),
+            Ok(Some(key)) if !WITHOUT.contains(&action) => key.to_owned(),
             Ok(Some(_)) => {
-                return Err(refusal(StatusCode::BAD_REQUEST, "idempotency_key_unsupported", "an upload takes no key: the same component is one version"));
+                let detail =
+                    "this change takes no key, for it can be sent again as it is: the same component is one version, what has been made is answered 409";
+                return Err(refusal(StatusCode::BAD_REQUEST, "idempotency_key_unsupported", detail));
             }
             Err(problem) => return Err(problem.into_response()),
         };

@@ -101,11 +101,13 @@ impl HostLeases {
                 self.moved.send_replace(());
             }
         }
-        let gives_up = self.ledger().given_up();
+        let gives_up = self.ledger().given_up(&self.me);
+        let mut done = Ok(());
         for name in gives_up {
-            self.table.give_up(&table_name(&name), &self.me).await?;
+            // One that fails keeps no other; the next look finds it again.
+            done = self.table.give_up(&table_name(&name), &self.me).await.and(done);
         }
-        Ok(())
+        done
     }
 
     /// What is written under a term names this.

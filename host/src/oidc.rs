@@ -102,7 +102,9 @@ impl Oidc {
         let claims = match self.check(token, &keys) {
             // Perhaps the provider has a new key.
             Err(JwtFault::Key) => {
-                let came = self.fetch(fetched).await;
+                // On a task of its own: a client that goes away ends no look at the provider, and so keeps no key out.
+                let oidc = Arc::clone(self);
+                let came = tokio::spawn(async move { oidc.fetch(fetched).await }).await.unwrap_or(false);
                 let checked = self.check(token, &self.keys().0);
                 if checked == Err(JwtFault::Key) && !came { Err(OidcDenied::Away) } else { checked.map_err(OidcDenied::Token) }
             }

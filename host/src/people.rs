@@ -168,8 +168,8 @@ impl People {
             // Another hash of the same password; where none comes out the one of before stays.
             self.hashing.run(move || PasswordHash::of(password.expose_secret())).await?.ok()
         };
-        let name = user.name.clone();
         let _one = self.change.lock().await;
+        self.look_again().await?;
         // It may have been changed since: by an administrator, or by the same code a moment ago.
         let now = self.users().get(&user.name).filter(|now| now.id == user.id && now.enabled && now.password == user.password).cloned();
         let Some(now) = now else { return Err(self.wrong(Some(&user.name), from)) };
@@ -181,8 +181,8 @@ impl People {
                 None => return Err(self.wrong(Some(&user.name), from)),
             },
         };
-        let after = User { password: renewed.unwrap_or(now.password), totp_step: step, signed_in: Some((self.now_ms(), from)), ..now };
-        let signed_in = self.begin(name, Some(after.clone()), from).await?;
+        let after = User { password: renewed.unwrap_or_else(|| now.password.clone()), totp_step: step, signed_in: Some((self.now_ms(), from)), ..now.clone() };
+        let signed_in = self.begin(&now, &after, from).await?;
         let roles: Vec<&str> = after.roles.iter().map(|role| role.name()).collect();
         self.trail
             .signed_in(json!({
@@ -203,9 +203,14 @@ impl People {
             self.by_address().wrong(from, self.clock.monotonic());
             return Err(SignInError::Unknown);
         };
+        // Another host may have given out the next pair: what is not known here yet is no use for the second time. Not
+        // under the lock, and this one session only: whoever makes tokens up holds nobody up.
+        self.look_at(shown.id()).await?;
+        if self.sessions().get(shown.id()).is_none() {
+            return Err(SignInError::Unknown);
+        }
         let _one = self.change.lock().await;
-        // Another host may have given out the next pair: what is not known here yet is no use for the second time.
-        self.look_again().await?;
+        let before = self.sessions().get(shown.id()).map(|session| session.turn);
         let refreshed = self.sessions().refresh(&shown, self.now_ms(), &self.lives).map_err(|_| SignInError::Random)?;
         match refreshed {
             Refreshed::Denied(_) => Err(SignInError::Unknown),
@@ -220,7 +225,11 @@ impl People {
                 if self.roles(&session.user).is_none() {
                     return Err(SignInError::Unknown);
                 }
-                self.table.change(PeopleChange { session: Some(&session), ..PeopleChange::default() }).await?;
+                let change = PeopleChange { session: Some(&session), turn: before.as_ref(), ..PeopleChange::default() };
+                if !self.table.change(change).await? {
+                    // It ended, or went on, on another host a moment ago.
+                    return Err(SignInError::Unknown);
+                }
                 let (user, id) = (session.user.clone(), session.id.clone());
                 self.sessions().put(*session);
                 Ok(SignedIn { user, session: id, pair, access_for: self.lives.access })
@@ -270,15 +279,35 @@ impl People {
         Ok(())
     }
 
-    /// Under the lock of changes.
-    async fn begin(&self, name: UserName, user: Option<User>, from: IpAddr) -> Result<SignedIn, SignInError> {
-        let now_ms = self.now_ms();
-        let (session, pair) = Session::begin(name, from, now_ms, &self.lives).map_err(|_| SignInError::Random)?;
-        let ended = self.sessions().in_the_way(&session.user, now_ms);
-        self.table.change(PeopleChange { user: user.as_ref(), session: Some(&session), ended: &ended }).await?;
-        if let Some(user) = user {
-            self.users().insert(user.name.clone(), user);
+    /// The same for one session and its user.
+    async fn look_at(&self, id: &SessionId) -> Result<(), StoreError> {
+        if !self.shared {
+            return Ok(());
         }
+        match self.table.session(id).await? {
+            None => drop(self.sessions().remove(id)),
+            Some((session, user)) => {
+                match user {
+                    Some(user) => drop(self.users().insert(user.name.clone(), user)),
+                    None => drop(self.users().remove(&session.user)),
+                }
+                self.sessions().put(session);
+            }
+        }
+        Ok(())
+    }
+
+    /// Under the lock of changes.
+    async fn begin(&self, before: &User, user: &User, from: IpAddr) -> Result<SignedIn, SignInError> {
+        let now_ms = self.now_ms();
+        let (session, pair) = Session::begin(user.name.clone(), from, now_ms, &self.lives).map_err(|_| SignInError::Random)?;
+        let ended = self.sessions().in_the_way(&session.user, now_ms);
+        let change = PeopleChange { user: Some(user), before: Some(before), session: Some(&session), turn: None, ended: &ended };
+        if !self.table.change(change).await? {
+            // Another host changed the user a moment ago: it is not known what would count now.
+            return Err(self.wrong(Some(&user.name), from));
+        }
+        self.users().insert(user.name.clone(), user.clone());
         let (user, id) = (session.user.clone(), session.id.clone());
         let mut sessions = self.sessions();
         ended.iter().for_each(|id| drop(sessions.remove(id)));

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 /// Bytes of a receiver's answer that are kept.
 pub const EXCERPT: usize = 1 << 10;
 /// Attempts on their way into the log.
-pub const QUEUE: usize = 1_024;
+pub const QUEUE: usize = 8_192;
 /// Who changes webhooks when it is no person.
 pub const HOST: &str = "host";
 

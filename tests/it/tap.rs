@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bulkhead_tests::wait;
+use bulkhead_tests::{port, wait};
 use serde_json::{Value, json};
 
 use crate::access::problem;
@@ -209,10 +209,9 @@ fn a_host_that_stops_waits_for_no_listener() {
 #[test]
 fn the_verb_follows_and_comes_back_after_a_restart() {
     let down = receiver("400*");
-    let mut story = Story::start(&two(&down));
     // The port stays, so that the verb finds the host again.
-    let config = std::fs::read_to_string(&story.host.spec.config).expect("a file");
-    std::fs::write(&story.host.spec.config, config.replacen("127.0.0.1:0", &story.host.api.to_string(), 1)).expect("written");
+    let api = port::free().expect("a port");
+    let mut story = Story::listening(&format!("{{api: \"{api}\", http: \"127.0.0.1:0\"}}"), &two(&down));
     let api = format!("http://{}", story.host.api);
     let mut verb = Command::new(binary())
         .args(["tap", "--outcome", "accepted,dead_letter", "--json", "--api", &api])

@@ -78,15 +78,18 @@ pub async fn callback(State(api): State<Api>, peer: axum::extract::ConnectInfo<P
     }
     let code = words.text("code")?.filter(|code| !code.is_empty());
     let code = code.ok_or_else(|| Problem::bad_request("no_code", "there is neither `code` nor `error`"))?;
-    let (control, state, code) = (api.control.clone(), state.to_owned(), SecretString::from(code.to_owned()));
-    // A code is good once: what was begun with it ends although the browser has gone.
-    let work = api.changes.spawn(async move { control.connected(&state, code).await });
-    let Connected { credential, by, instances } = work.await.map_err(|error| Problem::internal(&error))?.map_err(refused)?;
-    let begun = match &instances {
-        Ok(done) => json!(done.changed.iter().map(|name| &**name).collect::<Vec<_>>()),
-        Err(error) => json!({"not_begun": error.to_string()}),
-    };
-    on_record(&api, &by, &peer, &credential, json!({"connected": true, "instances": begun}), StatusCode::OK).await;
+    let (own, state, code) = (api.clone(), state.to_owned(), SecretString::from(code.to_owned()));
+    // A code is good once: what was begun with it ends, on record, although the browser has gone.
+    let work = api.changes.spawn(async move {
+        let Connected { credential, by, instances } = own.control.connected(&state, code).await?;
+        let begun = match &instances {
+            Ok(done) => json!(done.changed.iter().map(|name| &**name).collect::<Vec<_>>()),
+            Err(error) => json!({"not_begun": error.to_string()}),
+        };
+        on_record(&own, &by, &peer, &credential, json!({"connected": true, "instances": begun}), StatusCode::OK).await;
+        Ok::<_, ConnectError>((credential, instances))
+    });
+    let (credential, instances) = work.await.map_err(|error| Problem::internal(&error))?.map_err(refused)?;
     match instances {
         Ok(_) => Ok(format!("The credential {credential} is connected. This page can be closed.\n")),
         Err(error) => {

@@ -35,7 +35,9 @@ async fn answer(api: &Api, path: &str, instance: Option<String>, words: &Words) 
     let period = Period::named(word).ok_or_else(|| fault("period", format!("`period` is `{}`; it must be hour or day", word.escape_default())))?;
     let filter = PeriodFilter { instance, period, since_ms: millis(words, "since")?, until_ms: millis(words, "until")? };
     // What was counted a moment ago belongs to it.
-    api.periods.flush().await.map_err(|error| Problem::unavailable(&error))?;
+    // On a task of its own: what was counted is not lost with a client that goes away.
+    let periods = api.periods.clone();
+    tokio::spawn(async move { periods.flush().await }).await.map_err(|error| Problem::internal(&error))?.map_err(|error| Problem::unavailable(&error))?;
     let (rows, total) = api.periods.table().list(&filter, bounds.offset as u64, bounds.limit as u32).await.map_err(|error| Problem::unavailable(&error))?;
     Ok(Json(page(bounds, path, &words.query_without(&["limit", "offset"]), total, rows.iter().map(shown).collect())))
 }

@@ -142,6 +142,7 @@ fn refused(error: &UserError) -> Problem {
     let text = error.to_string();
     match error {
         UserError::Unknown => Problem::not_found(text),
+        UserError::Raced => Problem::new(StatusCode::CONFLICT, "raced", text),
         UserError::Exists => Problem::new(StatusCode::CONFLICT, "exists", text),
         UserError::LastAdmin => Problem::new(StatusCode::CONFLICT, "last_admin", text),
         UserError::NoKey => Problem::new(StatusCode::CONFLICT, "no_key", text),

@@ -87,9 +87,11 @@ impl Ledger {
         self.held.insert(Arc::clone(name), Held { term, renewed: asked });
     }
 
-    /// Held and wanted no more; they are not held from now on.
-    pub fn given_up(&mut self) -> Vec<Arc<str>> {
-        let gone: Vec<Arc<str>> = self.held.keys().filter(|name| !self.wanted.contains_key(*name)).cloned().collect();
+    /// Wanted no more, and held, or ours in name only, for the table could not be told so before; they are not held from
+    /// now on.
+    pub fn given_up(&mut self, me: &str) -> Vec<Arc<str>> {
+        let in_name = self.seen.iter().filter(|(_, seen)| seen.lease.holder == me).map(|(name, _)| name);
+        let gone: Vec<Arc<str>> = self.held.keys().chain(in_name).filter(|name| !self.wanted.contains_key(*name)).cloned().collect();
         self.held.retain(|name, _| !gone.contains(name));
         gone
     }

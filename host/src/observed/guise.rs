@@ -21,9 +21,22 @@ impl Guise {
 
     /// The rules of a configuration; nothing where it hides nothing.
     pub fn of(config: &Config, keyring: Option<&Keyring>) -> Result<Option<Arc<Fields>>, RuleFault> {
-        let own = config.instances.iter().filter_map(|instance| instance.rules.as_ref());
-        let rules = FieldRules::union(std::iter::once(&config.encryption.rules).chain(own));
-        Ok(Fields::new(rules, keyring, config.encryption.rotate_every.as_secs())?.map(Arc::new))
+        Self::of_all(&[config], keyring)
+    }
+
+    /// What any of these hides: while one takes the place of the other.
+    pub fn of_all(configs: &[&Config], keyring: Option<&Keyring>) -> Result<Option<Arc<Fields>>, RuleFault> {
+        let rules = configs.iter().flat_map(|config| {
+            let own = config.instances.iter().filter_map(|instance| instance.rules.as_ref());
+            std::iter::once(&config.encryption.rules).chain(own)
+        });
+        let Some(last) = configs.last() else { return Ok(None) };
+        Ok(Fields::new(FieldRules::union(rules), keyring, last.encryption.rotate_every.as_secs())?.map(Arc::new))
+    }
+
+    /// The rules as they are, to be put back.
+    pub fn now(&self) -> Option<Arc<Fields>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn put(&self, fields: Option<Arc<Fields>>) {

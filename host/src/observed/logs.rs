@@ -252,9 +252,9 @@ impl Waiting {
 /// Empties the batch where the store takes it, with what was dropped before said in it.
 async fn write(logs: &Logs, table: &Table, batch: &mut Vec<LogEntry>) -> Result<(), bulkhead_store::StoreError> {
     let dropped = logs.0.dropped.swap(0, Ordering::Relaxed);
-    if dropped > 0
-        && let Some(last) = batch.last().cloned()
-    {
+    let note = batch.last().cloned().filter(|_| dropped > 0);
+    let noted = note.is_some();
+    if let Some(last) = note {
         tracing::warn!(dropped, "logs of instances were dropped: they came faster than they were written");
         let message = format!("{dropped} log entries of instances were dropped: they came faster than they were written");
         batch.push(LogEntry {
@@ -269,7 +269,14 @@ async fn write(logs: &Logs, table: &Table, batch: &mut Vec<LogEntry>) -> Result<
             ..last
         });
     }
-    table.add(batch).await?;
+    if let Err(error) = table.add(batch).await {
+        // The note is made anew with the next attempt: a store that is away for long makes no batch longer.
+        if noted {
+            batch.pop();
+        }
+        logs.0.dropped.fetch_add(dropped, Ordering::Relaxed);
+        return Err(error);
+    }
     batch.clear();
     Ok(())
 }

@@ -15,6 +15,8 @@ pub enum UserError {
     Unknown,
     #[error("there is a user of this name")]
     Exists,
+    #[error("another host changed the user at the same time; look again")]
+    Raced,
     #[error("this is the last user who may administer, and nothing else lets in that may; make another one first")]
     LastAdmin,
     #[error("{MOST_USERS} users, the most of one host; remove some")]
@@ -65,6 +67,7 @@ impl People {
         let NewUser { id, name, roles, password } = new;
         let password = self.hash(&name, password).await?;
         let _one = self.change.lock().await;
+        self.look_again().await?;
         {
             let users = self.users();
             if users.contains_key(&name) {
@@ -89,7 +92,9 @@ impl People {
             changed_by: by.to_owned(),
             signed_in: None,
         };
-        self.table.change(PeopleChange { user: Some(&user), ..PeopleChange::default() }).await?;
+        if !self.table.change(PeopleChange { user: Some(&user), ..PeopleChange::default() }).await? {
+            return Err(UserError::Exists);
+        }
         self.users().insert(user.name.clone(), user.clone());
         Ok(user)
     }
@@ -126,7 +131,10 @@ impl People {
         };
         self.keeps_an_admin(&before, Some(&after))?;
         let ended = if ends { self.sessions().of(name) } else { Vec::new() };
-        self.table.change(PeopleChange { user: Some(&after), session: None, ended: &ended }).await?;
+        let change = PeopleChange { user: Some(&after), before: Some(&before), ended: &ended, ..PeopleChange::default() };
+        if !self.table.change(change).await? {
+            return Err(UserError::Raced);
+        }
         self.users().insert(name.clone(), after.clone());
         let mut sessions = self.sessions();
         ended.iter().for_each(|id| drop(sessions.remove(id)));

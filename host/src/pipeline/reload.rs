@@ -83,6 +83,8 @@ pub(super) struct Plan {
     inbound: Prepared,
     /// What is not shown of events.
     fields: Option<Arc<Fields>>,
+    /// What is hidden until it is in force.
+    meanwhile: Option<Arc<Fields>>,
 }
 
 impl Plan {
@@ -134,20 +136,25 @@ impl Control {
         self.check_lanes(current, &next).await?;
         let inbound = prepare_inbound(&self.inbound, &config).await?;
         let fields = Guise::of(&config, self.keyring.as_ref())?;
-        Ok(Plan { next, router, inbound, fields })
+        let meanwhile = Guise::of_all(&[&current.config, &config], self.keyring.as_ref())?;
+        Ok(Plan { next, router, inbound, fields, meanwhile })
     }
 
     /// Puts it in force, or leaves what was there.
     pub(super) async fn act(&self, current: &Current, plan: Plan) -> Result<Reloaded, ReloadError> {
-        let Plan { next, router, inbound, fields } = plan;
+        let Plan { next, router, inbound, fields, meanwhile } = plan;
         let config = Arc::clone(&next.config);
         let changed = self.fixed.iter().zip(next.config.fixed()).filter(|(old, new)| old != new);
         let mut done = Reloaded { restart: changed.map(|((key, _), _)| *key).collect(), ..Reloaded::default() };
         // Rules first: a lane that goes gets no more events while it ends.
         self.routing.replace(router, next.rules.places());
+        // An exchange takes as long as its drains: nobody sees what either of both configurations hides.
+        let shown = self.guise.now();
+        self.guise.put(meanwhile);
         let head = self.journal.head();
         if let Err(error) = self.exchange(current, &next, &mut done).await {
             self.restore(current, &next).await;
+            self.guise.put(shown);
             return Err(ReloadError::Start(error));
         }
         self.inbound.replace(inbound);

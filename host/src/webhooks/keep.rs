@@ -69,7 +69,7 @@ impl Keeper {
                 }
                 attempts.extend(attempt(&heard, events.named(seq).await));
             }
-            // Deliveries wait until there is room again: nothing of the log is left out.
+            // What does not fit behind this meanwhile is left out of the log, and the host's log says so.
             while let Err(error) = self.deliveries.attempted(&attempts).await {
                 tracing::error!(error = %Chain(&error), "deliveries to webhooks are not noted, trying again");
                 tokio::time::sleep(AGAIN).await;
@@ -136,7 +136,10 @@ impl Keeper {
         if !known || self.control.stored.is_inactive(&webhook_instance(name)) {
             return;
         }
-        self.pause(name).await;
+        if !self.pause(name).await {
+            // The next look, or the next 410, tries again.
+            return;
+        }
         self.change(name, "webhooks.disable", |definition| disabled(definition, because)).await;
         if let Err(error) = self.deliveries.begin_anew(name).await {
             tracing::warn!(error = %Chain(&error), webhook = name, "failures of a disabled webhook still count");
@@ -145,10 +148,12 @@ impl Keeper {
         self.own_events.lifecycle(&Lifecycle::WebhookDisabled { name: name.to_owned(), cause, reason: because.to_owned() });
     }
 
-    async fn pause(&self, name: &str) {
-        if let Err(error) = self.control.set_active(&webhook_instance(name), false, HOST).await {
-            tracing::error!(error = %Chain(&error), webhook = name, "a disabled webhook cannot be switched off, trying again");
+    async fn pause(&self, name: &str) -> bool {
+        let paused = self.control.set_active(&webhook_instance(name), false, HOST).await;
+        if let Err(error) = &paused {
+            tracing::error!(error = %Chain(error), webhook = name, "a webhook that is to be disabled cannot be switched off, trying again");
         }
+        paused.is_ok()
     }
 
     /// Another definition for a stored one.

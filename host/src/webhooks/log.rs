@@ -24,18 +24,26 @@ pub struct LogSink {
 struct Room {
     webhook: Arc<str>,
     inner: Option<Box<dyn ReceiptRoom>>,
-    /// None while the host ends.
+    /// None where the log is full, and while the host ends.
     place: Option<mpsc::OwnedPermit<Heard>>,
 }
 
 impl ReceiptSink for LogSink {
     fn room(&self) -> BoxFuture<'_, Box<dyn ReceiptRoom>> {
         Box::pin(async {
+            // Never waited for: a log that is not written must hold up no delivery, of webhooks or of others.
+            let place = match self.log.clone().try_reserve_owned() {
+                Ok(place) => Some(place),
+                Err(mpsc::error::TrySendError::Full(_)) => {
+                    tracing::warn!(webhook = &*self.webhook, "an attempt is left out of the log of deliveries: it comes faster than it is written");
+                    None
+                }
+                Err(mpsc::error::TrySendError::Closed(_)) => None,
+            };
             let inner = match &self.inner {
                 Some(inner) => Some(inner.room().await),
                 None => None,
             };
-            let place = self.log.clone().reserve_owned().await.ok();
             Box::new(Room { webhook: Arc::clone(&self.webhook), inner, place }) as Box<dyn ReceiptRoom>
         })
     }

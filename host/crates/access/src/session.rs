@@ -125,6 +125,10 @@ impl Sessions {
         Self { by_id: sessions.into_iter().map(|session| (session.id.clone(), session)).collect() }
     }
 
+    pub fn get(&self, id: &SessionId) -> Option<&Session> {
+        self.by_id.get(id)
+    }
+
     /// Whose token it is.
     pub fn admit(&self, shown: &AccessToken, now_ms: i64) -> Result<&Session, TokenDenied> {
         let hash = shown.hash();

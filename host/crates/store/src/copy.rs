@@ -1,7 +1,7 @@
 //! What is shared, from the file in `data_dir` into an empty database: everything or nothing.
 //!
 //! Tables and columns are those of the target, so that none is forgotten; both have the same schema version, since
-//! both were opened by this release. Left out: leases, whose holders are gone, and what this machine keeps for
+//! both were opened by this release. Left out: leases, whose holders are gone, answers kept for idempotency keys, and what this machine keeps for
 //! itself, which has no table there. Sealed columns are copied as they are: the same keys open them.
 
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ use crate::store::Store;
 /// Rows in memory at the same time.
 const BATCH: i64 = 500;
 /// Belongs to the target, or to nobody any more.
-const LEFT_OUT: [&str; 2] = ["bulkhead_schema", "leases"];
+const LEFT_OUT: [&str; 3] = ["bulkhead_schema", "leases", "api_answers"];
 
 /// Why nothing was copied.
 #[derive(Debug, thiserror::Error)]

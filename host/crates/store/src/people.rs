@@ -2,10 +2,12 @@
 //!
 //! Promises: a sign-in, with what it says of the user and the sessions that made room for it, is on disk as a whole
 //! or not at all. The secret of codes is sealed with the newest key, as that of one user; a start without a key that
-//! one needs is refused.
+//! one needs is refused. Nobody overwrites what another host changed: a change is of what its host knew.
 
 use bulkhead_access::{PasswordHash, Role, Session, SessionId, TokenHash, Totp, User, UserName};
 use bulkhead_seal::{Cipher, Key, KeyId, Keyring, NONCE, random};
+
+use sqlx::AssertSqlSafe;
 
 use crate::changes::{Topic, changed};
 use crate::database::{Database, Row, Tx};
@@ -22,7 +24,7 @@ pub struct People {
 }
 
 const USERS: &str = "SELECT id, name, roles, password, enabled, totp, totp_key, totp_step, created_ms, created_by, changed_ms, changed_by, \
-                     signed_in_ms, signed_in_from FROM users ORDER BY name";
+                     signed_in_ms, signed_in_from FROM users";
 const SESSIONS: &str = "SELECT id, name, access, access_until_ms, previous, previous_until_ms, chain, turn, refresh_until_ms, ends_ms, \
                         created_ms, created_from FROM sessions";
 
@@ -30,7 +32,11 @@ const SESSIONS: &str = "SELECT id, name, access, access_until_ms, previous, prev
 #[derive(Debug, Default)]
 pub struct PeopleChange<'a> {
     pub user: Option<&'a User>,
+    /// The user as this host knew them; nothing: the user is new.
+    pub before: Option<&'a User>,
     pub session: Option<&'a Session>,
+    /// The turn of the session as this host knew it; nothing: the session is new.
+    pub turn: Option<&'a TokenHash>,
     pub ended: &'a [SessionId],
 }
 
@@ -56,7 +62,7 @@ impl People {
 
     /// All users, by name, read once at a start. Cancel safe.
     pub async fn users(&self) -> Result<Vec<User>, StoreError> {
-        let rows = self.database.fetch_all(USERS, params![]).await;
+        let rows = self.database.fetch_all(AssertSqlSafe(format!("{USERS} ORDER BY name")), params![]).await;
         rows.and_then(|rows| rows.iter().map(|row| self.user(row)).collect()).map_err(failed("reading users"))
     }
 
@@ -66,21 +72,38 @@ impl People {
         rows.and_then(|rows| rows.iter().map(session).collect()).map_err(failed("reading sessions"))
     }
 
-    /// Durable as a whole when it returns. Cancel safe: all or nothing.
-    pub async fn change(&self, change: PeopleChange<'_>) -> Result<(), StoreError> {
+    /// One session and whose it is, as another host may have left them. Cancel safe.
+    pub async fn session(&self, id: &SessionId) -> Result<Option<(Session, Option<User>)>, StoreError> {
+        let fail = || failed("reading a session");
+        let row = self.database.fetch_optional(AssertSqlSafe(format!("{SESSIONS} WHERE id = $1")), params![id.as_str()]).await.map_err(fail())?;
+        let Some(session) = row.map(|row| session(&row)).transpose().map_err(fail())? else { return Ok(None) };
+        let row = self.database.fetch_optional(AssertSqlSafe(format!("{USERS} WHERE name = $1")), params![session.user.as_str()]).await.map_err(fail())?;
+        let user = row.map(|row| self.user(&row)).transpose().map_err(fail())?;
+        Ok(Some((session, user)))
+    }
+
+    /// Durable as a whole when it returns; false, and nothing of it, where another host was first: the user or the
+    /// session is not what it was `before`. Cancel safe: all or nothing.
+    pub async fn change(&self, change: PeopleChange<'_>) -> Result<bool, StoreError> {
         let fail = || failed("writing people");
         let mut tx = self.database.begin().await.map_err(fail())?;
         for id in change.ended {
             tx.execute("DELETE FROM sessions WHERE id = $1", params![id.as_str()]).await.map_err(fail())?;
         }
+        let mut written = true;
         if let Some(user) = change.user {
-            self.put_user(&mut tx, user).await.map_err(fail())?;
+            written &= self.put_user(&mut tx, user, change.before).await.map_err(fail())?;
         }
         if let Some(session) = change.session {
-            put_session(&mut tx, session).await.map_err(fail())?;
+            written &= put_session(&mut tx, session, change.turn).await.map_err(fail())?;
+        }
+        if !written {
+            tx.rollback().await.map_err(fail())?;
+            return Ok(false);
         }
         changed(&mut tx, Topic::People).await.map_err(fail())?;
-        tx.commit().await.map_err(fail())
+        tx.commit().await.map_err(fail())?;
+        Ok(true)
     }
 
     /// A user goes, with the sessions. Removing what is not there is no error. Cancel safe: all or nothing.
@@ -93,7 +116,7 @@ impl People {
         tx.commit().await.map_err(fail())
     }
 
-    async fn put_user(&self, tx: &mut Tx, user: &User) -> Result<(), sqlx::Error> {
+    async fn put_user(&self, tx: &mut Tx, user: &User, before: Option<&User>) -> Result<bool, sqlx::Error> {
         let (totp, key) = match &user.totp {
             None => (None, None),
             Some(totp) => {
@@ -101,11 +124,33 @@ impl People {
                 (Some(seal(keyring.current(), &user.id, totp.bytes())), Some(keyring.current().id()))
             }
         };
+        let step = |user: &User| user.totp_step.and_then(|step| i64::try_from(step).ok());
+        if let Some(before) = before {
+            let sql = "UPDATE users SET roles = $1, password = $2, enabled = $3, totp = $4, totp_key = $5, totp_step = $6, changed_ms = $7, changed_by = $8, \
+                       signed_in_ms = $9, signed_in_from = $10 WHERE id = $11 AND roles = $12 AND password = $13 AND enabled = $14 AND changed_ms = $15 \
+                       AND totp_step IS NOT DISTINCT FROM $16";
+            let params = params![
+                words(&user.roles),
+                user.password.as_str(),
+                user.enabled,
+                totp,
+                key.map(|key| key.0.to_vec()),
+                step(user),
+                user.changed_ms,
+                &user.changed_by,
+                user.signed_in.map(|(at_ms, _)| at_ms),
+                user.signed_in.map(|(_, from)| from.to_string()),
+                &user.id,
+                words(&before.roles),
+                before.password.as_str(),
+                before.enabled,
+                before.changed_ms,
+                step(before),
+            ];
+            return Ok(tx.execute(sql, params).await? > 0);
+        }
         let sql = "INSERT INTO users (id, name, roles, password, enabled, totp, totp_key, totp_step, created_ms, created_by, changed_ms, changed_by, signed_in_ms, \
-                   signed_in_from) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
-                   ON CONFLICT (id) DO UPDATE SET roles = excluded.roles, password = excluded.password, enabled = excluded.enabled, totp = excluded.totp, \
-                   totp_key = excluded.totp_key, totp_step = excluded.totp_step, changed_ms = excluded.changed_ms, changed_by = excluded.changed_by, \
-                   signed_in_ms = excluded.signed_in_ms, signed_in_from = excluded.signed_in_from";
+                   signed_in_from) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING";
         let params = params![
             &user.id,
             user.name.as_str(),
@@ -114,7 +159,7 @@ impl People {
             user.enabled,
             totp,
             key.map(|key| key.0.to_vec()),
-            user.totp_step.and_then(|step| i64::try_from(step).ok()),
+            step(user),
             user.created_ms,
             &user.created_by,
             user.changed_ms,
@@ -122,7 +167,7 @@ impl People {
             user.signed_in.map(|(at_ms, _)| at_ms),
             user.signed_in.map(|(_, from)| from.to_string()),
         ];
-        tx.execute(sql, params).await.map(drop)
+        Ok(tx.execute(sql, params).await? > 0)
     }
 
     /// What cannot be read is a fault of the store: a user who was read by half might get in too easily.
@@ -194,11 +239,24 @@ fn seal(key: &Key, id: &str, text: &[u8]) -> Vec<u8> {
     out
 }
 
-async fn put_session(tx: &mut Tx, session: &Session) -> Result<(), sqlx::Error> {
+async fn put_session(tx: &mut Tx, session: &Session, turn: Option<&TokenHash>) -> Result<bool, sqlx::Error> {
+    if let Some(turn) = turn {
+        let sql = "UPDATE sessions SET access = $1, access_until_ms = $2, previous = $3, previous_until_ms = $4, turn = $5, refresh_until_ms = $6 \
+                   WHERE id = $7 AND turn = $8";
+        let params = params![
+            session.access.bytes(),
+            session.access_until_ms,
+            session.previous.as_ref().map(|(hash, _)| hash.bytes()),
+            session.previous.as_ref().map(|(_, until_ms)| *until_ms),
+            session.turn.bytes(),
+            session.refresh_until_ms,
+            session.id.as_str(),
+            turn.bytes(),
+        ];
+        return Ok(tx.execute(sql, params).await? > 0);
+    }
     let sql = "INSERT INTO sessions (id, name, access, access_until_ms, previous, previous_until_ms, chain, turn, refresh_until_ms, ends_ms, \
-               created_ms, created_from) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
-               ON CONFLICT (id) DO UPDATE SET access = excluded.access, access_until_ms = excluded.access_until_ms, previous = excluded.previous, \
-               previous_until_ms = excluded.previous_until_ms, turn = excluded.turn, refresh_until_ms = excluded.refresh_until_ms";
+               created_ms, created_from) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
     let params = params![
         session.id.as_str(),
         session.user.as_str(),
@@ -213,7 +271,7 @@ async fn put_session(tx: &mut Tx, session: &Session) -> Result<(), sqlx::Error> 
         session.created_ms,
         session.created_from.to_string(),
     ];
-    tx.execute(sql, params).await.map(drop)
+    Ok(tx.execute(sql, params).await? > 0)
 }
 
 fn session(row: &Row) -> Result<Session, sqlx::Error> {

@@ -33,7 +33,7 @@ fn what_nobody_has_is_taken_at_once_and_held_as_long_as_it_is_renewed() {
     assert_eq!(ledger.look("me", table("me", 1, 2), at(60), at(60)), (vec![], false));
     assert_eq!(ledger.term("a", at(61)), Some(1));
     ledger.release(&name);
-    assert_eq!((ledger.given_up(), ledger.term("a", at(61))), (vec![Arc::clone(&name)], None));
+    assert_eq!((ledger.given_up("me"), ledger.term("a", at(61))), (vec![Arc::clone(&name)], None));
     assert_eq!(ledger.look("me", table("", 1, 3), at(62), at(62)).0, vec![], "it is not wanted any more");
 }
 
@@ -76,7 +76,20 @@ fn what_two_want_is_kept_until_neither_does() {
     ledger.took(&name, 1, at(0));
     ledger.want(&name);
     ledger.release(&name);
-    assert_eq!(ledger.given_up(), Vec::<Arc<str>>::new());
+    assert_eq!(ledger.given_up("me"), Vec::<Arc<str>>::new());
     ledger.release(&name);
-    assert_eq!(ledger.given_up(), [name]);
+    assert_eq!(ledger.given_up("me"), [name]);
+}
+
+/// The store did not take it: at the next look the lease is still ours in name, and is given up again.
+#[test]
+fn what_could_not_be_given_up_is_given_up_again() {
+    let (mut ledger, name) = ledger(true);
+    ledger.took(&name, 1, at(0));
+    ledger.release(&name);
+    assert_eq!(ledger.given_up("me"), [Arc::clone(&name)]);
+    assert_eq!(ledger.look("me", table("me", 1, 2), at(3), at(3)).0, vec![], "it is not wanted");
+    assert_eq!(ledger.given_up("me"), [name]);
+    ledger.look("me", table("", 1, 3), at(6), at(6));
+    assert_eq!(ledger.given_up("me"), Vec::<Arc<str>>::new());
 }

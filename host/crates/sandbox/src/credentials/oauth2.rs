@@ -207,7 +207,15 @@ impl OAuth2 {
 impl Inner {
     fn fetch(inner: &Arc<Self>, destination: &str, means: &Means) -> BoxFuture<'static, Result<Fetched<SecretString>, Failure>> {
         let (inner, destination, means) = (Arc::clone(inner), destination.to_owned(), means.clone());
-        Box::pin(async move { inner.accounted(&destination, &means).await })
+        Box::pin(async move {
+            if !inner.settings.grant.refreshes() {
+                return inner.accounted(&destination, &means).await;
+            }
+            // The server may have replaced the refresh token by the time that nobody waits any more: on a task of its
+            // own, so that the new one is not lost.
+            let work = tokio::spawn(async move { inner.accounted(&destination, &means).await });
+            work.await.unwrap_or_else(|_| Err(Failure::passing("the request for a token broke off")))
+        })
     }
 
     /// Asks for a token on the account of the instance that needs it first: within the bytes that its
@@ -215,7 +223,7 @@ impl Inner {
     async fn accounted(&self, destination: &str, means: &Means) -> Result<Fetched<SecretString>, Failure> {
         // Others of this name may have replaced the refresh token meanwhile: the newest one is looked up then.
         let _turn = if self.settings.grant.refreshes() { Some(means.tokens.turn(&self.name).await) } else { None };
-        let body = self.form(means).await?;
+        let (body, sent) = self.form(means).await?;
         means.windows.send(destination, body.len() as u64, means.clock.monotonic(), &means.watch).map_err(Failure::own)?;
         let bill = Arc::new(Bill::default());
         bill.open();
@@ -228,7 +236,7 @@ impl Inner {
             ),
             None => None,
         };
-        let result = self.token(&bill, body, means).await;
+        let result = self.token(&bill, body, sent.as_deref(), means).await;
         means.windows.receive(destination, bill.sum().received, means.clock.monotonic(), &means.watch);
         bill.book(means.watch.costs());
         if let Some(attempt) = attempt {
@@ -241,13 +249,14 @@ impl Inner {
         result
     }
 
-    async fn token(&self, bill: &Bill, body: Vec<u8>, means: &Means) -> Result<Fetched<SecretString>, Failure> {
+    /// `sent` is the refresh token in the form.
+    async fn token(&self, bill: &Bill, body: Vec<u8>, sent: Option<&SecretString>, means: &Means) -> Result<Fetched<SecretString>, Failure> {
         let refreshes = self.settings.grant.refreshes();
         let token = match self.answer(bill, body, means).await {
             Ok(token) => token,
             Err((failure, code)) => {
-                if refreshes && code == Some("invalid_grant") {
-                    means.tokens.lost(&self.name, self.digest, &failure.text).await;
+                if let (Some(sent), Some("invalid_grant")) = (sent, code) {
+                    means.tokens.lost(&self.name, self.digest, sent, &failure.text).await;
                 }
                 return Err(failure);
             }
@@ -288,22 +297,24 @@ impl Inner {
         Egress::new(&name, destinations, Arc::clone(&means.resolver), Arc::default(), Arc::new(watch), places, means.metrics.clone()).known_as(&name)
     }
 
-    async fn form(&self, means: &Means) -> Result<Vec<u8>, Failure> {
+    /// The form, and the refresh token in it.
+    async fn form(&self, means: &Means) -> Result<(Vec<u8>, Option<Arc<SecretString>>), Failure> {
         let (settings, clock) = (&self.settings, &means.clock);
         let mut secrets: Vec<(&str, Arc<SecretString>)> = Vec::new();
         let mut plain: Vec<(&str, &str)> = Vec::new();
         match &settings.grant {
             Grant::ClientCredentials => plain.push(("grant_type", "client_credentials")),
             Grant::RefreshToken(configured) => {
+                // One that the server refused ends with it: the configured one may be another by now.
                 let token = match means.tokens.token(&self.name, &self.digest).await {
-                    Some(token) => token,
-                    None => configured.get(clock).await?,
+                    Some((token, false)) => token,
+                    _ => configured.get(clock).await?,
                 };
                 plain.push(("grant_type", "refresh_token"));
                 secrets.push(("refresh_token", token));
             }
             Grant::AuthorizationCode { .. } => {
-                let token = means.tokens.token(&self.name, &self.digest).await.ok_or_else(|| Failure::lasting(self.unconnected()))?;
+                let (token, _) = means.tokens.token(&self.name, &self.digest).await.ok_or_else(|| Failure::lasting(self.unconnected()))?;
                 plain.push(("grant_type", "refresh_token"));
                 secrets.push(("refresh_token", token));
             }
@@ -313,14 +324,15 @@ impl Inner {
             }
         }
         // What was replaced and came from disk must not come back in an answer either.
-        for (_, secret) in secrets.iter().filter(|(name, _)| *name == "refresh_token") {
-            self.refreshed.learn(&[secret.expose_secret().as_bytes()]);
+        let sent = secrets.iter().find(|(name, _)| *name == "refresh_token").map(|(_, secret)| Arc::clone(secret));
+        if let Some(sent) = &sent {
+            self.refreshed.learn(&[sent.expose_secret().as_bytes()]);
         }
         self.client(&mut plain, &mut secrets, clock).await?;
         for (name, value) in [("scope", &settings.scope), ("audience", &settings.audience)] {
             plain.extend(value.as_ref().map(|value| (name, value.as_str())));
         }
-        Ok(self.encoded(plain, &secrets))
+        Ok((self.encoded(plain, &secrets), sent))
     }
 
     /// Who the client is, where that stands in the form.

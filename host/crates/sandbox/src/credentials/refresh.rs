@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bulkhead_core::BoxFuture;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 /// What a credential was when it got its token: another client, endpoint or configured token is another one.
 pub type GrantDigest = [u8; 32];
@@ -44,6 +44,8 @@ pub enum Connection {
 #[derive(Default)]
 struct Known {
     grant: Option<KeptGrant>,
+    /// It is here alone: what the keeper has is older.
+    unsaved: bool,
     /// Counts connections by people: an instance that was built before one is built again.
     generation: u64,
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -81,16 +83,25 @@ impl RefreshTokens {
         turn.lock_owned().await
     }
 
-    /// The newest one, whoever got it.
-    pub(super) async fn token(&self, credential: &str, digest: &GrantDigest) -> Option<Arc<SecretString>> {
-        if let Some(keeper) = &self.keeper {
-            match keeper.kept(credential).await {
-                Ok(Some(grant)) => self.known().entry(credential.to_owned()).or_default().grant = Some(grant),
-                Ok(None) => {}
-                Err(reason) => tracing::warn!(credential, reason, "refresh tokens cannot be read: the last one known here is used"),
-            }
+    /// The newest one, whoever got it; with it, whether the server has refused it already.
+    pub(super) async fn token(&self, credential: &str, digest: &GrantDigest) -> Option<(Arc<SecretString>, bool)> {
+        self.look_again(credential).await;
+        let grant = self.grant(credential, digest)?;
+        Some((grant.token?, grant.lost.is_some()))
+    }
+
+    /// What the keeper has, where it is not older than what is here.
+    async fn look_again(&self, credential: &str) {
+        let Some(keeper) = &self.keeper else { return };
+        let unsaved = self.known().get(credential).filter(|known| known.unsaved).and_then(|known| known.grant.clone());
+        if let Some(grant) = unsaved {
+            return self.put(credential, grant).await;
         }
-        self.grant(credential, digest)?.token
+        match keeper.kept(credential).await {
+            Ok(Some(grant)) => self.known().entry(credential.to_owned()).or_default().grant = Some(grant),
+            Ok(None) => {}
+            Err(reason) => tracing::warn!(credential, reason, "refresh tokens cannot be read: the last one known here is used"),
+        }
     }
 
     /// A token in the place of the one before.
@@ -104,23 +115,32 @@ impl RefreshTokens {
         self.replaced(credential, digest, token).await;
     }
 
-    /// The server says that the token is none any more.
-    pub(super) async fn lost(&self, credential: &str, digest: GrantDigest, why: &str) {
-        let before = self.grant(credential, &digest);
-        if before.as_ref().is_some_and(|grant| grant.lost.is_none()) {
+    /// The server says that the token is none any more. One that another host got meanwhile is not concerned.
+    pub(super) async fn lost(&self, credential: &str, digest: GrantDigest, sent: &SecretString, why: &str) {
+        self.look_again(credential).await;
+        let Some(KeptGrant { token: Some(token), lost: None, .. }) = self.grant(credential, &digest) else { return };
+        if token.expose_secret() == sent.expose_secret() {
             tracing::warn!(credential, reason = why, "the refresh token is out of service: somebody has to connect the credential again");
-            self.put(credential, KeptGrant { digest, token: before.and_then(|grant| grant.token), lost: Some(why.to_owned()) }).await;
+            self.put(credential, KeptGrant { digest, token: Some(token), lost: Some(why.to_owned()) }).await;
         }
     }
 
     async fn put(&self, credential: &str, grant: KeptGrant) {
-        if let Some(keeper) = &self.keeper
-            && let Err(reason) = keeper.keep(credential, &grant).await
-        {
-            // The next replacement is written again; until then it lives here alone.
-            tracing::error!(credential, reason, "a refresh token is not on disk: after a restart somebody may have to connect the credential again");
+        // Here first: whatever becomes of the writing, this one is the newest.
+        let set = |unsaved| {
+            let mut all = self.known();
+            let known = all.entry(credential.to_owned()).or_default();
+            (known.grant, known.unsaved) = (Some(grant.clone()), unsaved);
+        };
+        set(self.keeper.is_some());
+        let Some(keeper) = &self.keeper else { return };
+        match keeper.keep(credential, &grant).await {
+            Ok(()) => set(false),
+            // It is written again at the next look.
+            Err(reason) => {
+                tracing::error!(credential, reason, "a refresh token is not on disk: after a restart somebody may have to connect the credential again");
+            }
         }
-        self.known().entry(credential.to_owned()).or_default().grant = Some(grant);
     }
 
     fn grant(&self, credential: &str, digest: &GrantDigest) -> Option<KeptGrant> {

@@ -18,6 +18,7 @@ CREATE TABLE webhook_deliveries (
 ) STRICT;
 CREATE INDEX webhook_deliveries_webhook ON webhook_deliveries (webhook, id);
 CREATE INDEX webhook_deliveries_last ON webhook_deliveries (last_ms);
+CREATE INDEX webhook_deliveries_open ON webhook_deliveries (id) WHERE status IN ('retrying', 'pending');
 
 -- How each webhook fares.
 CREATE TABLE webhook_states (

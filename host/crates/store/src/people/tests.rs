@@ -46,11 +46,25 @@ async fn people_come_back_as_they_were() {
         let here = "127.0.0.1".parse().expect("an address");
         let (session, _) = Session::begin(ada.name.clone(), here, 1, &LIVES).expect("random");
         let (other, _) = Session::begin(ada.name.clone(), here, 1, &LIVES).expect("random");
-        people.change(PeopleChange { user: Some(&ada), session: Some(&session), ended: &[] }).await.expect("writes");
+        people.change(PeopleChange { user: Some(&ada), session: Some(&session), ..PeopleChange::default() }).await.expect("writes");
         people.change(PeopleChange { session: Some(&other), ..PeopleChange::default() }).await.expect("writes");
+        let before = ada.clone();
         ada.enabled = false;
         ada.totp_step = Some(8);
-        people.change(PeopleChange { user: Some(&ada), session: None, ended: &[] }).await.expect("writes");
+        let change = || PeopleChange { user: Some(&ada), before: Some(&before), ..PeopleChange::default() };
+        assert!(people.change(change()).await.expect("writes"));
+        // Another host that knew only what was before is too late, and so is one that knew nothing.
+        let stale = User { signed_in: Some((5, here)), ..before.clone() };
+        let (late, _) = Session::begin(ada.name.clone(), here, 1, &LIVES).expect("random");
+        let signs_in = PeopleChange { user: Some(&stale), before: Some(&before), session: Some(&late), ..PeopleChange::default() };
+        assert!(!people.change(signs_in).await.expect("writes nothing"));
+        assert!(!people.change(PeopleChange { user: Some(&stale), ..PeopleChange::default() }).await.expect("writes nothing"));
+        let (kept, of) = people.session(&session.id).await.expect("reads").expect("there");
+        assert_eq!((kept.id, of.map(|user| user.enabled)), (session.id.clone(), Some(false)));
+        assert!(people.session(&late.id).await.expect("reads").is_none());
+        let renews = PeopleChange { session: Some(&session), turn: Some(&other.turn), ..PeopleChange::default() };
+        assert!(!people.change(renews).await.expect("writes nothing"), "of a turn that is not its own");
+        assert!(people.change(PeopleChange { session: Some(&session), turn: Some(&session.turn), ..PeopleChange::default() }).await.expect("writes"));
         store.close().await;
 
         // With another key: what the one before sealed is sealed anew, and then needs it no more.

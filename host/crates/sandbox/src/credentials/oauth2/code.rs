@@ -104,7 +104,7 @@ impl OAuth2 {
 
     /// A token that is not kept, and how many seconds it is good for.
     pub(crate) async fn try_out(&self, means: &Means) -> Result<u64, Failure> {
-        let fetched = self.inner.accounted(super::ENDPOINT, means).await?;
+        let fetched = Inner::fetch(&self.inner, super::ENDPOINT, means).await?;
         self.issued.learn(&[fetched.value.expose_secret().as_bytes()]);
         Ok(fetched.good.as_secs())
     }

@@ -11,6 +11,7 @@ use super::super::ApplyError;
 use super::super::tests::means;
 use super::*;
 use crate::attempt::Receipts;
+use crate::credentials::{KeepGrants, KeptGrant, RefreshTokens};
 use crate::egress::redact::Redactor;
 
 /// A token endpoint: requests it saw, and what it answers to the nth.
@@ -387,4 +388,53 @@ async fn somebody_connects_it() {
     .expect("valid");
     assert_eq!(kind(&other).connection(&means.tokens), Some(Connection::Never));
     assert!(!other.connects_like(&credential) && reloaded.connects_like(&credential));
+}
+
+/// Takes nothing while it is told so, and has what it took last.
+#[derive(Default)]
+struct Keeper {
+    kept: Mutex<Option<KeptGrant>>,
+    refuses: std::sync::atomic::AtomicBool,
+}
+
+impl KeepGrants for Keeper {
+    fn kept<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<KeptGrant>, String>> {
+        Box::pin(async { Ok(self.kept.lock().expect("lock").clone()) })
+    }
+
+    fn keep<'a>(&'a self, _: &'a str, grant: &'a KeptGrant) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async {
+            if self.refuses.load(Ordering::SeqCst) {
+                return Err("the disk is full".to_owned());
+            }
+            *self.kept.lock().expect("lock") = Some(grant.clone());
+            Ok(())
+        })
+    }
+}
+
+/// What could not be written is still the newest, and is written later; a token that another host got is not taken for
+/// the one that was refused.
+#[tokio::test]
+async fn the_newest_token_wins_whatever_becomes_of_the_disk() {
+    let keeper = Arc::new(Keeper::default());
+    let tokens = RefreshTokens::kept_by(Arc::clone(&keeper) as _, []);
+    let digest = [7; 32];
+    let shown = async || tokens.token("graph", &digest).await.map(|(token, lost)| (token.expose_secret().to_owned(), lost));
+    tokens.replaced("graph", digest, SecretString::from("token-0")).await;
+    keeper.refuses.store(true, Ordering::SeqCst);
+    tokens.replaced("graph", digest, SecretString::from("token-1")).await;
+    assert_eq!(shown().await, Some(("token-1".to_owned(), false)));
+    keeper.refuses.store(false, Ordering::SeqCst);
+    assert_eq!(shown().await, Some(("token-1".to_owned(), false)));
+    let on_disk = || keeper.kept.lock().expect("lock").clone().and_then(|grant| grant.token).map(|token| token.expose_secret().to_owned());
+    assert_eq!(on_disk().as_deref(), Some("token-1"));
+
+    // Another host replaces it; the refusal of the older one is none of the newer one.
+    let newer = KeptGrant { digest, token: Some(Arc::new(SecretString::from("token-2"))), lost: None };
+    *keeper.kept.lock().expect("lock") = Some(newer);
+    tokens.lost("graph", digest, &SecretString::from("token-1"), "invalid_grant").await;
+    assert_eq!(shown().await, Some(("token-2".to_owned(), false)));
+    tokens.lost("graph", digest, &SecretString::from("token-2"), "invalid_grant").await;
+    assert_eq!((shown().await, tokens.connection("graph", &digest)), (Some(("token-2".to_owned(), true)), Connection::Lost("invalid_grant".into())));
 }
