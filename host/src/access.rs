@@ -425,7 +425,7 @@ impl Access {
     }
 
     fn now(&self) -> Now {
-        Now { unix_ms: i64::try_from(self.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX), monotonic: self.clock.monotonic() }
+        Now { unix_ms: self.clock.unix_ms(), monotonic: self.clock.monotonic() }
     }
 
     fn keys(&self) -> MutexGuard<'_, Option<Keys>> {

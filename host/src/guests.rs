@@ -287,8 +287,13 @@ impl<'a> Builder<'a> {
         settings.backlog = instance.backlog;
         settings.retry = instance.retry;
         settings.filters = instance.filters.clone();
-        let (mut digest, mut uses) = (Sha256::new(), Vec::new());
+        let mut digest = Sha256::new();
         digest.update(self.config.fingerprint(&instance.name).unwrap_or_default());
+        Some(self.without_connector(at, instance, settings, digest, Vec::new()).await)
+    }
+
+    /// An instance that runs no connector, with its lanes; `digest` has what it was made from so far.
+    async fn without_connector(&mut self, at: usize, instance: &Instance, mut settings: InstanceSettings, mut digest: Sha256, mut uses: Vec<Used>) -> Built {
         for lane in self.config.lanes.iter().filter(|lane| lane.instance == at) {
             let formatter = self.config.formatter(&lane.id.format);
             let Some((source, _, used)) = self.formatter(&formatter, &instance.name, &lane.key).await else { continue };
@@ -296,7 +301,7 @@ impl<'a> Builder<'a> {
             uses.push(used);
             settings.lanes.push(LaneSettings { format: Arc::clone(&lane.id.format), formatter: source, start: instance.from });
         }
-        Some(Built { settings, fingerprint: digest.finalize().into(), uses, unverified: Vec::new() })
+        Built { settings, fingerprint: digest.finalize().into(), uses, unverified: Vec::new() }
     }
 
     /// Who is to answer requests, or to bring records, must be able to, as far as its manifest says.
@@ -329,15 +334,7 @@ impl<'a> Builder<'a> {
         digest.update(self.config.fingerprint(&instance.name).unwrap_or_default());
         digest.update(loaded.used().digest.bytes());
         digest.update(b"revoked");
-        let mut uses = vec![loaded.used()];
-        for lane in self.config.lanes.iter().filter(|lane| lane.instance == at) {
-            let formatter = self.config.formatter(&lane.id.format);
-            let Some((source, _, used)) = self.formatter(&formatter, &instance.name, &lane.key).await else { continue };
-            digest.update(used.digest.bytes());
-            uses.push(used);
-            settings.lanes.push(LaneSettings { format: Arc::clone(&lane.id.format), formatter: source, start: instance.from });
-        }
-        Some(Built { settings, fingerprint: digest.finalize().into(), uses, unverified: Vec::new() })
+        Some(self.without_connector(at, instance, settings, digest, vec![loaded.used()]).await)
     }
 
     /// What is sealed for an instance; `None` outside is a fault. Where nothing runs no key is had.

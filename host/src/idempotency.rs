@@ -88,7 +88,7 @@ impl Idempotency {
             return Err(under_way());
         }
         let claim = Claim { of: Arc::clone(self), scope, action };
-        let now_ms = i64::try_from(self.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX);
+        let now_ms = self.clock.unix_ms();
         let since_ms = now_ms.saturating_sub(i64::try_from(WINDOW.as_millis()).unwrap_or(i64::MAX));
         match self.answers.begin(&scope, &fingerprint, now_ms, since_ms).await {
             Ok(None) => Ok((Request::from_parts(parts, Body::from(body)), Some(claim))),

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::IntegrityRule;
+use crate::durable;
 use crate::own_events::{Described, append_now};
 
 /// The lane's name in the journal; no instance can have it.
@@ -234,7 +235,9 @@ impl Integrity {
     fn save(&mut self) {
         self.saved_at = self.clock.monotonic();
         let rules = self.watches.iter().map(|watch| (watch.name.clone(), watch.verifier.save())).collect();
-        if let Err(error) = write(&self.path, &State { position: self.position, rules, untold: self.untold.clone() }) {
+        let state = State { position: self.position, rules, untold: self.untold.clone() };
+        let written = serde_json::to_vec(&state).map_err(io::Error::from).and_then(|bytes| durable::write(&self.path, &bytes));
+        if let Err(error) = written {
             // The journal keeps what is not known on disk, so nothing is lost; it is tried again.
             tracing::warn!(error = &error as &dyn std::error::Error, path = %self.path.display(), "cannot write down what is known of hash chains");
             return;
@@ -286,19 +289,6 @@ fn read(path: &Path) -> Result<State, IntegrityError> {
         })),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(State::default()),
         Err(source) => Err(IntegrityError::Read { path: path.into(), source }),
-    }
-}
-
-/// As a whole or not at all.
-fn write(path: &Path, state: &State) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut file = fs::File::create(&fresh)?;
-    file.write_all(&serde_json::to_vec(state)?)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
-    match path.parent() {
-        Some(folder) => fs::File::open(folder)?.sync_all(),
-        None => Ok(()),
     }
 }
 

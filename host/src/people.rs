@@ -73,7 +73,7 @@ pub struct SignedIn {
 
 /// The tables that people are kept in, and how they may sign in.
 pub struct People {
-    accepts_users: bool,
+    accepts: bool,
     /// Nobody else could give rights: the last administrator among the users stays.
     keeps_admin: bool,
     lives: Lives,
@@ -113,7 +113,7 @@ impl People {
             tracing::warn!("nobody can sign in: there is no user; `auth: [keys, users]` makes a first key, with which `bulkhead user create` makes users");
         }
         Ok(Arc::new(Self {
-            accepts_users: listener.users,
+            accepts: listener.users,
             keeps_admin: listener.is_only_users(),
             lives: listener.sign_in,
             users: Mutex::new(users),
@@ -132,7 +132,7 @@ impl People {
 
     /// Whether people sign in here.
     pub fn accepts(&self) -> bool {
-        self.accepts_users
+        self.accepts
     }
 
     /// Whose access token it is, with the rights of now. Cheap: nothing waits.
@@ -140,7 +140,7 @@ impl People {
         if !self.accepts() {
             return Err(TokenDenied::Unknown);
         }
-        let user = self.sessions().admit(token, self.now_ms()).map(|session| session.user.clone())?;
+        let user = self.sessions().admit(token, self.clock.unix_ms()).map(|session| session.user.clone())?;
         let roles = self.roles(&user).ok_or(TokenDenied::Unknown)?;
         Ok(Principal { actor: user.actor(), permissions: Role::union(&roles) })
     }
@@ -150,14 +150,14 @@ impl People {
         if !self.accepts() {
             return Err(SignInError::Off);
         }
-        self.not_guessing(UserName::parse(&login.name).as_ref(), from)?;
         let Login { name, password, code } = login;
         let name = UserName::parse(&name);
-        let user = name.as_ref().filter(|_| self.accepts_users).and_then(|name| self.users().get(name).cloned());
+        self.not_guessing(name.as_ref(), from)?;
+        let user = name.as_ref().and_then(|name| self.users().get(name).cloned());
         // The same work for a user who is not there.
         let hash = user.as_ref().map_or_else(PasswordHash::decoy, |user| user.password.clone());
         let kept = hash.clone();
-        let (password, fits) = self.hashing.run(move || (kept.fits(password.expose_secret()), password)).await.map(|(fits, password)| (password, fits))?;
+        let (fits, password) = self.hashing.run(move || (kept.fits(password.expose_secret()), password)).await?;
         let Some(user) = user.filter(|user| fits && user.enabled) else { return Err(self.wrong(name.as_ref(), from)) };
         if user.totp.is_some() && code.is_none() {
             return Err(SignInError::CodeMissing);
@@ -169,7 +169,7 @@ impl People {
             self.hashing.run(move || PasswordHash::of(password.expose_secret())).await?.ok()
         };
         let _one = self.change.lock().await;
-        self.look_again().await?;
+        self.look_at_user(&user.name).await?;
         // It may have been changed since: by an administrator, or by the same code a moment ago.
         let now = self.users().get(&user.name).filter(|now| now.id == user.id && now.enabled && now.password == user.password).cloned();
         let Some(now) = now else { return Err(self.wrong(Some(&user.name), from)) };
@@ -181,7 +181,8 @@ impl People {
                 None => return Err(self.wrong(Some(&user.name), from)),
             },
         };
-        let after = User { password: renewed.unwrap_or_else(|| now.password.clone()), totp_step: step, signed_in: Some((self.now_ms(), from)), ..now.clone() };
+        let after =
+            User { password: renewed.unwrap_or_else(|| now.password.clone()), totp_step: step, signed_in: Some((self.clock.unix_ms(), from)), ..now.clone() };
         let signed_in = self.begin(&now, &after, from).await?;
         let roles: Vec<&str> = after.roles.iter().map(|role| role.name()).collect();
         self.trail
@@ -211,7 +212,7 @@ impl People {
         }
         let _one = self.change.lock().await;
         let before = self.sessions().get(shown.id()).map(|session| session.turn);
-        let refreshed = self.sessions().refresh(&shown, self.now_ms(), &self.lives).map_err(|_| SignInError::Random)?;
+        let refreshed = self.sessions().refresh(&shown, self.clock.unix_ms(), &self.lives).map_err(|_| SignInError::Random)?;
         match refreshed {
             Refreshed::Denied(_) => Err(SignInError::Unknown),
             Refreshed::Reused(session) => {
@@ -240,7 +241,7 @@ impl People {
     /// Ends the session that an access token is of. Answers whose it was. Not cancel safe: let it end.
     pub async fn sign_out(&self, token: &AccessToken) -> Result<Option<Session>, StoreError> {
         let _one = self.change.lock().await;
-        let session = self.sessions().admit(token, self.now_ms()).ok().cloned();
+        let session = self.sessions().admit(token, self.clock.unix_ms()).ok().cloned();
         if let Some(session) = &session {
             self.end(std::slice::from_ref(&session.id)).await?;
         }
@@ -253,7 +254,7 @@ impl People {
             let _one = self.change.lock().await;
             let ended = async {
                 self.look_again().await?;
-                let over = self.sessions().over(self.now_ms());
+                let over = self.sessions().over(self.clock.unix_ms());
                 self.end(&over).await
             };
             if let Err(error) = ended.await {
@@ -284,22 +285,29 @@ impl People {
         if !self.shared {
             return Ok(());
         }
-        match self.table.session(id).await? {
-            None => drop(self.sessions().remove(id)),
-            Some((session, user)) => {
-                match user {
-                    Some(user) => drop(self.users().insert(user.name.clone(), user)),
-                    None => drop(self.users().remove(&session.user)),
-                }
-                self.sessions().put(session);
-            }
+        let Some(session) = self.table.session(id).await? else {
+            self.sessions().remove(id);
+            return Ok(());
+        };
+        self.look_at_user(&session.user).await?;
+        self.sessions().put(session);
+        Ok(())
+    }
+
+    /// The same for one user.
+    async fn look_at_user(&self, name: &UserName) -> Result<(), StoreError> {
+        if self.shared {
+            match self.table.user_named(name).await? {
+                Some(user) => self.users().insert(name.clone(), user),
+                None => self.users().remove(name),
+            };
         }
         Ok(())
     }
 
     /// Under the lock of changes.
     async fn begin(&self, before: &User, user: &User, from: IpAddr) -> Result<SignedIn, SignInError> {
-        let now_ms = self.now_ms();
+        let now_ms = self.clock.unix_ms();
         let (session, pair) = Session::begin(user.name.clone(), from, now_ms, &self.lives).map_err(|_| SignInError::Random)?;
         let ended = self.sessions().in_the_way(&session.user, now_ms);
         let change = PeopleChange { user: Some(user), before: Some(before), session: Some(&session), turn: None, ended: &ended };
@@ -328,7 +336,7 @@ impl People {
 
     /// Nothing for somebody who may be signed in no more.
     fn roles(&self, name: &UserName) -> Option<Vec<Role>> {
-        self.users().get(name).filter(|user| user.enabled && self.accepts_users).map(|user| user.roles.clone())
+        self.users().get(name).filter(|user| user.enabled).map(|user| user.roles.clone())
     }
 
     fn not_guessing(&self, name: Option<&UserName>, from: IpAddr) -> Result<(), SignInError> {
@@ -344,10 +352,6 @@ impl People {
             self.by_name().wrong(name.clone(), now);
         }
         SignInError::Wrong
-    }
-
-    fn now_ms(&self) -> i64 {
-        i64::try_from(self.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX)
     }
 
     fn unix_seconds(&self) -> u64 {

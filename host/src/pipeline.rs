@@ -2,48 +2,53 @@
 
 pub mod connect;
 mod control;
+mod current;
 mod follow;
 mod gate;
+mod journal;
 mod once;
 mod preview;
 mod reload;
+mod sockets;
 pub mod stored;
 pub mod uploads;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, RwLock, Weak};
 use std::time::Duration;
 
-use bulkhead_core::{Clock, LaneId, SystemClock};
+use bulkhead_core::{Clock, SystemClock};
 use bulkhead_deliver::{Delivery, DeliveryParts, Notice, RoutingTable};
-use bulkhead_ingest::{FilesHandle, HttpIntakeSettings, Inbound, InboundError, Proto, PullParts, Pulls, SyslogSettings};
-use bulkhead_journal::{Journal, JournalSettings, Observer, RealFs};
+use bulkhead_ingest::{FilesHandle, HttpIntakeSettings, Inbound, InboundError, PullParts, Pulls};
+use bulkhead_journal::{Journal, RealFs};
 use bulkhead_observe::Metrics;
 use bulkhead_registry::{Registry, RegistryError};
-use bulkhead_route::{Filter, LaneIndex, Route, Router, RouterError};
+use bulkhead_route::{Router, RouterError};
 use bulkhead_sandbox::{Compiler, MemoryState, Places, Sandbox, SandboxError, SandboxSettings, StateStore, WorkerSettings};
-use bulkhead_seal::{AtRest, RuleFault};
+use bulkhead_seal::RuleFault;
 use bulkhead_store::{Store, StoreError};
 use secrecy::SecretString;
-use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use control::Control;
+use current::Current;
 pub use follow::StoreHealth;
+use journal::journal_settings;
 pub use preview::{Preview, PreviewError};
 pub use reload::{ReloadError, Reloaded};
+use sockets::{LISTENING, SyslogSocket, bind, bind_syslog, local, write_listening};
 use stored::{MergeError, Stored};
 
 use crate::access::{self, Access};
 use crate::api::{self, Api};
 use crate::components::{Catalogue, Components};
 use crate::config::{Config, Fault};
-use crate::guests::{self, Built, Parts, Purpose};
+use crate::guests::{self, Parts, Purpose};
 use crate::idempotency::Idempotency;
 use crate::integrity::{Integrity, IntegrityError};
 use crate::keys::{self, KeysError};
@@ -66,8 +71,6 @@ use crate::webhooks;
 
 /// How far files were read, below `data_dir`.
 const POSITIONS: &str = "files";
-/// Where a running host says what it listens on, below its `data_dir`.
-const LISTENING: &str = "listening.json";
 /// Where accepted requests of inbound webhooks are remembered, below `data_dir`.
 const INBOUND: &str = "inbound";
 
@@ -607,48 +610,6 @@ impl Host {
     }
 }
 
-/// The rules of a configuration; a router is made from them each time, since it is no value to keep.
-#[derive(Debug, Clone)]
-struct Rules {
-    routes: Vec<Route>,
-    default_route: Vec<LaneIndex>,
-    filters: Vec<Filter>,
-    lanes: Vec<LaneId>,
-}
-
-impl Rules {
-    fn router(&self) -> Result<Router, RouterError> {
-        Router::new(self.routes.clone(), &self.default_route, self.filters.clone(), self.lanes.len())
-    }
-
-    /// Each lane's place as the rules count them.
-    fn places(&self) -> HashMap<LaneId, LaneIndex> {
-        self.lanes.iter().enumerate().map(|(at, lane)| (lane.clone(), LaneIndex(u16::try_from(at).unwrap_or(u16::MAX)))).collect()
-    }
-}
-
-/// A configuration in force.
-#[derive(Clone)]
-struct Current {
-    rules: Rules,
-    instances: BTreeMap<Arc<str>, Built>,
-    drain: Duration,
-    /// As a whole: instances are built from it again when their component changes.
-    config: Arc<Config>,
-}
-
-impl Current {
-    fn new(config: &Arc<Config>, built: &[Built]) -> Self {
-        let lanes = config.lanes.iter().map(|lane| lane.id.clone()).collect();
-        Self {
-            rules: Rules { routes: config.routes.clone(), default_route: config.default_route.clone(), filters: config.filters.clone(), lanes },
-            instances: built.iter().map(|built| (Arc::clone(&built.settings.name), built.clone())).collect(),
-            drain: config.drain,
-            config: Arc::clone(config),
-        }
-    }
-}
-
 /// A lane that no route names any more would keep its events in the journal for ever: it is forgotten
 /// where it has delivered everything, and refused where it has not, unless the operator gives it up.
 fn forget_lanes(journal: &Journal, config: &Config, discard: &[String]) -> Result<(), StartError> {
@@ -729,68 +690,4 @@ fn compiler(config: &Config) -> Compiler {
     // The running file itself, although a newer one may lie at its path by now.
     let program = if cfg!(target_os = "linux") { "/proc/self/exe".into() } else { std::env::current_exe().unwrap_or_else(|_| "bulkhead".into()) };
     Compiler::workers(WorkerSettings { program, args: vec!["compile-component".into()], limits: config.upload.compile, at_once: WORKERS })
-}
-
-fn journal_settings(config: &Config, at_rest: AtRest, clock: &Arc<dyn Clock>, metrics: &Metrics) -> JournalSettings {
-    let mut settings = JournalSettings::new(&config.journal.dir, config.journal.max_bytes);
-    settings.segment_bytes = config.journal.segment_bytes;
-    settings.keep = config.journal.keep;
-    settings.compression = config.journal.compression;
-    settings.at_rest = at_rest;
-    settings.clock = Arc::clone(clock);
-    settings.observer = Some(Arc::new(JournalMetrics(metrics.clone())));
-    settings
-}
-
-struct JournalMetrics(Metrics);
-
-impl Observer for JournalMetrics {
-    fn committed(&self, _appends: u64, _events: u64, _bytes: u64, seconds: f64) {
-        self.0.journal_syncs.inc();
-        self.0.journal_sync_seconds.observe(seconds);
-    }
-
-    fn stored(&self, bytes: u64) {
-        self.0.journal_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-    }
-}
-
-enum SyslogSocket {
-    Tcp(TcpListener),
-    Udp(UdpSocket),
-}
-
-/// The sockets of `listen.syslog`, with the addresses that they really have.
-async fn bind_syslog(all: &[SyslogSettings]) -> Result<Vec<(SyslogSocket, SyslogSettings)>, StartError> {
-    let mut bound = Vec::new();
-    for mut settings in all.iter().cloned() {
-        let addr = settings.addr;
-        let failed = |source| StartError::Listen { addr, key: "listen.syslog", source };
-        let socket = match settings.proto {
-            Proto::Tcp | Proto::Tls => SyslogSocket::Tcp(TcpListener::bind(addr).await.map_err(failed)?),
-            Proto::Udp => SyslogSocket::Udp(UdpSocket::bind(addr).await.map_err(failed)?),
-        };
-        settings.addr = match &socket {
-            SyslogSocket::Tcp(listener) => listener.local_addr(),
-            SyslogSocket::Udp(socket) => socket.local_addr(),
-        }
-        .map_err(failed)?;
-        bound.push((socket, settings));
-    }
-    Ok(bound)
-}
-
-async fn bind(addr: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(addr).await.map_err(|source| StartError::Listen { addr, key, source })
-}
-
-fn local(listener: &TcpListener, key: &'static str) -> Result<SocketAddr, StartError> {
-    listener.local_addr().map_err(|source| StartError::Listen { addr: SocketAddr::from(([0, 0, 0, 0], 0)), key, source })
-}
-
-/// Written whole or not at all, so that a reader never sees half of it.
-fn write_listening(data_dir: &Path, api: SocketAddr, http: SocketAddr, syslog: &[SocketAddr]) -> std::io::Result<()> {
-    let fresh = data_dir.join(format!("{LISTENING}.new"));
-    std::fs::write(&fresh, serde_json::json!({"api": api, "http": http, "syslog": syslog, "pid": std::process::id()}).to_string())?;
-    std::fs::rename(fresh, data_dir.join(LISTENING))
 }

@@ -313,7 +313,7 @@ impl Replayer {
 
     /// One page for each lane that has time for it.
     async fn retry(self: &Arc<Self>, retry: &LetterRetry, delivery: &Delivery) -> Result<(), ReplayError> {
-        let now_ms = i64::try_from(self.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX);
+        let now_ms = self.clock.unix_ms();
         let until_ms = now_ms.saturating_sub(i64::try_from(retry.interval.as_millis()).unwrap_or(i64::MAX));
         let due = DeadLetterFilter {
             causes: retry.causes.clone(),

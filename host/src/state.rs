@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bulkhead_core::{BoxFuture, Clock, SyncRun};
 use bulkhead_ingest::{Cursors, Runs, Under};
 use bulkhead_sandbox::{KeepGrants, KeptGrant, RefreshTokens, StateError, StateQuota, StateScope, StateStore};
@@ -71,32 +73,26 @@ impl KeepGrants for StoredGrants {
 
     fn keep<'a>(&'a self, credential: &'a str, grant: &'a KeptGrant) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move {
-            let now_ms = i64::try_from(self.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX);
+            let now_ms = self.clock.unix_ms();
             let token = grant.token.as_ref().map(|token| token.expose_secret());
-            let kept = json!({"grant": hex(&grant.digest), "token": token, "lost": grant.lost});
+            let kept = json!({"grant": URL_SAFE_NO_PAD.encode(grant.digest), "token": token, "lost": grant.lost});
             self.table.put(credential, &kept, now_ms).await.map_err(|error| error.to_string())
         })
     }
 }
 
 fn grant(kept: &serde_json::Value) -> Option<KeptGrant> {
-    let text = kept["grant"].as_str()?;
-    let bytes: Vec<u8> = (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect::<Option<_>>()?;
     Some(KeptGrant {
-        digest: bytes.try_into().ok()?,
+        digest: URL_SAFE_NO_PAD.decode(kept["grant"].as_str()?).ok()?.try_into().ok()?,
         token: kept["token"].as_str().map(|token| Arc::new(SecretString::from(token.to_owned()))),
         lost: kept["lost"].as_str().map(str::to_owned),
     })
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The runs of pulls, those that the end of the host cut off closed: for its start, when nothing runs.
 pub async fn sync_executions(store: &Store, clock: &dyn Clock) -> Result<SyncExecutions, StoreError> {
     let executions = store.sync_executions();
-    let now_ms = i64::try_from(clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX);
+    let now_ms = clock.unix_ms();
     let cut_off = store.with_room(async || executions.close_cut_off(now_ms).await).await?;
     if cut_off > 0 {
         tracing::warn!(cut_off, "runs of pull connectors were cut off when the host ended");

@@ -1,5 +1,6 @@
 //! The action `sync` of a subscription: events set off a run of a pull. It is a lane like any other, so that an event
-//! that came sets off its run after a kill as well; what it is handed to is the host itself, no component.
+//! that came before a kill begins its run after it; what it is handed to is the host itself, no component. A run that
+//! had begun and is cut off, or fails, is made good by the next one of the pull's own schedule.
 //!
 //! Bounded: one run in `min_interval`, and none while one is under way; events between set off one together. An event
 //! counts as delivered once a run that began after it is on record.

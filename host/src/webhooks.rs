@@ -1,9 +1,10 @@
 //! Managed webhooks: what was sent to whom and what was answered, secrets that are exchanged, receivers that are
 //! given up. Delivery itself is that of the instance that a webhook is written out as (`config::objects`).
 //!
-//! Promises: a delivery begins only when its place in the log is free; a receiver that answers 410 gets nothing more,
-//! nor one at which every delivery has failed for `disable_after`; a former secret goes when its time is over. The log
-//! is written behind deliveries: a crash may lose the last of it, never an event.
+//! Promises: a receiver that answers 410 gets nothing more, nor one at which every delivery has failed for
+//! `disable_after`; a former secret goes when its time is over; no delivery waits for the log. That is written behind
+//! deliveries: a crash may lose the last of it, and a store that takes nothing what does not fit into [`QUEUE`]; never an
+//! event.
 
 mod keep;
 mod log;

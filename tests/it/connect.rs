@@ -33,6 +33,48 @@ fn authorize(story: &Story) -> (String, String) {
     (url, state)
 }
 
+/// Flows have a bound and a place is free again with each end; what was changed since is not connected.
+#[test]
+fn flows_have_a_bound_and_are_of_the_credential_as_it_was() {
+    let api = port::free().expect("a port");
+    let story = Story::listening(
+        &format!(r#"{{api: {{addr: "{api}", public_url: "http://{api}"}}, http: "127.0.0.1:0"}}"#),
+        &format!("encryption: {{key: \"{KEY}\"}}\n"),
+    );
+    let definition = |scope: &str| {
+        json!({"definition": {
+            "type": "oauth2", "grant": "authorization_code", "authorize_url": "http://127.0.0.1:9/auth", "token_url": "http://127.0.0.1:9/token",
+            "client_id": "bulkhead", "scope": scope,
+        }})
+    };
+    let put = |scope: &str| {
+        let body = definition(scope).to_string();
+        let answer = Client::new(story.host.api).send("PUT", CREDENTIAL, &[("Content-Type", "application/json")], body.as_bytes()).expect("answers");
+        assert!([200, 201].contains(&answer.status), "{}", answer.text());
+    };
+    put("one");
+    let states: Vec<String> = (0..100).map(|_| authorize(&story).1).collect();
+    let full = post(&story, &format!("{CREDENTIAL}/authorize"));
+    assert_eq!((full.status, full.json().expect("JSON")["code"].clone()), (503, json!("too_many_flows")));
+    assert!(full.headers.get("retry-after").is_some());
+    let back = |query: &str| story.host.get(&format!("/api/integration/oauth/callback?{query}")).expect("answers");
+    assert_eq!(back(&format!("error=access_denied&state={}", states[0])).status, 400);
+    authorize(&story);
+
+    put("another");
+    let changed = back(&format!("code=x&state={}", states[1]));
+    assert_eq!((changed.status, changed.json().expect("JSON")["code"].clone()), (409, json!("changed")), "{}", changed.text());
+    // Nobody listens there: whether it works later is not known.
+    let away = back(&format!("code=x&state={}", authorize_again(&story, &states[2])));
+    assert_eq!((away.status, away.json().expect("JSON")["code"].clone()), (503, json!("credential_unavailable")), "{}", away.text());
+}
+
+/// Ends a flow and begins another.
+fn authorize_again(story: &Story, ended: &str) -> String {
+    story.host.get(&format!("/api/integration/oauth/callback?error=server_error&state={ended}")).expect("answers");
+    authorize(story).1
+}
+
 #[test]
 fn somebody_agrees_in_a_browser() {
     let (at, api) = (port::free().expect("a port"), port::free().expect("a port"));

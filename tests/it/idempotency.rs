@@ -69,3 +69,19 @@ fn at_the_same_time_one_is_made() {
     assert!(statuses.contains(&201), "{statuses:?}");
     assert_eq!(ask(&story, "GET", "formatters/mine/versions", &Value::Null, 200)["meta"]["total"], 1);
 }
+
+/// A hash of a body with a password in it would be a way to guess the password: such changes take no key, and can be
+/// sent again as they are.
+#[test]
+fn what_may_hold_a_password_takes_no_key() {
+    let story = Story::start(CONFIG);
+    let bearer = json!({"name": "c", "definition": {"type": "bearer", "token": "hunter2-hunter2"}});
+    let entries = json!({"entries": []});
+    let user = json!({"name": "ada", "roles": ["security_viewer"], "password": "seven oak trees"});
+    for (path, body) in [("auth-configs", &bearer), ("import", &entries), ("users", &user), ("users/ada/password", &user)] {
+        let (status, _, problem) = keyed(&story, "k", path, body);
+        assert_eq!((status, &problem["code"]), (400, &json!("idempotency_key_unsupported")), "{path}: {problem}");
+    }
+    assert_eq!(ask(&story, "POST", "auth-configs", &bearer, 201)["data"]["name"], "c");
+    assert_eq!(ask(&story, "POST", "auth-configs", &bearer, 409)["code"], "exists");
+}

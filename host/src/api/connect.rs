@@ -60,7 +60,7 @@ pub async fn authorize(
     let base = redirect.path().trim_end_matches('/').to_owned();
     redirect.set_path(&format!("{base}/{CALLBACK}"));
     let url = api.control.authorize(&name, redirect.clone(), &actor.0).map_err(refused)?;
-    let until = i64::try_from(api.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX).saturating_add(PATIENCE.as_millis() as i64);
+    let until = api.clock.unix_ms().saturating_add(PATIENCE.as_millis() as i64);
     Ok(Json(json!({
         "data": {"name": name, "authorize_url": url.as_str(), "redirect_uri": redirect.as_str(), "expires_at": rfc3339(until)},
         "links": {"self": format!("{PATH}/{name}")},

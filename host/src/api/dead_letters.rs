@@ -134,7 +134,7 @@ async fn edited(api: &Api, id: i64, make: impl FnOnce(&DeadLetter, bool) -> Resu
             None => problem,
         }
     })?;
-    let now_ms = i64::try_from(api.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX);
+    let now_ms = api.clock.unix_ms();
     match api.dead_letters.edit(id, &event.stored, &event.event_type, now_ms).await {
         Ok(Edited::Done) => {}
         Ok(Edited::Missing) => return Err(missing(id)),

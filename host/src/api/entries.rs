@@ -56,19 +56,19 @@ fn path(section: Section) -> &'static str {
 }
 
 /// Everything about the entries of a section that can be shown, by name.
-struct Shown<'a> {
+pub struct Shown<'a> {
     config: Arc<Config>,
     stored: &'a Stored,
     section: Section,
 }
 
 impl<'a> Shown<'a> {
-    fn of(api: &'a Api, section: Section) -> Self {
+    pub fn of(api: &'a Api, section: Section) -> Self {
         Self { config: api.control.config(), stored: &api.control.stored, section }
     }
 
     /// In force or not, in the order of their names.
-    fn names(&self) -> Vec<String> {
+    pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = match &self.config.effective()[self.section.name()] {
             Value::Object(entries) => entries.keys().cloned().collect(),
             Value::Array(routes) => routes.iter().filter_map(|route| route["id"].as_str().map(str::to_owned)).collect(),
@@ -80,7 +80,7 @@ impl<'a> Shown<'a> {
         names
     }
 
-    fn entry(&self, name: &str) -> Option<Value> {
+    pub fn entry(&self, name: &str) -> Option<Value> {
         let in_force = self.config.merged.in_force.contains(&(self.section, name.to_owned()));
         let kept = self.stored.get(self.section, name);
         let Some(definition) = self.effective(name).filter(|_| !in_force) else {
@@ -106,16 +106,6 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// Names of all entries of a section, in order.
-pub fn names(api: &Api, section: Section) -> Vec<String> {
-    Shown::of(api, section).names()
-}
-
-/// One entry as it is shown.
-pub fn shown(api: &Api, section: Section, name: &str) -> Option<Value> {
-    Shown::of(api, section).entry(name)
-}
-
 fn stored(section: Section, entry: &Entry) -> Value {
     json!({
         "id": entry.id, "name": entry.name, "origin": "stored", "version": entry.version,
@@ -132,10 +122,9 @@ pub async fn list<S: Of>(State(api): State<Api>, Query(page): Query<Page>) -> Re
     Ok(bounds.answer(path(S::SECTION), &shown.names(), |name| running.with(name, shown.entry(name).unwrap_or_default())))
 }
 
-pub async fn show<S: Of>(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Problem> {
-    let shown = Shown::of(&api, S::SECTION);
-    let data = shown.entry(&name).ok_or_else(|| unknown(S::SECTION, &name))?;
-    Ok(single(S::SECTION, &name, StatusCode::OK, Running::of(&api, S::SECTION).with(&name, data), json!({})))
+pub async fn show<S: Of>(State(api): State<Api>, Path(name): Path<String>) -> Result<Answer, Problem> {
+    let data = Shown::of(&api, S::SECTION).entry(&name).ok_or_else(|| unknown(S::SECTION, &name))?;
+    Ok(Answer::of(S::SECTION, &name, Running::of(&api, S::SECTION).with(&name, data)))
 }
 
 /// What a client may say about a change.
@@ -165,7 +154,7 @@ pub async fn make<S: Of>(
     Extension(actor): Extension<Actor>,
     Extension(note): Extension<Note>,
     body: Bytes,
-) -> Result<Response, Problem> {
+) -> Result<Answer, Problem> {
     let New { name, definition } = read(&body)?;
     edit(&api, Edit { section: S::SECTION, name, to: To::Make(definition), of_version: None }, &actor, &note, &how).await
 }
@@ -178,7 +167,7 @@ pub async fn put<S: Of>(
     Extension(note): Extension<Note>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, Problem> {
+) -> Result<Answer, Problem> {
     let Definition { definition } = read(&body)?;
     let of_version = if_match(&headers)?;
     // A change of a version is no making.
@@ -193,7 +182,7 @@ pub async fn delete<S: Of>(
     Extension(actor): Extension<Actor>,
     Extension(note): Extension<Note>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Answer, Problem> {
     edit(&api, Edit { section: S::SECTION, name, to: To::Gone, of_version: if_match(&headers)? }, &actor, &note, &how).await
 }
 
@@ -224,7 +213,7 @@ pub async fn roll_back<S: Of>(
     Extension(note): Extension<Note>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, Problem> {
+) -> Result<Answer, Problem> {
     let Which { version } = read(&body)?;
     edit(&api, Edit { section: S::SECTION, name, to: To::Version(version), of_version: if_match(&headers)? }, &actor, &note, &how).await
 }
@@ -295,7 +284,7 @@ pub async fn import(
     Ok(Json(json!({"data": {"dry_run": how.dry_run, "entries": entries, "instances": instances(&done.instances)}})))
 }
 
-pub async fn edit(api: &Api, edit: Edit, actor: &Actor, note: &Note, how: &How) -> Result<Response, Problem> {
+pub async fn edit(api: &Api, edit: Edit, actor: &Actor, note: &Note, how: &How) -> Result<Answer, Problem> {
     let (section, name) = (edit.section, edit.name.clone());
     note.object(format!("{}/{name}", section.name()));
     let Done { entries, instances: changed } =
@@ -319,25 +308,43 @@ pub async fn edit(api: &Api, edit: Edit, actor: &Actor, note: &Note, how: &How) 
         None => Shown::of(api, section).entry(&name).unwrap_or_default(),
     };
     let status = if made && !how.dry_run { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(single(section, &name, status, data, more))
+    Ok(Answer { section, name, status, data, more })
 }
 
-pub fn single(section: Section, name: &str, status: StatusCode, data: Value, more: Value) -> Response {
-    let link = format!("{}/{name}", path(section));
-    let tag = data["version"].as_i64().map(|version| format!("\"{version}\""));
-    let mut body = more;
-    body["links"] = json!({"self": link});
-    body["data"] = data;
-    let mut response = (status, Json(body)).into_response();
-    if let Some(tag) = tag.and_then(|tag| tag.parse().ok()) {
-        response.headers_mut().insert(header::ETAG, tag);
+/// One entry as it is answered, while something can still be added to it.
+pub struct Answer {
+    section: Section,
+    name: String,
+    status: StatusCode,
+    pub data: Value,
+    /// Beside `data`.
+    more: Value,
+}
+
+impl Answer {
+    pub fn of(section: Section, name: &str, data: Value) -> Self {
+        Self { section, name: name.to_owned(), status: StatusCode::OK, data, more: json!({}) }
     }
-    if status == StatusCode::CREATED
-        && let Ok(link) = link.parse()
-    {
-        response.headers_mut().insert(header::LOCATION, link);
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let Self { section, name, status, data, more: mut body } = self;
+        let link = format!("{}/{name}", path(section));
+        let tag = data["version"].as_i64().map(|version| format!("\"{version}\""));
+        body["links"] = json!({"self": link});
+        body["data"] = data;
+        let mut response = (status, Json(body)).into_response();
+        if let Some(tag) = tag.and_then(|tag| tag.parse().ok()) {
+            response.headers_mut().insert(header::ETAG, tag);
+        }
+        if status == StatusCode::CREATED
+            && let Ok(link) = link.parse()
+        {
+            response.headers_mut().insert(header::LOCATION, link);
+        }
+        response
     }
-    response
 }
 
 fn what(changed: &Changed) -> &'static str {

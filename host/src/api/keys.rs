@@ -51,7 +51,7 @@ pub async fn create(State(api): State<Api>, Extension(actor): Extension<Actor>, 
     let rate = words.number("rate")?.unwrap_or(i64::from(RATE));
     let rate = u32::try_from(rate).ok().filter(|_| (1..=MOST_RATE).contains(&rate));
     let rate = rate.ok_or_else(|| fault("/rate", format!("`rate` is 1 to {MOST_RATE} requests a second")))?;
-    let expires_ms = expiry(&api, &words)?.unwrap_or_else(|| now_ms(&api).saturating_add(LIFE_MS));
+    let expires_ms = expiry(&api, &words)?.unwrap_or_else(|| api.clock.unix_ms().saturating_add(LIFE_MS));
     let (key, text) = api.access.create(NewKey { name: name.to_owned(), roles, allow, rate, expires_ms }, &actor.0).await.map_err(refused)?;
     note.object(format!("api-keys/{}", key.id)).after(shown(&api, &key));
     Ok((StatusCode::CREATED, [(header::LOCATION, format!("{PATH}/{}", key.id))], with_secret(&api, &key, &text)).into_response())
@@ -113,15 +113,11 @@ fn role(name: &str) -> Result<Role, Problem> {
 
 fn expiry(api: &Api, words: &Words) -> Result<Option<i64>, Problem> {
     let Some(nanos) = words.time("expires_at")? else { return Ok(None) };
-    let (at_ms, now_ms) = (i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX), now_ms(api));
+    let (at_ms, now_ms) = (i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX), api.clock.unix_ms());
     if at_ms <= now_ms || at_ms - now_ms > LONGEST_LIFE_MS {
         return Err(fault("/expires_at", "`expires_at` is to come, and within ten years"));
     }
     Ok(Some(at_ms))
-}
-
-fn now_ms(api: &Api) -> i64 {
-    i64::try_from(api.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }
 
 /// What is no id is not looked for.

@@ -92,6 +92,13 @@ async fn checks(api: &Api, lanes: &[LaneStatus]) -> Vec<Value> {
     checks
 }
 
+/// The lanes of each instance, now.
+pub fn by_instance(api: &Api) -> HashMap<Arc<str>, Vec<LaneStatus>> {
+    let mut lanes: HashMap<_, Vec<_>> = HashMap::new();
+    api.delivery.status().into_iter().for_each(|lane| lanes.entry(Arc::clone(&lane.lane.instance)).or_default().push(lane));
+    lanes
+}
+
 /// How the entries that are shown are doing: instances run, credentials may be connected.
 pub struct Running<'a> {
     api: &'a Api,
@@ -102,12 +109,7 @@ pub struct Running<'a> {
 
 impl<'a> Running<'a> {
     pub fn of(api: &'a Api, section: Section) -> Self {
-        let by_instance = || {
-            let mut lanes: HashMap<_, Vec<_>> = HashMap::new();
-            api.delivery.status().into_iter().for_each(|lane| lanes.entry(Arc::clone(&lane.lane.instance)).or_default().push(lane));
-            lanes
-        };
-        Self { api, section, lanes: (section == Section::Instances).then(by_instance) }
+        Self { api, section, lanes: (section == Section::Instances).then(|| by_instance(api)) }
     }
 
     /// The entry with its state.

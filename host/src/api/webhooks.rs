@@ -1,23 +1,27 @@
 //! Managed webhooks: entries like others, but for the secret, which the host makes and shows once; deliveries, tests,
 //! replays.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bulkhead_core::LaneId;
-use bulkhead_store::{DeadLetterFilter, DeliveryStatus, WebhookDelivery};
+use bulkhead_deliver::LaneStatus;
+use bulkhead_store::{DeadLetterFilter, DeliveryStatus, WebhookDelivery, WebhookState};
 use serde_json::{Value, json};
 
 use super::auth::Actor;
-use super::entries::{self, Definition, How, New, edit, if_match, read, refused, unknown};
+use super::entries::{self, Answer, Definition, How, New, Shown, edit, if_match, read, refused, unknown};
 use super::extract::Words;
-use super::lanes::lane;
+use super::lanes::{by_instance, lane};
 use super::page::Page;
 use super::problem::Problem;
 use super::{Api, rfc3339};
-use crate::config::{Section, Webhook, webhook_instance};
+use crate::config::{Config, Section, Webhook, webhook_instance};
 use crate::pipeline::stored::{Edit, To};
 use crate::trail::Note;
 use crate::webhooks::{self, OnceError};
@@ -30,40 +34,46 @@ const LONGEST_OVERLAP: i64 = 30 * 24 * 3_600;
 
 pub async fn list(State(api): State<Api>, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
     let bounds = page.bounds()?;
-    let names = entries::names(&api, SECTION);
-    let mut answer = bounds.answer(PATH, &names, |name| entries::shown(&api, SECTION, name).unwrap_or_default());
-    if let Some(data) = answer.0["data"].as_array_mut() {
-        for webhook in data {
-            fares(&api, webhook).await?;
-        }
+    let (shown, fares) = (Shown::of(&api, SECTION), Fares::of(&api).await?);
+    Ok(bounds.answer(PATH, &shown.names(), |name| fares.with(name, shown.entry(name).unwrap_or_default())))
+}
+
+pub async fn show(State(api): State<Api>, Path(name): Path<String>) -> Result<Answer, Problem> {
+    let data = Shown::of(&api, SECTION).entry(&name).ok_or_else(|| unknown(SECTION, &name))?;
+    Ok(Answer::of(SECTION, &name, Fares::of(&api).await?.with(&name, data)))
+}
+
+/// How webhooks fare.
+struct Fares<'a> {
+    api: &'a Api,
+    config: Arc<Config>,
+    lanes: HashMap<Arc<str>, Vec<LaneStatus>>,
+    states: HashMap<String, WebhookState>,
+}
+
+impl<'a> Fares<'a> {
+    async fn of(api: &'a Api) -> Result<Self, Problem> {
+        let states = api.once.deliveries.states().await.map_err(|error| Problem::unavailable(&error))?;
+        Ok(Self { api, config: api.control.config(), lanes: by_instance(api), states })
     }
-    Ok(answer)
-}
 
-pub async fn show(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Problem> {
-    let mut data = entries::shown(&api, SECTION, &name).ok_or_else(|| unknown(SECTION, &name))?;
-    fares(&api, &mut data).await?;
-    Ok(entries::single(SECTION, &name, StatusCode::OK, data, json!({})))
-}
-
-/// Adds how it fares.
-async fn fares(api: &Api, shown: &mut Value) -> Result<(), Problem> {
-    let name = shown["name"].as_str().unwrap_or_default().to_owned();
-    let instance = webhook_instance(&name);
-    let lanes: Vec<Value> = api.delivery.status().iter().filter(|lane| *lane.lane.instance == *instance).map(lane).collect();
-    let enabled = api.control.config().webhooks.iter().any(|webhook| webhook.name == name && webhook.enabled);
-    let status = match (enabled, api.control.stored.is_inactive(&instance)) {
-        (false, _) => "disabled",
-        (true, true) => "paused",
-        _ if lanes.iter().any(|lane| lane["held"].is_string()) => "error",
-        _ => "active",
-    };
-    let state = api.once.deliveries.state(&name).await.map_err(|error| Problem::unavailable(&error))?;
-    shown["status"] = status.into();
-    shown["failing_since"] = state.failing_since_ms.and_then(rfc3339).into();
-    shown["last_success_at"] = state.last_success_ms.and_then(rfc3339).into();
-    shown["lanes"] = lanes.into();
-    Ok(())
+    fn with(&self, name: &str, mut shown: Value) -> Value {
+        let instance = webhook_instance(name);
+        let lanes = self.lanes.get(instance.as_str()).map(Vec::as_slice).unwrap_or_default();
+        let enabled = self.config.webhooks.iter().any(|webhook| webhook.name == name && webhook.enabled);
+        let status = match (enabled, self.api.control.stored.is_inactive(&instance)) {
+            (false, _) => "disabled",
+            (true, true) => "paused",
+            _ if lanes.iter().any(|lane| lane.held.is_some()) => "error",
+            _ => "active",
+        };
+        let state = self.states.get(name).copied().unwrap_or_default();
+        shown["status"] = status.into();
+        shown["failing_since"] = state.failing_since_ms.and_then(rfc3339).into();
+        shown["last_success_at"] = state.last_success_ms.and_then(rfc3339).into();
+        shown["lanes"] = lanes.iter().map(lane).collect();
+        shown
+    }
 }
 
 pub async fn make(
@@ -75,8 +85,8 @@ pub async fn make(
 ) -> Result<Response, Problem> {
     let New { name, mut definition } = read(&body)?;
     let secret = own_secret(&mut definition);
-    let response = edit(&api, Edit { section: SECTION, name, to: To::Make(definition), of_version: None }, &actor, &note, &how).await?;
-    with_secret(response, secret.filter(|_| !how.dry_run)).await
+    let answer = edit(&api, Edit { section: SECTION, name, to: To::Make(definition), of_version: None }, &actor, &note, &how).await?;
+    Ok(with_secret(answer, secret.filter(|_| !how.dry_run)))
 }
 
 pub async fn put(
@@ -122,7 +132,7 @@ pub async fn put(
         api.once.deliveries.begin_anew(&name).await.map_err(|error| Problem::unavailable(&error))?;
         act(true).await?;
     }
-    with_secret(done?, secret.filter(|_| !how.dry_run)).await
+    Ok(with_secret(done?, secret.filter(|_| !how.dry_run)))
 }
 
 pub async fn delete(
@@ -132,7 +142,7 @@ pub async fn delete(
     actor: Extension<Actor>,
     note: Extension<Note>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Answer, Problem> {
     let (api, name, dry_run) = (state.0.clone(), path.0.clone(), how.0.dry_run);
     let done = entries::delete::<entries::Webhooks>(state, path, how, actor, note, headers).await?;
     if !dry_run && let Err(error) = api.once.deliveries.forget(&name).await {
@@ -164,23 +174,18 @@ pub async fn rotate_secret(
             unknown(SECTION, &name)
         });
     };
-    let until = (overlap > 0).then(|| rfc3339(now_ms(&api).saturating_add(overlap * 1_000))).flatten();
+    let until = (overlap > 0).then(|| rfc3339(api.clock.unix_ms().saturating_add(overlap * 1_000))).flatten();
     let secret = webhooks::new_secret();
     let to = To::Change(webhooks::rotated(&entry.definition, &secret, until));
     let edit_to = Edit { section: SECTION, name, to, of_version: Some(entry.version) };
-    with_secret(edit(&api, edit_to, &actor, &note, &How::default()).await?, Some(secret)).await
+    Ok(with_secret(edit(&api, edit_to, &actor, &note, &How::default()).await?, Some(secret)))
 }
 
 /// The one answer that holds it; nobody on the way keeps it (RFC 9111 §5.2.2.5).
-async fn with_secret(response: Response, secret: Option<String>) -> Result<Response, Problem> {
-    let Some(secret) = secret else { return Ok(response) };
-    let (mut parts, body) = response.into_parts();
-    let body = axum::body::to_bytes(body, usize::MAX).await.map_err(|error| Problem::internal(&error))?;
-    let mut body: Value = serde_json::from_slice(&body).map_err(|error| Problem::internal(&error))?;
-    body["data"]["secret"] = secret.into();
-    parts.headers.remove(header::CONTENT_LENGTH);
-    parts.headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
-    Ok(Response::from_parts(parts, Json(body).into_response().into_body()))
+fn with_secret(mut answer: Answer, secret: Option<String>) -> Response {
+    let Some(secret) = secret else { return answer.into_response() };
+    answer.data["secret"] = secret.into();
+    ([(header::CACHE_CONTROL, "no-store")], answer).into_response()
 }
 
 /// A secret made here, where the definition brings none.
@@ -296,8 +301,4 @@ fn problem(error: &OnceError) -> Problem {
         OnceError::Journal(error) => Problem::unavailable(error),
         OnceError::Store(error) => Problem::unavailable(error),
     }
-}
-
-fn now_ms(api: &Api) -> i64 {
-    i64::try_from(api.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }

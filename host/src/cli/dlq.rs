@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::failure::print;
-use super::http_client::{authorised, block_on, client, refusal, unreachable};
+use super::http_client::{authorised, block_on, client, percent, refusal, unreachable};
 use super::{Exit, Failure, Output};
 
 #[derive(Debug, Args)]
@@ -203,16 +203,16 @@ async fn ask(args: &DlqArgs) -> Result<Value, Failure> {
             if let Some(after) = after {
                 pairs.insert("after".into(), (*after).into());
             }
-            let query: Vec<_> = pairs.iter().map(|(key, value)| format!("{key}={}", percent(value))).collect();
+            let query: Vec<_> = pairs.iter().map(|(key, value)| format!("{key}={}", part(value))).collect();
             let url = format!("{base}?{}", query.join("&"));
             send(client.get(&url), &url).await
         }
         DlqVerb::Show { id } => {
-            let url = format!("{base}/{}", percent(&id.as_str().into()));
+            let url = format!("{base}/{}", percent(id.as_str()));
             send(client.get(&url), &url).await
         }
         DlqVerb::Edit(edit) => {
-            let url = format!("{base}/{}/event", percent(&edit.id.as_str().into()));
+            let url = format!("{base}/{}/event", percent(&edit.id));
             let request = match (&edit.file, &edit.patch) {
                 (Some(file), _) => client.put(&url).header("content-type", "application/json").body(read(file)?),
                 (None, Some(patch)) => client.patch(&url).header("content-type", "application/merge-patch+json").body(read(patch)?),
@@ -250,8 +250,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// A query value (RFC 3986 §2.1).
-fn percent(value: &Value) -> String {
-    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    text.bytes().map(|b| if b.is_ascii_alphanumeric() || b"-._~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+/// A value of the query.
+fn part(value: &Value) -> String {
+    percent(value.as_str().map_or_else(|| value.to_string(), str::to_owned).as_str())
 }

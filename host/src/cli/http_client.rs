@@ -79,7 +79,7 @@ pub async fn answered(url: &str, request: reqwest::RequestBuilder) -> Result<Vec
     Ok(response.bytes().await.map_err(|error| unreachable(url, &error))?.to_vec())
 }
 
-/// Part of a query (RFC 3986 §2.1).
+/// A segment of a path, or part of a query (RFC 3986 §2.1).
 pub fn percent(text: &str) -> String {
     text.bytes().map(|b| if b.is_ascii_alphanumeric() || b"-._~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }

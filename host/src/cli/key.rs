@@ -7,7 +7,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use super::failure::print;
-use super::http_client::{authorised, block_on, client, refusal, unreachable};
+use super::http_client::{authorised, block_on, client, percent, refusal, unreachable};
 use super::{Exit, Failure, Output};
 
 #[derive(Debug, Args)]
@@ -87,13 +87,13 @@ pub fn run(args: &KeyArgs, output: Output) -> Result<Exit, Failure> {
             ("POST", String::new())
         }
         KeyVerb::List => ("GET", "?limit=1000".to_owned()),
-        KeyVerb::Show { id } => ("GET", format!("/{}", segment(id))),
+        KeyVerb::Show { id } => ("GET", format!("/{}", percent(id))),
         KeyVerb::Rotate { id, overlap, life } => {
             body.insert("overlap_seconds".into(), json!(overlap));
             life.into(&mut body);
-            ("POST", format!("/{}/rotate", segment(id)))
+            ("POST", format!("/{}/rotate", percent(id)))
         }
-        KeyVerb::Revoke { id } => ("DELETE", format!("/{}", segment(id))),
+        KeyVerb::Revoke { id } => ("DELETE", format!("/{}", percent(id))),
     };
     let mut answer = block_on(ask(args, method, &path, (!body.is_empty()).then_some(body)))?;
     if output == Output::Json {
@@ -138,9 +138,4 @@ async fn ask(args: &KeyArgs, method: &str, path: &str, body: Option<Map<String, 
     }
     let body = response.bytes().await.map_err(|error| unreachable(&url, &error))?;
     serde_json::from_slice(&body).map_err(|error| Failure::from_error(Exit::Failed, "host.answer", &error))
-}
-
-/// A path segment (RFC 3986 §2.1).
-fn segment(text: &str) -> String {
-    text.bytes().map(|b| if b.is_ascii_alphanumeric() || b"-._~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }

@@ -126,10 +126,7 @@ pub fn forget(api: &str) -> Result<Option<Kept>, Failure> {
 
 /// `name=value&…` (URL Living Standard §5.2).
 pub fn form(fields: &[(&str, &str)]) -> String {
-    let part = |text: &str| -> String {
-        text.bytes().map(|b| if b.is_ascii_alphanumeric() || b"-._~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
-    };
-    fields.iter().map(|(name, value)| format!("{}={}", part(name), part(value))).collect::<Vec<_>>().join("&")
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
 fn name(api: &str) -> &str {

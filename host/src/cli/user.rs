@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::ask::value;
 use super::failure::print;
-use super::http_client::{Server, block_on};
+use super::http_client::{Server, block_on, percent};
 use super::{Exit, Failure, Output, prompt};
 
 #[derive(Debug, Args)]
@@ -60,7 +60,7 @@ enum UserVerb {
 
 pub fn run(args: &UserArgs, output: Output) -> Result<Exit, Failure> {
     let typed = || prompt::secret("password").map(|text| text.expose_secret().to_owned());
-    let one = |name: &str, rest: &str| format!("users/{}{rest}", segment(name));
+    let one = |name: &str, rest: &str| format!("users/{}{rest}", percent(name));
     let (method, path, body) = match &args.verb {
         UserVerb::Create { name, role } => ("POST", "users".to_owned(), Some(json!({"name": name, "roles": role, "password": typed()?}))),
         UserVerb::List => ("GET", "users?limit=1000".to_owned(), None),
@@ -102,9 +102,4 @@ fn line(user: &Value) -> String {
     let code = if user["totp"] == true { "password and code" } else { "password" };
     let seen = user["last_sign_in_at"].as_str().map_or_else(|| "never signed in".to_owned(), |at| format!("signed in {at} from {}", text("last_sign_in_from")));
     format!("{}  {state:<8} {}  {code}  {seen}", text("name"), roles.join(","))
-}
-
-/// A path segment (RFC 3986 §2.1).
-fn segment(text: &str) -> String {
-    text.bytes().map(|b| if b.is_ascii_alphanumeric() || b"-._~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }

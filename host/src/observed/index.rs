@@ -294,7 +294,7 @@ impl Indexer {
     async fn shrink_once(&self) -> Result<(), StoreError> {
         let Index { table, settings, progress, .. } = &*self.index;
         let retention_ms = i64::try_from(settings.retention.as_millis()).unwrap_or(i64::MAX);
-        let before_ms = number(self.clock.unix_nanos() / 1_000_000).saturating_sub(retention_ms);
+        let before_ms = self.clock.unix_ms().saturating_sub(retention_ms);
         while table.expire(before_ms).await?.1 {
             tokio::task::yield_now().await;
         }
@@ -360,6 +360,6 @@ fn name(path: &Path) -> io::Result<String> {
         Err(error) => return Err(error),
     }
     let name = Uuid::now_v7().to_string();
-    fs::write(path, &name)?;
+    crate::durable::write(path, name.as_bytes())?;
     Ok(name)
 }

@@ -90,7 +90,7 @@ impl Logs {
             id: Uuid::now_v7(),
             instance: instance.to_owned(),
             log_type,
-            at_ms: i64::try_from(self.0.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX),
+            at_ms: self.0.clock.unix_ms(),
             operation: said.operation.to_owned(),
             message: cut(&said.message, MOST_MESSAGE).to_owned(),
             details,
@@ -223,7 +223,7 @@ impl Waiting {
                 biased;
                 () = stop.cancelled() => break,
                 _ = shrink.tick() => {
-                    let now_ms = i64::try_from(clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX);
+                    let now_ms = clock.unix_ms();
                     let before_ms = now_ms.saturating_sub(i64::try_from(settings.retention.as_millis()).unwrap_or(i64::MAX));
                     if let Err(error) = table.shrink(before_ms, settings.max_rows).await {
                         tracing::warn!(error = &error as &dyn std::error::Error, "old logs not deleted, trying again later");

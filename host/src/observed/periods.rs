@@ -147,20 +147,16 @@ impl Periods {
             let can = lane.held.is_none() && !lane.dead_letters_full && lane.breaker != BreakerState::Open;
             *able.entry(lane.lane.instance).or_insert(true) &= can;
         }
-        let at_ms = self.now_ms();
+        let at_ms = self.0.clock.unix_ms();
         for (instance, available) in able {
             self.add(&instance, at_ms, &Sums { looks: 1, available: i64::from(available), ..Sums::default() });
         }
     }
 
     async fn clean(&self) -> Result<(), StoreError> {
-        let now_ms = self.now_ms();
+        let now_ms = self.0.clock.unix_ms();
         self.0.table.shrink(Period::Hour, now_ms.saturating_sub(HOURS_MS)).await?;
         self.0.table.shrink(Period::Day, now_ms.saturating_sub(DAYS_MS)).await.map(drop)
-    }
-
-    fn now_ms(&self) -> i64 {
-        number(self.0.clock.unix_nanos() / 1_000_000)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {

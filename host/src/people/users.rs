@@ -77,7 +77,7 @@ impl People {
                 return Err(UserError::Full);
             }
         }
-        let now_ms = self.now_ms();
+        let now_ms = self.clock.unix_ms();
         let user = User {
             id,
             name,
@@ -109,7 +109,7 @@ impl People {
         let _one = self.change.lock().await;
         self.look_again().await?;
         let before = self.get(name).ok_or(UserError::Unknown)?;
-        let mut after = User { changed_ms: self.now_ms(), changed_by: by.to_owned(), ..before.clone() };
+        let mut after = User { changed_ms: self.clock.unix_ms(), changed_by: by.to_owned(), ..before.clone() };
         // Roles count as they are now, in sessions too.
         let ends = match change {
             UserChange::Roles(roles) => {

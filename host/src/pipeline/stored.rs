@@ -308,7 +308,7 @@ impl Control {
         }
         let there: BTreeMap<(&str, &str), &Entry> = before.iter().map(|entry| ((entry.section.as_str(), entry.name.as_str()), entry)).collect();
         let (mut seen, mut planned) = (HashSet::new(), Vec::new());
-        let now_ms = self.now_ms();
+        let now_ms = self.clock.unix_ms();
         for edit in edits {
             let (section, name) = (edit.section.name(), edit.name.clone());
             let old = there.get(&(section, edit.name.as_str())).copied();
@@ -394,7 +394,7 @@ impl Control {
     }
 
     async fn switch(&self, instance: &str, active: bool, by: &str) -> Result<(), StoreError> {
-        self.stored.inactive.set(instance, !active, self.now_ms(), by).await?;
+        self.stored.inactive.set(instance, !active, self.clock.unix_ms(), by).await?;
         let mut off = self.stored.off.write().unwrap_or_else(PoisonError::into_inner);
         if active {
             off.remove(instance)
@@ -402,10 +402,6 @@ impl Control {
             off.insert(instance.to_owned())
         };
         Ok(())
-    }
-
-    fn now_ms(&self) -> i64 {
-        i64::try_from(self.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX)
     }
 
     /// Starts an instance as its settings and its switch say.

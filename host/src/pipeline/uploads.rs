@@ -94,11 +94,7 @@ impl Control {
     }
 
     fn stamp(&self, by: &str) -> Stamp {
-        Stamp { at_ms: self.unix_ms(), by: by.to_owned() }
-    }
-
-    fn unix_ms(&self) -> i64 {
-        i64::try_from(self.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX)
+        Stamp { at_ms: self.clock.unix_ms(), by: by.to_owned() }
     }
 
     /// Instances by what they run: component name, digest, instance.
@@ -366,7 +362,7 @@ impl Control {
             return;
         }
         let bare = self.components(self.registry.index()).file(name).is_ok();
-        let fault = Failed { at_ms: self.unix_ms(), reason: format!("instance `{instance}`: {reason}") };
+        let fault = Failed { at_ms: self.clock.unix_ms(), reason: format!("instance `{instance}`: {reason}") };
         match self.change(name, None, |index| index.roll_back(name, bare, Some(fault))).await {
             Ok(back) => {
                 self.metrics.rollback(name, "automatic").inc();

@@ -197,7 +197,7 @@ impl Lanes {
 
     /// True where it was under way.
     pub async fn cancel(&self, id: i64) -> Result<bool, StoreError> {
-        let ended = self.replays.end(id, ReplayState::Cancelled, "", self.now_ms()).await?;
+        let ended = self.replays.end(id, ReplayState::Cancelled, "", self.clock.unix_ms()).await?;
         if ended {
             if let Some(cancel) = self.running().get(&id) {
                 cancel.cancel();
@@ -246,7 +246,7 @@ impl Lanes {
         });
         let (first, last, oldest_time, hold) = found.await.map_err(|_| Refused::Broken)??;
         let since = if let Since::Time(time) = since { time } else { oldest_time };
-        let begun_ms = self.now_ms();
+        let begun_ms = self.clock.unix_ms();
         Ok((NewLaneReplay { lane, since, until: until.unwrap_or(now), first, last, begun_ms }, hold))
     }
 
@@ -278,7 +278,7 @@ impl Lanes {
             }
         };
         let (state, reason) = end;
-        while let Err(error) = self.replays.end(replay.id, state, &reason, self.now_ms()).await {
+        while let Err(error) = self.replays.end(replay.id, state, &reason, self.clock.unix_ms()).await {
             tracing::error!(replay = replay.id, error = &error as &dyn std::error::Error, "the end of a replay is not noted, trying again");
             if !pause(AGAIN, cancel).await {
                 return;
@@ -364,10 +364,6 @@ impl Lanes {
             pause(AGAIN, cancel).await
         };
         self.journal.append_patiently(batch, Durability::Fsync, wait).await.map(drop)
-    }
-
-    fn now_ms(&self) -> i64 {
-        i64::try_from(self.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX)
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, HashMap<i64, CancellationToken>> {

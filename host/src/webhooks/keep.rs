@@ -92,15 +92,20 @@ impl Keeper {
                 () = tokio::time::sleep(LOOK) => {}
             }
             let config = self.control.config();
-            for webhook in &config.webhooks {
-                self.see_to(webhook).await;
+            match self.deliveries.states().await {
+                Ok(states) => {
+                    for webhook in &config.webhooks {
+                        self.see_to(webhook, states.get(&webhook.name).and_then(|state| state.failing_since_ms)).await;
+                    }
+                }
+                Err(error) => tracing::warn!(error = %Chain(&error), "how webhooks fare cannot be read, trying again"),
             }
             match self.given_up(after, &config.webhooks).await {
                 Ok(next) => after = next,
                 Err(error) => tracing::warn!(error = %Chain(&error), "deliveries to webhooks not looked at, trying again"),
             }
             if look % SELDOM == 0 {
-                let oldest = self.now_ms().saturating_sub(i64::try_from(self.settings.max_age.as_millis()).unwrap_or(i64::MAX));
+                let oldest = self.clock.unix_ms().saturating_sub(i64::try_from(self.settings.max_age.as_millis()).unwrap_or(i64::MAX));
                 if let Err(error) = self.deliveries.expire(oldest).await {
                     tracing::warn!(error = %Chain(&error), "old deliveries to webhooks not forgotten, trying again");
                 }
@@ -108,8 +113,8 @@ impl Keeper {
         }
     }
 
-    async fn see_to(&self, webhook: &Webhook) {
-        let now_ms = self.now_ms();
+    async fn see_to(&self, webhook: &Webhook, failing_since_ms: Option<i64>) {
+        let now_ms = self.clock.unix_ms();
         if webhook.previous_until_ms.is_some_and(|until_ms| until_ms <= now_ms) {
             self.change(&webhook.name, "webhooks.secret_ends", settled).await;
         }
@@ -121,12 +126,8 @@ impl Keeper {
             return;
         }
         let limit_ms = i64::try_from(webhook.disable_after.as_millis()).unwrap_or(i64::MAX);
-        match self.deliveries.state(&webhook.name).await {
-            Ok(state) if state.failing_since_ms.is_some_and(|since_ms| now_ms.saturating_sub(since_ms) >= limit_ms) => {
-                self.disable(&webhook.name, "failing", "no delivery succeeded for `disable_after`").await;
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(error = %Chain(&error), webhook = webhook.name, "how a webhook fares cannot be read"),
+        if failing_since_ms.is_some_and(|since_ms| now_ms.saturating_sub(since_ms) >= limit_ms) {
+            self.disable(&webhook.name, "failing", "no delivery succeeded for `disable_after`").await;
         }
     }
 
@@ -181,9 +182,5 @@ impl Keeper {
             self.moved.notify_waiters();
         }
         Ok(if page.len() == PAGE as usize { page.last().map_or(0, |last| last.id) } else { 0 })
-    }
-
-    fn now_ms(&self) -> i64 {
-        i64::try_from(self.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX)
     }
 }

@@ -7,6 +7,11 @@ pub trait Clock: Send + Sync {
     fn unix_nanos(&self) -> u64;
     /// Time since an arbitrary start; never goes back.
     fn monotonic(&self) -> Duration;
+
+    /// Wall time in milliseconds, as tables and documents have it.
+    fn unix_ms(&self) -> i64 {
+        i64::try_from(self.unix_nanos() / 1_000_000).unwrap_or(i64::MAX)
+    }
 }
 
 /// The machine's clocks.

@@ -64,7 +64,7 @@ impl Context {
     }
 
     pub fn unix_ms(&self) -> i64 {
-        i64::try_from(self.parts.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX)
+        self.parts.clock.unix_ms()
     }
 
     /// How receipts read on today's wall clock. Every age is judged by it, so that each look at an age is a

@@ -273,7 +273,7 @@ impl Pulls {
         let shared = self.running().get(instance).map(|pull| (Arc::clone(&pull.settings.instance), Arc::clone(&pull.shared)));
         let Some((instance, shared)) = shared else { return Err(SyncRefused::Unknown) };
         self.term(&instance).await?;
-        let run = SyncRun::begin(&instance, trigger, by, self.parts.now_ms());
+        let run = SyncRun::begin(&instance, trigger, by, self.parts.clock.unix_ms());
         shared.want(run.clone())?;
         // Whoever asked may go away before the store has answered: the run is done all the same.
         if let Err(error) = self.parts.runs.begin(&run).await
@@ -321,12 +321,6 @@ impl Pulls {
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl PullParts {
-    fn now_ms(&self) -> i64 {
-        i64::try_from(self.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX)
     }
 }
 

@@ -84,6 +84,12 @@ impl Database {
         self.fetch_all(sql, params).await.map(|rows| rows.into_iter().next())
     }
 
+    /// How many rows of a table fit a condition.
+    pub(crate) async fn count(&self, table: &str, condition: &str, params: Vec<Value>) -> Result<u64, Error> {
+        let row = self.fetch_optional(AssertSqlSafe(format!("SELECT COUNT(*) AS n FROM {table} WHERE {condition}")), params).await?;
+        row.map_or(Ok(0), |row| row.get::<i64>("n")).map(i64::cast_unsigned)
+    }
+
     /// One statement that writes: how many rows it touched. Cancel safe: done or not, never in part.
     pub async fn execute(&self, sql: impl SqlSafeStr, params: Vec<Value>) -> Result<u64, Error> {
         match &self.0 {

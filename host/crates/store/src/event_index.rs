@@ -117,9 +117,7 @@ impl EventIndex {
     }
 
     pub async fn count(&self) -> Result<u64, StoreError> {
-        let row = self.database.fetch_optional("SELECT COUNT(*) AS total FROM indexed_events", params![]).await;
-        let total = row.and_then(|row| row.map_or(Ok(0), |row| row.get::<i64>("total")));
-        total.map(i64::cast_unsigned).map_err(failed("counting the event index"))
+        self.database.count("indexed_events", "1 = 1", params![]).await.map_err(failed("counting the event index"))
     }
 
     /// Deletes some of what was received before this moment; true where there may be more.

@@ -98,12 +98,7 @@ impl Logs {
         let fail = || failed("reading logs");
         let (condition, values) = filter.sql();
         let database = &self.database;
-        let count = format!("SELECT COUNT(*) AS total FROM logs WHERE {condition}");
-        let total = database
-            .fetch_optional(AssertSqlSafe(count), values.clone())
-            .await
-            .and_then(|row| row.map_or(Ok(0), |row| row.get::<i64>("total")))
-            .map_err(fail())?;
+        let total = database.count("logs", &condition, values.clone()).await.map_err(fail())?;
         let place = values.len() + 1;
         let page = format!(
             "SELECT id, instance, log_type, at_ms, operation, message, details, actor, sync_id FROM logs WHERE {condition} ORDER BY seq DESC LIMIT ${place} OFFSET ${}",
@@ -113,7 +108,7 @@ impl Logs {
         values.extend(params![i64::from(limit), i64::try_from(offset).unwrap_or(i64::MAX)]);
         let rows = database.fetch_all(AssertSqlSafe(page), values).await;
         let entries = rows.and_then(|rows| rows.iter().map(read).collect()).map_err(fail())?;
-        Ok((entries, total.cast_unsigned()))
+        Ok((entries, total))
     }
 
     /// Deletes what is older than this moment, and of the rest the oldest beyond `most`. Answers how many went.

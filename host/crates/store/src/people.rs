@@ -72,14 +72,16 @@ impl People {
         rows.and_then(|rows| rows.iter().map(session).collect()).map_err(failed("reading sessions"))
     }
 
-    /// One session and whose it is, as another host may have left them. Cancel safe.
-    pub async fn session(&self, id: &SessionId) -> Result<Option<(Session, Option<User>)>, StoreError> {
-        let fail = || failed("reading a session");
-        let row = self.database.fetch_optional(AssertSqlSafe(format!("{SESSIONS} WHERE id = $1")), params![id.as_str()]).await.map_err(fail())?;
-        let Some(session) = row.map(|row| session(&row)).transpose().map_err(fail())? else { return Ok(None) };
-        let row = self.database.fetch_optional(AssertSqlSafe(format!("{USERS} WHERE name = $1")), params![session.user.as_str()]).await.map_err(fail())?;
-        let user = row.map(|row| self.user(&row)).transpose().map_err(fail())?;
-        Ok(Some((session, user)))
+    /// One session, as another host may have left it. Cancel safe.
+    pub async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
+        let row = self.database.fetch_optional(AssertSqlSafe(format!("{SESSIONS} WHERE id = $1")), params![id.as_str()]).await;
+        row.and_then(|row| row.map(|row| session(&row)).transpose()).map_err(failed("reading a session"))
+    }
+
+    /// One user, the same way. Cancel safe.
+    pub async fn user_named(&self, name: &UserName) -> Result<Option<User>, StoreError> {
+        let row = self.database.fetch_optional(AssertSqlSafe(format!("{USERS} WHERE name = $1")), params![name.as_str()]).await;
+        row.and_then(|row| row.map(|row| self.user(&row)).transpose()).map_err(failed("reading a user"))
     }
 
     /// Durable as a whole when it returns; false, and nothing of it, where another host was first: the user or the
@@ -125,49 +127,33 @@ impl People {
             }
         };
         let step = |user: &User| user.totp_step.and_then(|step| i64::try_from(step).ok());
-        if let Some(before) = before {
-            let sql = "UPDATE users SET roles = $1, password = $2, enabled = $3, totp = $4, totp_key = $5, totp_step = $6, changed_ms = $7, changed_by = $8, \
-                       signed_in_ms = $9, signed_in_from = $10 WHERE id = $11 AND roles = $12 AND password = $13 AND enabled = $14 AND changed_ms = $15 \
-                       AND totp_step IS NOT DISTINCT FROM $16";
-            let params = params![
-                words(&user.roles),
-                user.password.as_str(),
-                user.enabled,
-                totp,
-                key.map(|key| key.0.to_vec()),
-                step(user),
-                user.changed_ms,
-                &user.changed_by,
-                user.signed_in.map(|(at_ms, _)| at_ms),
-                user.signed_in.map(|(_, from)| from.to_string()),
-                &user.id,
-                words(&before.roles),
-                before.password.as_str(),
-                before.enabled,
-                before.changed_ms,
-                step(before),
-            ];
-            return Ok(tx.execute(sql, params).await? > 0);
-        }
-        let sql = "INSERT INTO users (id, name, roles, password, enabled, totp, totp_key, totp_step, created_ms, created_by, changed_ms, changed_by, signed_in_ms, \
-                   signed_in_from) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING";
-        let params = params![
+        let mut values = params![
             &user.id,
-            user.name.as_str(),
             words(&user.roles),
             user.password.as_str(),
             user.enabled,
             totp,
             key.map(|key| key.0.to_vec()),
             step(user),
-            user.created_ms,
-            &user.created_by,
             user.changed_ms,
             &user.changed_by,
             user.signed_in.map(|(at_ms, _)| at_ms),
             user.signed_in.map(|(_, from)| from.to_string()),
         ];
-        Ok(tx.execute(sql, params).await? > 0)
+        let sql = match before {
+            Some(before) => {
+                values.extend(params![words(&before.roles), before.password.as_str(), before.enabled, before.changed_ms, step(before)]);
+                "UPDATE users SET roles = $2, password = $3, enabled = $4, totp = $5, totp_key = $6, totp_step = $7, changed_ms = $8, changed_by = $9, \
+                 signed_in_ms = $10, signed_in_from = $11 \
+                 WHERE id = $1 AND roles = $12 AND password = $13 AND enabled = $14 AND changed_ms = $15 AND totp_step IS NOT DISTINCT FROM $16"
+            }
+            None => {
+                values.extend(params![user.name.as_str(), user.created_ms, &user.created_by]);
+                "INSERT INTO users (id, roles, password, enabled, totp, totp_key, totp_step, changed_ms, changed_by, signed_in_ms, signed_in_from, \
+                 name, created_ms, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING"
+            }
+        };
+        Ok(tx.execute(sql, values).await? > 0)
     }
 
     /// What cannot be read is a fault of the store: a user who was read by half might get in too easily.

@@ -113,12 +113,7 @@ impl Periods {
             values.extend(params![instance.as_str()]);
         }
         let database = &self.database;
-        let count = format!("SELECT COUNT(*) AS total FROM metric_periods WHERE {condition}");
-        let total = database
-            .fetch_optional(AssertSqlSafe(count), values.clone())
-            .await
-            .and_then(|row| row.map_or(Ok(0), |row| row.get::<i64>("total")))
-            .map_err(fail())?;
+        let total = database.count("metric_periods", &condition, values.clone()).await.map_err(fail())?;
         let place = values.len() + 1;
         let page = format!(
             "SELECT instance, period, start_ms, operations, failed, busy_us, sent, received, api_calls, throttled, looks, available FROM metric_periods WHERE {condition} ORDER BY start_ms DESC, instance LIMIT ${place} OFFSET ${}",
@@ -127,7 +122,7 @@ impl Periods {
         values.extend(params![i64::from(limit), i64::try_from(offset).unwrap_or(i64::MAX)]);
         let rows = database.fetch_all(AssertSqlSafe(page), values).await;
         let rows = rows.and_then(|rows| rows.iter().map(read).collect()).map_err(fail())?;
-        Ok((rows, total.cast_unsigned()))
+        Ok((rows, total))
     }
 
     /// Deletes periods that began before this moment.

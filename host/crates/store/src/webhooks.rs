@@ -3,6 +3,8 @@
 //! Bounded: as many deliveries of one webhook as the caller says, none older than it says. A delivery is one event
 //! at one place in the journal; its row is written behind the delivery, so that a crash may lose the last of them.
 
+use std::collections::HashMap;
+
 use crate::database::{Database, Row};
 use crate::error::{StoreError, failed};
 use crate::params;
@@ -188,10 +190,14 @@ impl WebhookDeliveries {
         tx.commit().await.map_err(fail())
     }
 
-    pub async fn state(&self, webhook: &str) -> Result<WebhookState, StoreError> {
-        let row = self.database.fetch_optional("SELECT failing_since_ms, last_success_ms FROM webhook_states WHERE webhook = $1", params![webhook]).await;
-        let read = |row: &Row| Ok(WebhookState { failing_since_ms: row.get("failing_since_ms")?, last_success_ms: row.get("last_success_ms")? });
-        row.and_then(|row| row.as_ref().map(read).transpose()).map(Option::unwrap_or_default).map_err(failed("reading how a webhook fares"))
+    /// How all fare of which something is known.
+    pub async fn states(&self) -> Result<HashMap<String, WebhookState>, StoreError> {
+        let rows = self.database.fetch_all("SELECT webhook, failing_since_ms, last_success_ms FROM webhook_states", params![]).await;
+        let read = |row: &Row| {
+            let state = WebhookState { failing_since_ms: row.get("failing_since_ms")?, last_success_ms: row.get("last_success_ms")? };
+            Ok((row.get("webhook")?, state))
+        };
+        rows.and_then(|rows| rows.iter().map(read).collect()).map_err(failed("reading how webhooks fare"))
     }
 
     /// It begins anew: failures before do not count.

@@ -67,7 +67,7 @@ struct Received {
 impl Connection {
     pub(super) async fn webhook(&self, endpoint: &Arc<Endpoint>, key: usize, parts: &Parts, body: &mut Incoming) -> Result<Response<Full<Bytes>>, Problem> {
         self.receive(endpoint, key, parts, body).await.map_err(|Refusal { problem, reason }| {
-            endpoint.stats.refused(reason, unix_ms(&self.shared));
+            endpoint.stats.refused(reason, self.shared.clock.unix_ms());
             problem
         })
     }
@@ -105,7 +105,7 @@ impl Received {
     async fn take(self: Arc<Self>) -> Result<Response<Full<Bytes>>, Refusal> {
         let started = self.shared.clock.monotonic();
         let mut verified = self.off(|received| received.verify()).await?;
-        let now_ms = unix_ms(&self.shared);
+        let now_ms = self.shared.clock.unix_ms();
         let stats = &self.endpoint.stats;
         stats.used(self.key, verified.secret, now_ms);
         let slack = matches!(self.endpoint.settings.verifier.scheme, Scheme::Slack);
@@ -307,8 +307,4 @@ fn internal() -> Problem {
 
 fn moment(shared: &Shared) -> Moment {
     Moment { unix: shared.clock.unix_nanos() / 1_000_000_000, monotonic: shared.clock.monotonic() }
-}
-
-fn unix_ms(shared: &Shared) -> i64 {
-    i64::try_from(shared.clock.unix_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }

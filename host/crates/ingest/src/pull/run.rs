@@ -84,7 +84,7 @@ impl Pull {
             wanted.run.take()
         };
         if let Some(mut run) = left {
-            run.end(SyncStatus::Failed, Some(stopped().reason), self.parts.now_ms());
+            run.end(SyncStatus::Failed, Some(stopped().reason), self.parts.clock.unix_ms());
             self.keep(&run).await;
         }
     }
@@ -119,7 +119,7 @@ impl Pull {
     async fn enter(&mut self, term: i64) {
         self.under.term = term;
         (self.cursor, self.unkept, self.refusals, self.failed) = (None, None, 0, None);
-        if let Err(error) = self.parts.runs.cut_off(&self.under, self.parts.now_ms()).await {
+        if let Err(error) = self.parts.runs.cut_off(&self.under, self.parts.clock.unix_ms()).await {
             tracing::warn!(instance = &*self.settings.instance, error, "runs that a host before this one left are not closed");
         }
     }
@@ -150,7 +150,7 @@ impl Pull {
                 return None;
             }
         };
-        let (now, monotonic) = (self.parts.now_ms(), self.parts.clock.monotonic());
+        let (now, monotonic) = (self.parts.clock.unix_ms(), self.parts.clock.monotonic());
         let mut timer = Timer::new(cron.clone(), settled.unwrap_or(now), now, monotonic);
         if settled.is_none() {
             self.settle(now).await;
@@ -175,7 +175,7 @@ impl Pull {
             if cancel.is_cancelled() || !self.holds() {
                 return None;
             }
-            let (now, noted) = (self.parts.now_ms(), self.parts.clock.monotonic());
+            let (now, noted) = (self.parts.clock.unix_ms(), self.parts.clock.monotonic());
             let wanted = {
                 let mut wanted = self.shared.wanted();
                 let run = wanted.run.take();
@@ -219,7 +219,7 @@ impl Pull {
             (status.began_ms, status.next_ms) = (Some(course.run.started_ms), None);
         }
         let end = self.pages(&mut course, cancel).await;
-        let (now, monotonic) = (self.parts.now_ms(), self.parts.clock.monotonic());
+        let (now, monotonic) = (self.parts.clock.unix_ms(), self.parts.clock.monotonic());
         let trigger = course.run.trigger;
         match end {
             Ok(()) => {
