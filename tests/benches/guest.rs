@@ -6,18 +6,18 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use bulkhead_core::{Connector, EventBatch, EventRef, Formatter, RecordBatch};
+use anyhow::{Result, ensure};
+use bulkhead_core::{EventBatch, EventRef, RecordBatch};
 use bulkhead_format::BatchBuilder;
-use bulkhead_observe::Metrics;
-use bulkhead_sandbox::{ConnectorGrants, Destination, DestinationSettings, FormatterGrants, Sandbox, SandboxSettings};
 use bulkhead_sdk::native::{self, NativeConnector, NativeFormatter};
-use bulkhead_tests::host::root;
 use format_cef::Cef;
 use splunk_hec::SplunkHec;
 
+#[path = "shared/guests.rs"]
+mod guests;
 mod shared;
 
+use guests::Guests;
 use shared::stored;
 
 const EVENTS: usize = 500;
@@ -59,46 +59,15 @@ fn time(calls: usize, mut work: impl FnMut() -> Result<()>) -> Result<Duration> 
     Ok(start.elapsed())
 }
 
-struct Guests {
-    formatter: Box<dyn Formatter>,
-    connector: Box<dyn Connector>,
-    for_formatter: BatchBuilder,
-    for_connector: BatchBuilder,
-}
-
 impl Guests {
-    async fn open() -> Result<Self> {
-        let sandbox = Sandbox::new(SandboxSettings::default(), Metrics::new())?;
-        let component = |name: &str| -> Result<_> {
-            let path = root().join("target/guests").join(name).with_extension("wasm");
-            let bytes = std::fs::read(&path).with_context(|| format!("{}; `cargo xtask build-guests` makes it", path.display()))?;
-            Ok(sandbox.load(name, &bytes)?)
-        };
-        let formatter = sandbox.formatter(&component("format-cef")?, "{}".to_owned(), FormatterGrants::default())?;
-        let formatter = formatter.open().await?;
-        // A method that may not be used: the host takes the request in, decides, and refuses before any network.
-        let settings = DestinationSettings { url: "http://127.0.0.1:9".to_owned(), methods: vec!["GET".to_owned()], ..DestinationSettings::default() };
-        let grants = ConnectorGrants { instance: "bench".to_owned(), destinations: vec![Destination::new("primary", settings)?], ..ConnectorGrants::default() };
-        let connector = sandbox.connector(&component("splunk-hec")?, "{}".to_owned(), grants)?.open(formatter.record_format()).await?;
-        Ok(Self { formatter, connector, for_formatter: BatchBuilder::default(), for_connector: BatchBuilder::default() })
-    }
-
     fn fill(&mut self, events: &[EventRef<'_>]) {
         self.for_formatter.fill(self.formatter.projection(), events.iter().copied());
         self.for_connector.fill(self.connector.projection(), events.iter().copied());
     }
 
-    async fn format(&mut self, events: &[EventRef<'_>]) -> Result<RecordBatch> {
-        let batch = self.for_formatter.fill(self.formatter.projection(), events.iter().copied());
-        Ok(self.formatter.format(batch).await?.records)
-    }
-
     async fn pass(&mut self, events: &[EventRef<'_>]) -> Result<()> {
         let records = self.format(events).await?;
-        let batch = self.for_connector.fill(self.connector.projection(), events.iter().copied());
-        let delivered = self.connector.deliver(&records, batch, 1).await;
-        ensure!(matches!(delivered, Err(bulkhead_core::DeliverError::Failure(_))), "a refused request was delivered: {delivered:?}");
-        Ok(())
+        self.deliver(&records, events).await
     }
 }
 

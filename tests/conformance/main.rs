@@ -11,45 +11,63 @@ use anyhow::{Context, Result, bail};
 use bulkhead_conformance::{Bench, Check, Guest, suite};
 use bulkhead_tests::host::root;
 
+mod costs;
 mod page;
 mod seeded;
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(result) = costs::counted(&args) {
+        if let Err(error) = result {
+            eprintln!("conformance: {error:#}");
+            std::process::exit(1);
+        }
+        return;
+    }
+    let wanted: Vec<String> = args.into_iter().filter(|arg| !arg.starts_with('-')).collect();
     let list = std::env::args().any(|arg| arg == "--list");
-    let (bench, all) = match bench().and_then(|bench| Ok((bench, checks()?))) {
+    let (bench, guests, all) = match bench().and_then(|bench| checks().map(|(guests, all)| (bench, guests, all))) {
         Ok(all) => all,
         Err(error) => {
             eprintln!("conformance: {error:#}");
             std::process::exit(101);
         }
     };
-    let (chosen, others): (Vec<_>, Vec<_>) =
-        all.into_iter().partition(|check| wanted.is_empty() || wanted.iter().any(|part| title(check).contains(part.as_str())));
+    let is_wanted = |title: &str| wanted.is_empty() || wanted.iter().any(|part| title.contains(part.as_str()));
+    let (chosen, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|check| is_wanted(&title(check)));
+    let costs: Vec<&str> = [costs::FUEL, costs::INSTRUCTIONS].into_iter().filter(|name| is_wanted(name)).collect();
     if list {
-        chosen.iter().for_each(|check| println!("{}: test", title(check)));
+        chosen.iter().map(title).chain(costs.iter().map(|name| (*name).to_owned())).for_each(|title| println!("{title}: test"));
         return;
     }
-    println!("\nrunning {} tests", chosen.len());
+    let count = chosen.len() + costs.len();
+    println!("\nrunning {count} tests");
     let start = Instant::now();
     let failures = Mutex::new(Vec::new());
-    let failed = suite::run(&bench, &chosen, |check, failure| {
-        println!("test {} ... {}", title(check), if failure.is_none() { "ok" } else { "FAILED" });
+    let heard = |title: String, failure: Option<&str>| {
+        println!("test {title} ... {}", if failure.is_none() { "ok" } else { "FAILED" });
         if let Some(failure) = failure {
-            failures.lock().unwrap_or_else(PoisonError::into_inner).push((title(check), failure.to_owned()));
+            failures.lock().unwrap_or_else(PoisonError::into_inner).push((title, failure.to_owned()));
         }
-    });
-    for (name, failure) in failures.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    };
+    suite::run(&bench, &chosen, |check, failure| heard(title(check), failure));
+    // Behind the others: their calls would count too.
+    for name in costs {
+        heard(name.to_owned(), costs::check(name, &bench, &guests).err().map(|error| format!("{error:#}")).as_deref());
+    }
+    let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for (name, failure) in &failures {
         println!("\n---- {name} ----\n{failure}");
     }
-    let verdict = if failed == 0 { "ok" } else { "FAILED" };
+    let verdict = if failures.is_empty() { "ok" } else { "FAILED" };
     println!(
-        "\ntest result: {verdict}. {} passed; {failed} failed; 0 ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
-        chosen.len() - failed,
+        "\ntest result: {verdict}. {} passed; {} failed; 0 ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
+        count - failures.len(),
+        failures.len(),
         others.len(),
         start.elapsed().as_secs_f64()
     );
-    if failed > 0 {
+    if !failures.is_empty() {
         std::process::exit(101);
     }
 }
@@ -69,21 +87,22 @@ fn bench() -> Result<Bench> {
 }
 
 /// Every folder of `connectors/` is a guest.
-fn checks() -> Result<Vec<Check>> {
+fn checks() -> Result<(Vec<Arc<Guest>>, Vec<Check>)> {
     let folder = root().join("connectors");
-    let mut guests: Vec<PathBuf> = std::fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
-    guests.retain(|path| path.join("Cargo.toml").is_file());
-    guests.sort();
-    if guests.is_empty() {
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    folders.retain(|path| path.join("Cargo.toml").is_file());
+    folders.sort();
+    if folders.is_empty() {
         bail!("no guest in {}", folder.display());
     }
-    let mut checks = Vec::new();
-    for folder in guests {
+    let (mut guests, mut checks) = (Vec::new(), Vec::new());
+    for folder in folders {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let guest = Arc::new(Guest::new(&name, built(&name)?, Some(&folder.join("cases")))?);
         checks.push(Check::new("page_is_true", &guest, |_, guest| page::page_is_true(guest)));
         checks.extend(suite::checks(&guest).with_context(|| name.clone())?);
+        guests.push(guest);
     }
     checks.extend(seeded::checks()?);
-    Ok(checks)
+    Ok((guests, checks))
 }

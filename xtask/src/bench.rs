@@ -26,7 +26,7 @@ use case::{Bench, Case};
 use report::Report;
 
 /// The rows at hand, with what makes each.
-const ROWS: [(&str, Source); 15] = [
+const ROWS: [(&str, Source); 18] = [
     ("P1", Source::Case(&case::FULL)),
     ("P2", Source::Case(&case::FULL)),
     ("P3", Source::Case(&case::STEADY)),
@@ -42,6 +42,9 @@ const ROWS: [(&str, Source); 15] = [
     ("P14", Source::Harness("instances")),
     ("P15", Source::Neighbour),
     ("P16", Source::Beside),
+    ("C1", Source::Harness("control")),
+    ("C2", Source::Harness("control")),
+    ("C3", Source::Harness("control")),
 ];
 
 #[derive(Clone, Copy)]
@@ -129,11 +132,15 @@ fn cases(rows: &BTreeSet<&str>) -> Vec<&'static Case> {
     cases
 }
 
-fn harnesses(rows: &BTreeSet<&str>) -> impl Iterator<Item = &'static str> {
-    ROWS.iter().filter(|(row, _)| rows.contains(row)).filter_map(|(_, source)| match source {
-        Source::Harness(name) => Some(*name),
-        Source::Case(_) | Source::Start | Source::Neighbour | Source::Beside => None,
-    })
+/// Each once: one program may make several rows.
+fn harnesses(rows: &BTreeSet<&str>) -> BTreeSet<&'static str> {
+    let wanted = ROWS.iter().filter(|(row, _)| rows.contains(row));
+    wanted
+        .filter_map(|(_, source)| match source {
+            Source::Harness(name) => Some(*name),
+            Source::Case(_) | Source::Start | Source::Neighbour | Source::Beside => None,
+        })
+        .collect()
 }
 
 /// Runs a program of `tests/benches`; each JSON line of its output is a figure.
@@ -143,6 +150,7 @@ fn harness(root: &Path, profile: &str, name: &str, quick: bool, report: &mut Rep
     // The whole workspace is selected, as for the tests, so that the engine is not compiled once more for
     // another set of features.
     command.current_dir(root).args(["bench", "--quiet", "--profile", profile, "--workspace", "--bench", name, "--"]);
+    command.env("BULKHEAD_TOOLS", build::folder(root, profile));
     if quick {
         command.arg("--quick");
     }

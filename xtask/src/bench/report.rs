@@ -29,7 +29,7 @@ const fn figure(key: &'static str, row: &'static str, what: &'static str, unit: 
     Figure { key, row, what, unit, first, last }
 }
 
-const FIGURES: [Figure; 89] = [
+const FIGURES: [Figure; 102] = [
     figure("full.rate", "P1", "HTTP in (100 a batch) → CEF → HEC, end to end", "events/s", Some(Least(60_000.0)), Some(Least(130_000.0))),
     figure("full.accepted", "P1", "  of it: acceptance alone", "events/s", None, None),
     figure("full.cpu", "P2", "  host CPU", "s per million", Some(Most(20.0)), Some(Most(7.0))),
@@ -117,6 +117,19 @@ const FIGURES: [Figure; 89] = [
     figure("beside.api", "P16", "  during API load (200 requests/s)", "times", None, Some(Most(1.25))),
     figure("beside.quiet", "P16", "  alone", "ms", None, None),
     figure("beside.took", "P16", "  the upload, compiled and checked", "s", None, None),
+    figure("control.sqlite.read50", "C1", "reads by id at 500 requests/s, p50", "ms", None, None),
+    figure("control.sqlite.read99", "C1", "  p99", "ms", None, Some(Most(2.0))),
+    figure("control.postgres.read50", "C1", "  the store in PostgreSQL, p50", "ms", None, None),
+    figure("control.postgres.read99", "C1", "    p99", "ms", None, None),
+    figure("control.sqlite.logs", "C2", "a page of 1,000 of 100,000 logs, through the API", "ms", None, Some(Most(30.0))),
+    figure("control.sqlite.logs.middle", "C2", "  from the middle", "ms", None, Some(Most(30.0))),
+    figure("control.sqlite.logs.text", "C2", "  with a text in them", "ms", None, Some(Most(30.0))),
+    figure("control.postgres.logs", "C2", "  the store in PostgreSQL", "ms", None, None),
+    figure("control.postgres.logs.middle", "C2", "    from the middle", "ms", None, None),
+    figure("control.postgres.logs.text", "C2", "    with a text in them", "ms", None, None),
+    figure("control.many.first", "C3", "first start with 1,000 instances", "s", None, None),
+    figure("control.many.start", "C3", "  a later one", "s", None, Some(Most(5.0))),
+    figure("control.many.rss", "C3", "  resident memory then", "MB", None, None),
     figure("disk.syncs", "disk", "write + fdatasync of 64 KiB, bare loop", "syncs/s", None, None),
     figure("disk.mb", "disk", "write + fdatasync of 1 MiB, bare loop", "MB/s", None, None),
 ];
