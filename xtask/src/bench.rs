@@ -26,11 +26,12 @@ use case::{Bench, Case};
 use report::Report;
 
 /// The rows at hand, with what makes each.
-const ROWS: [(&str, Source); 18] = [
+const ROWS: [(&str, Source); 19] = [
     ("P1", Source::Case(&case::FULL)),
     ("P2", Source::Case(&case::FULL)),
     ("P3", Source::Case(&case::STEADY)),
     ("P4", Source::Case(&case::STEADY)),
+    ("P5", Source::Ways),
     ("P6", Source::Case(&case::SINGLE)),
     ("P7", Source::Harness("guest")),
     ("P8", Source::Harness("formatters")),
@@ -53,6 +54,7 @@ enum Source {
     /// A program of `tests/benches`.
     Harness(&'static str),
     Start,
+    Ways,
     Neighbour,
     Beside,
 }
@@ -83,6 +85,9 @@ pub fn run(root: &Path, args: &[String]) -> Result<()> {
         report.disk(yardstick::measure(&dir, Duration::from_millis(if quick { 200 } else { 1_000 }))?);
         for case in cases(&rows) {
             bench.run(case, &mut report).with_context(|| format!("case `{}`", case.name))?;
+        }
+        if rows.contains("P5") {
+            each::ways(&bench, root, &mut report).context("case `ways`")?;
         }
         if rows.contains("P13") {
             bench.starts(&mut report, if quick { 2 } else { 5 })?;
@@ -115,18 +120,20 @@ fn rows(given: Option<&str>) -> Result<BTreeSet<&str>> {
     Ok(rows)
 }
 
-/// Each case once, in the order of the table. Five lanes are measured against one.
+/// Each case once, in the order of the table. Five lanes are measured against one, other ways against the first.
 fn cases(rows: &BTreeSet<&str>) -> Vec<&'static Case> {
     let mut cases: Vec<&'static Case> = Vec::new();
     for (row, source) in ROWS {
-        let Source::Case(case) = source else { continue };
-        if rows.contains(row) {
-            let wanted = if row == "P9" { vec![&case::FULL, case] } else { vec![case] };
-            wanted.into_iter().for_each(|case| {
-                if !cases.iter().any(|known| known.name == case.name) {
-                    cases.push(case);
-                }
-            });
+        let wanted: &[&Case] = match (row, source) {
+            ("P5", _) => &[&case::FULL],
+            (_, Source::Case(case)) if row == "P9" => &[&case::FULL, case],
+            (_, Source::Case(case)) => &[case],
+            _ => &[],
+        };
+        for case in wanted.iter().filter(|_| rows.contains(row)) {
+            if !cases.iter().any(|known| known.name == case.name) {
+                cases.push(case);
+            }
         }
     }
     cases
@@ -138,7 +145,7 @@ fn harnesses(rows: &BTreeSet<&str>) -> BTreeSet<&'static str> {
     wanted
         .filter_map(|(_, source)| match source {
             Source::Harness(name) => Some(*name),
-            Source::Case(_) | Source::Start | Source::Neighbour | Source::Beside => None,
+            Source::Case(_) | Source::Start | Source::Ways | Source::Neighbour | Source::Beside => None,
         })
         .collect()
 }

@@ -12,6 +12,7 @@ use bulkhead_tests::host::{Host, Spec};
 use bulkhead_tests::tool::{ReceiverProcess, start_generator};
 
 use super::case::{Bench, number, quoted};
+use super::report::Report;
 use super::sink;
 use super::subjects::{CARRIER, CONNECTORS, Counterpart, Subject};
 
@@ -41,13 +42,13 @@ pub fn run(bench: &Bench, root: &Path, names: &str, events: u64) -> Result<Strin
     let (wanted, without) = wanted(names, &there)?;
     let mut rows = Vec::new();
     for one in wanted {
-        let name = match &one {
-            Wanted::Connector(subject) => subject.name.to_owned(),
-            Wanted::Formatter(name) => format!("format-{name}"),
+        let (name, subject, format, config) = match &one {
+            Wanted::Connector(subject) => (subject.name.to_owned(), *subject, "json", None),
+            Wanted::Formatter(name) => (format!("format-{name}"), &CARRIER, name.as_str(), willing(root, name)?),
         };
         eprintln!("  {name}");
-        let row =
-            measure(bench, root, &name, &one, events).with_context(|| format!("`{name}`; the log of the host is {}", bench.dir.join("each.log").display()))?;
+        let row = measure(bench, root, &name, subject, format, config.as_deref(), events)
+            .with_context(|| format!("`{name}`; the log of the host is {}", bench.dir.join("each.log").display()))?;
         eprintln!("    {:.0} events/s, {:.2} s per million, {:.0} fuel an event", row.rate, row.cpu, row.fuel);
         rows.push(row);
     }
@@ -84,15 +85,22 @@ fn wanted(names: &str, there: &BTreeSet<String>) -> Result<(Vec<Wanted>, Vec<Str
     Ok((wanted.collect::<Result<_>>()?, Vec::new()))
 }
 
-fn measure(bench: &Bench, root: &Path, name: &str, one: &Wanted, events: u64) -> Result<Row> {
-    let (subject, format) = match one {
-        Wanted::Connector(subject) => (*subject, "json"),
-        Wanted::Formatter(format) => (&CARRIER, format.as_str()),
-    };
+/// Row P5: other ways than that of row P1, each as a share of its rate.
+pub fn ways(bench: &Bench, root: &Path, report: &mut Report) -> Result<()> {
+    let full = report.last("full.rate").context("other ways are measured against one: `full` must run before")?;
+    for (figure, name, format) in [("ways.elastic", "elasticsearch", "ecs"), ("ways.webhook", "webhook", "json"), ("ways.syslog", "syslog", "syslog")] {
+        eprintln!("  {name}, {format}");
+        let subject = CONNECTORS.iter().find(|subject| subject.name == name).with_context(|| format!("{name} has no row"))?;
+        let row = measure(bench, root, name, subject, format, None, (full * bench.seconds as f64) as u64)?;
+        report.add(figure, row.rate / full)?;
+    }
+    Ok(())
+}
+
+fn measure(bench: &Bench, root: &Path, name: &str, subject: &Subject, format: &str, config: Option<&str>, events: u64) -> Result<Row> {
     let receiver = ReceiverProcess::start(&bench.tools, &[])?;
     bench.clear()?;
-    let config = if let Wanted::Formatter(format) = one { willing(root, format)? } else { None };
-    let host = Host::start(spec(bench, subject, format, config.as_deref(), &receiver)?)?;
+    let host = Host::start(spec(bench, subject, format, config, &receiver)?)?;
     let (before, begin) = (host.cpu_seconds()?, Instant::now());
     let count = events.to_string();
     let mut generator = start_generator(&bench.tools, host.intake, &["--batch", "100", "--connections", "8", "--seconds", "600", "--count", &count])?;

@@ -29,7 +29,7 @@ const fn figure(key: &'static str, row: &'static str, what: &'static str, unit: 
     Figure { key, row, what, unit, first, last }
 }
 
-const FIGURES: [Figure; 102] = [
+const FIGURES: [Figure; 105] = [
     figure("full.rate", "P1", "HTTP in (100 a batch) → CEF → HEC, end to end", "events/s", Some(Least(60_000.0)), Some(Least(130_000.0))),
     figure("full.accepted", "P1", "  of it: acceptance alone", "events/s", None, None),
     figure("full.cpu", "P2", "  host CPU", "s per million", Some(Most(20.0)), Some(Most(7.0))),
@@ -40,6 +40,9 @@ const FIGURES: [Figure; 102] = [
     figure("steady.cpu", "P3", "  host CPU at that rate", "s per million", None, None),
     figure("steady.ack50", "P4", "request due → 202 at 20,000/s, p50", "ms", None, None),
     figure("steady.ack99", "P4", "  p99", "ms", Some(Most(25.0)), Some(Most(10.0))),
+    figure("ways.elastic", "P5", "→ ECS → Elasticsearch bulk, of the rate of P1", "times", None, Some(Least(0.8))),
+    figure("ways.webhook", "P5", "  → JSON → webhook", "times", None, Some(Least(0.8))),
+    figure("ways.syslog", "P5", "  → RFC 5424 → syslog TCP", "times", None, Some(Least(1.0))),
     figure("single.rate", "P6", "one event a request, 16 connections", "events/s", None, Some(Least(50_000.0))),
     figure("single.cpu", "P6", "  host CPU", "s per million", None, Some(Most(14.0))),
     figure("guest.ratio", "P7", "format + deliver, guest against the same source native", "times", Some(Most(2.5)), Some(Most(1.8))),

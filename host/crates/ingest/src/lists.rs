@@ -75,9 +75,7 @@ pub(crate) fn write_array(list: &[Cow<'_, str>], snake: bool, out: &mut Vec<u8>)
     for (place, name) in list.iter().enumerate() {
         out.extend_from_slice(if place == 0 { b"\"" } else { b",\"" });
         if snake {
-            let mut spelled = String::with_capacity(name.len() + 4);
-            write_snake(name, &mut spelled);
-            write_escaped(&spelled, out);
+            write_snake(name, out);
         } else {
             write_escaped(name, out);
         }

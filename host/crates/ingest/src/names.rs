@@ -8,28 +8,33 @@ pub(crate) fn is_snake(name: &str) -> bool {
 
 /// Appends a name in snake case. A word begins at a capital behind a small letter or digit, and at
 /// the last capital of a run (`PIIData` is `pii_data`); what is neither letter, digit nor dot parts words.
-pub(crate) fn write_snake(name: &str, out: &mut String) {
+/// Goes by bytes: those of other letters stay as they are, and nothing that is written needs an escape in JSON.
+pub(crate) fn write_snake(name: &str, out: &mut Vec<u8>) {
+    let name = name.as_bytes();
     out.reserve(name.len() + 8);
     let start = out.len();
-    let mut chars = name.chars().peekable();
-    let mut before = '_';
-    while let Some(char) = chars.next() {
-        let word_before = out.len() > start && !matches!(out.as_bytes().last(), Some(b'_' | b'.'));
-        if char.is_ascii_uppercase() {
-            let begins =
-                before.is_ascii_lowercase() || before.is_ascii_digit() || (before.is_ascii_uppercase() && chars.peek().is_some_and(char::is_ascii_lowercase));
-            if begins && word_before {
-                out.push('_');
+    let mut before = b'_';
+    for (place, &byte) in name.iter().enumerate() {
+        let word_before = out.len() > start && !matches!(out.last(), Some(b'_' | b'.'));
+        match byte {
+            b'A'..=b'Z' => {
+                let begins = match before {
+                    b'a'..=b'z' | b'0'..=b'9' => true,
+                    b'A'..=b'Z' => name.get(place + 1).is_some_and(u8::is_ascii_lowercase),
+                    _ => false,
+                };
+                if begins && word_before {
+                    out.push(b'_');
+                }
+                out.push(byte.to_ascii_lowercase());
             }
-            out.push(char.to_ascii_lowercase());
-        } else if char.is_ascii_lowercase() || char.is_ascii_digit() || char == '.' || !char.is_ascii() {
-            out.push(char);
-        } else if word_before {
-            out.push('_');
+            b'a'..=b'z' | b'0'..=b'9' | b'.' | 0x80.. => out.push(byte),
+            _ if word_before => out.push(b'_'),
+            _ => {}
         }
-        before = char;
+        before = byte;
     }
-    while out.len() > start && out.as_bytes().last() == Some(&b'_') {
+    while out.len() > start && out.last() == Some(&b'_') {
         out.pop();
     }
 }

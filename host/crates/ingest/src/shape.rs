@@ -106,16 +106,15 @@ impl<'a> Draft<'a> {
             self.span(attr, field.kind, field.range());
             return true;
         }
-        let mut spelled = String::with_capacity(prefix.len() + text.len() + 8);
-        spelled.push_str(prefix);
-        write_snake(&text, &mut spelled);
-        let bare = &spelled[prefix.len()..];
+        self.scratch.clear();
+        self.scratch.extend_from_slice(prefix.as_bytes());
+        write_snake(&text, self.scratch);
+        let bare = &self.scratch[prefix.len()..];
         if bare.is_empty() {
             return false;
         }
-        // Nothing in a name so spelled needs an escape.
-        let name = if !prefix.is_empty() && bare.starts_with(prefix) { bare } else { &spelled };
-        self.builder.raw(attr, Kind::String, name.as_bytes());
+        let name = if !prefix.is_empty() && bare.starts_with(prefix.as_bytes()) { bare } else { &self.scratch[..] };
+        self.builder.raw(attr, Kind::String, name);
         true
     }
 

@@ -18,9 +18,9 @@ fn names_get_one_spelling() {
         ("\"quoted\"", "quoted"),
         ("__", ""),
     ] {
-        let mut out = String::from("copybook.");
+        let mut out = b"copybook.".to_vec();
         write_snake(written, &mut out);
-        assert_eq!(out.strip_prefix("copybook."), Some(inside), "{written}");
+        assert_eq!(out.strip_prefix(b"copybook."), Some(inside.as_bytes()), "{written}");
         assert!(is_snake(inside), "{inside}");
     }
     assert!(!is_snake("SOX") && !is_snake("pci-dss") && !is_snake("a\"b"));
