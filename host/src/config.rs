@@ -14,6 +14,7 @@ mod intake;
 mod integrity;
 mod interpolate;
 mod keys;
+mod ldap;
 mod nearest;
 mod objects;
 mod observed;

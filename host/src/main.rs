@@ -7,6 +7,7 @@ mod api;
 mod cli;
 mod components;
 mod config;
+mod directory;
 mod durable;
 mod guests;
 mod idempotency;

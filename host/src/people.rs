@@ -2,9 +2,13 @@
 //!
 //! Promises: whoever is not there, is switched off, or has another password gets the same answer after the same work; a
 //! sign-in, a refresh and an end of a session are on disk before they count; no request that shows an access token
-//! waits for the store. Refuses: more than a few hashes at once ([`hashing`]), and guesses beyond their number.
+//! waits for the store. A name that is a user's here is never asked of the directory: nobody there takes it over, and no
+//! password of the host's users leaves it. Refuses: more than a few hashes at once ([`hashing`]), and guesses beyond
+//! their number.
 
+mod directory;
 mod hashing;
+mod own_password;
 mod users;
 
 use std::collections::BTreeMap;
@@ -13,7 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bulkhead_access::{
-    AccessToken, Guesses, Lives, Pair, PasswordHash, Principal, RefreshToken, Refreshed, Role, Session, SessionId, Sessions, TokenDenied, User, UserName,
+    AccessToken, DirectoryName, Granted, Guesses, Lives, Pair, PasswordHash, Person, Principal, RefreshToken, Refreshed, Role, Session, SessionId, Sessions,
+    TokenDenied, User, UserName,
 };
 use bulkhead_core::Clock;
 use bulkhead_seal::Keyring;
@@ -24,9 +29,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::SharedGuesses;
 use crate::config::ApiListener;
+use crate::directory::{Directory, NotAsked};
 use crate::own_events::{Lifecycle, OwnEvents};
 use crate::trail::Trail;
 use hashing::{Busy, Hashing};
+pub use own_password::{OwnPassword, OwnPasswordError};
 pub use users::{NewUser, UserChange, UserError, shown};
 
 /// Between two looks for sessions that are over.
@@ -35,7 +42,7 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// Why nobody is signed in.
 #[derive(Debug, thiserror::Error)]
 pub enum SignInError {
-    #[error("signing in is switched off; `listen.api.auth` names `users` where it is wanted")]
+    #[error("signing in is switched off; `listen.api.auth` names `users` or `ldap` where it is wanted")]
     Off,
     #[error("too many wrong attempts from this address or for this user; right ones are not looked at either")]
     Guessing(Duration),
@@ -48,6 +55,10 @@ pub enum SignInError {
     Unknown,
     #[error("the refresh token was used before: the session has ended; sign in again")]
     Reused { actor: String },
+    #[error("the directory knows who you are, and none of your groups means a role here")]
+    NoRole { actor: String },
+    #[error(transparent)]
+    Directory(#[from] NotAsked),
     #[error(transparent)]
     Busy(#[from] Busy),
     #[error("the system gives no random numbers")]
@@ -65,22 +76,30 @@ pub struct Login {
 
 /// What a sign-in or a refresh hands out.
 pub struct SignedIn {
-    pub user: UserName,
+    pub person: Person,
     pub session: SessionId,
     pub pair: Pair,
     pub access_for: Duration,
 }
 
+/// What a session begins with.
+enum Begun<'a> {
+    User { before: &'a User, after: &'a User },
+    Directory { granted: Granted, session_for: Duration },
+}
+
 /// The tables that people are kept in, and how they may sign in.
 pub struct People {
-    accepts: bool,
+    /// Users of the host sign in, and people of the directory where there is one.
+    accepts_users: bool,
+    directory: Option<Arc<Directory>>,
     /// Nobody else could give rights: the last administrator among the users stays.
     keeps_admin: bool,
     lives: Lives,
     users: Mutex<BTreeMap<UserName, User>>,
     sessions: Mutex<Sessions>,
     by_address: SharedGuesses,
-    by_name: Mutex<Guesses<UserName>>,
+    by_name: Mutex<Guesses<Person>>,
     /// Changes of users and sessions go one after the other.
     change: tokio::sync::Mutex<()>,
     /// Other hosts may change the store as well.
@@ -113,7 +132,8 @@ impl People {
             tracing::warn!("nobody can sign in: there is no user; `auth: [keys, users]` makes a first key, with which `bulkhead user create` makes users");
         }
         Ok(Arc::new(Self {
-            accepts: listener.users,
+            accepts_users: listener.users,
+            directory: listener.ldap.clone().map(|settings| Directory::new(settings, clock)),
             keeps_admin: listener.is_only_users(),
             lives: listener.sign_in,
             users: Mutex::new(users),
@@ -130,9 +150,18 @@ impl People {
         }))
     }
 
-    /// Whether people sign in here.
-    pub fn accepts(&self) -> bool {
-        self.accepts
+    /// Whether users of the host sign in here.
+    pub fn accepts_users(&self) -> bool {
+        self.accepts_users
+    }
+
+    /// Whether people of a directory do.
+    pub fn accepts_directory(&self) -> bool {
+        self.directory.is_some()
+    }
+
+    fn accepts(&self) -> bool {
+        self.accepts_users || self.directory.is_some()
     }
 
     /// Whose access token it is, with the rights of now. Cheap: nothing waits.
@@ -140,9 +169,9 @@ impl People {
         if !self.accepts() {
             return Err(TokenDenied::Unknown);
         }
-        let user = self.sessions().admit(token, self.clock.unix_ms()).map(|session| session.user.clone())?;
-        let roles = self.roles(&user).ok_or(TokenDenied::Unknown)?;
-        Ok(Principal { actor: user.actor(), permissions: Role::union(&roles) })
+        let (person, granted) = self.sessions().admit(token, self.clock.unix_ms()).map(|session| (session.person.clone(), session.granted.clone()))?;
+        let roles = self.roles(&person, granted.as_ref()).ok_or(TokenDenied::Unknown)?;
+        Ok(Principal { actor: person.actor(), permissions: Role::union(&roles) })
     }
 
     /// Checks name, password and code, and begins a session. Not cancel safe: let it end.
@@ -150,15 +179,40 @@ impl People {
         if !self.accepts() {
             return Err(SignInError::Off);
         }
-        let Login { name, password, code } = login;
-        let name = UserName::parse(&name);
-        self.not_guessing(name.as_ref(), from)?;
+        let person = self.person(&login.name).await?;
+        self.not_guessing(person.as_ref(), from)?;
+        match (&self.directory, person) {
+            (Some(directory), Some(Person::Directory(name))) => self.sign_in_by(directory, name, login, from).await,
+            (_, Some(Person::User(name))) => self.sign_in_user(Some(name), login, from).await,
+            _ => self.sign_in_user(None, login, from).await,
+        }
+    }
+
+    /// Whose name that would be; nothing for a text that is nobody's.
+    async fn person(&self, typed: &str) -> Result<Option<Person>, StoreError> {
+        let user = UserName::parse(typed).filter(|_| self.accepts_users);
+        if self.directory.is_none() {
+            return Ok(user.map(Person::User));
+        }
+        if let Some(name) = user {
+            // Another host may have made the user a moment ago.
+            self.look_at_user(&name).await?;
+            if self.users().contains_key(&name) {
+                return Ok(Some(Person::User(name)));
+            }
+        }
+        Ok(DirectoryName::parse(typed).map(Person::Directory))
+    }
+
+    async fn sign_in_user(&self, name: Option<UserName>, login: Login, from: IpAddr) -> Result<SignedIn, SignInError> {
+        let Login { password, code, .. } = login;
+        let person = name.clone().map(Person::User);
         let user = name.as_ref().and_then(|name| self.users().get(name).cloned());
         // The same work for a user who is not there.
         let hash = user.as_ref().map_or_else(PasswordHash::decoy, |user| user.password.clone());
         let kept = hash.clone();
         let (fits, password) = self.hashing.run(move || (kept.fits(password.expose_secret()), password)).await?;
-        let Some(user) = user.filter(|user| fits && user.enabled) else { return Err(self.wrong(name.as_ref(), from)) };
+        let Some(user) = user.filter(|user| fits && user.enabled) else { return Err(self.wrong(person.as_ref(), from)) };
         if user.totp.is_some() && code.is_none() {
             return Err(SignInError::CodeMissing);
         }
@@ -172,22 +226,22 @@ impl People {
         self.look_at_user(&user.name).await?;
         // It may have been changed since: by an administrator, or by the same code a moment ago.
         let now = self.users().get(&user.name).filter(|now| now.id == user.id && now.enabled && now.password == user.password).cloned();
-        let Some(now) = now else { return Err(self.wrong(Some(&user.name), from)) };
+        let Some(now) = now else { return Err(self.wrong(person.as_ref(), from)) };
         let step = match (&now.totp, &code) {
             (None, _) => now.totp_step,
             (Some(_), None) => return Err(SignInError::CodeMissing),
             (Some(totp), Some(code)) => match totp.step(code.expose_secret(), self.unix_seconds(), now.totp_step) {
                 Some(step) => Some(step),
-                None => return Err(self.wrong(Some(&user.name), from)),
+                None => return Err(self.wrong(person.as_ref(), from)),
             },
         };
         let after =
             User { password: renewed.unwrap_or_else(|| now.password.clone()), totp_step: step, signed_in: Some((self.clock.unix_ms(), from)), ..now.clone() };
-        let signed_in = self.begin(&now, &after, from).await?;
+        let signed_in = self.begin(Person::User(user.name.clone()), Begun::User { before: &now, after: &after }, from).await?;
         let roles: Vec<&str> = after.roles.iter().map(|role| role.name()).collect();
         self.trail
             .signed_in(json!({
-                "actor": signed_in.user.actor(), "name": after.name.as_str(), "roles": roles, "from": from, "session": signed_in.session.as_str(),
+                "actor": signed_in.person.actor(), "name": after.name.as_str(), "roles": roles, "from": from, "session": signed_in.session.as_str(),
                 "by": if after.totp.is_some() { "password and code" } else { "password" },
             }))
             .await;
@@ -210,20 +264,24 @@ impl People {
         if self.sessions().get(shown.id()).is_none() {
             return Err(SignInError::Unknown);
         }
+        let granted = self.granted_now(&shown).await?;
         let _one = self.change.lock().await;
         let before = self.sessions().get(shown.id()).map(|session| session.turn);
         let refreshed = self.sessions().refresh(&shown, self.clock.unix_ms(), &self.lives).map_err(|_| SignInError::Random)?;
         match refreshed {
             Refreshed::Denied(_) => Err(SignInError::Unknown),
             Refreshed::Reused(session) => {
-                let actor = session.user.actor();
+                let actor = session.person.actor();
                 self.end(std::slice::from_ref(&session.id)).await?;
                 tracing::warn!(actor, session = %session.id, %from, "a refresh token was shown twice: its session has ended");
                 self.own_events.lifecycle(&Lifecycle::TokenReused { actor: actor.clone(), session: session.id.to_string(), from: from.to_string() });
                 Err(SignInError::Reused { actor })
             }
-            Refreshed::Renewed(session, pair) => {
-                if self.roles(&session.user).is_none() {
+            Refreshed::Renewed(mut session, pair) => {
+                if granted.is_some() {
+                    session.granted = granted;
+                }
+                if self.roles(&session.person, session.granted.as_ref()).is_none() {
                     return Err(SignInError::Unknown);
                 }
                 let change = PeopleChange { session: Some(&session), turn: before.as_ref(), ..PeopleChange::default() };
@@ -231,9 +289,9 @@ impl People {
                     // It ended, or went on, on another host a moment ago.
                     return Err(SignInError::Unknown);
                 }
-                let (user, id) = (session.user.clone(), session.id.clone());
+                let (person, id) = (session.person.clone(), session.id.clone());
                 self.sessions().put(*session);
-                Ok(SignedIn { user, session: id, pair, access_for: self.lives.access })
+                Ok(SignedIn { person, session: id, pair, access_for: self.lives.access })
             }
         }
     }
@@ -289,7 +347,9 @@ impl People {
             self.sessions().remove(id);
             return Ok(());
         };
-        self.look_at_user(&session.user).await?;
+        if let Person::User(name) = &session.person {
+            self.look_at_user(name).await?;
+        }
         self.sessions().put(session);
         Ok(())
     }
@@ -306,21 +366,30 @@ impl People {
     }
 
     /// Under the lock of changes.
-    async fn begin(&self, before: &User, user: &User, from: IpAddr) -> Result<SignedIn, SignInError> {
+    async fn begin(&self, person: Person, begun: Begun<'_>, from: IpAddr) -> Result<SignedIn, SignInError> {
         let now_ms = self.clock.unix_ms();
-        let (session, pair) = Session::begin(user.name.clone(), from, now_ms, &self.lives).map_err(|_| SignInError::Random)?;
-        let ended = self.sessions().in_the_way(&session.user, now_ms);
-        let change = PeopleChange { user: Some(user), before: Some(before), session: Some(&session), turn: None, ended: &ended };
+        let (user, before, granted, lives) = match begun {
+            Begun::User { before, after } => (Some(after), Some(before), None, self.lives),
+            Begun::Directory { granted, session_for } => {
+                let session = self.lives.session.min(session_for);
+                (None, None, Some(granted), Lives { session, ..self.lives })
+            }
+        };
+        let (session, pair) = Session::begin(person, granted, from, now_ms, &lives).map_err(|_| SignInError::Random)?;
+        let ended = self.sessions().in_the_way(&session.person, now_ms);
+        let change = PeopleChange { user, before, session: Some(&session), turn: None, ended: &ended };
         if !self.table.change(change).await? {
             // Another host changed the user a moment ago: it is not known what would count now.
-            return Err(self.wrong(Some(&user.name), from));
+            return Err(self.wrong(Some(&session.person), from));
         }
-        self.users().insert(user.name.clone(), user.clone());
-        let (user, id) = (session.user.clone(), session.id.clone());
+        if let Some(user) = user {
+            self.users().insert(user.name.clone(), user.clone());
+        }
+        let (person, id) = (session.person.clone(), session.id.clone());
         let mut sessions = self.sessions();
         ended.iter().for_each(|id| drop(sessions.remove(id)));
         sessions.put(session);
-        Ok(SignedIn { user, session: id, pair, access_for: self.lives.access })
+        Ok(SignedIn { person, session: id, pair, access_for: lives.access.min(lives.session) })
     }
 
     /// Under the lock of changes.
@@ -335,21 +404,25 @@ impl People {
     }
 
     /// Nothing for somebody who may be signed in no more.
-    fn roles(&self, name: &UserName) -> Option<Vec<Role>> {
-        self.users().get(name).filter(|user| user.enabled).map(|user| user.roles.clone())
+    fn roles(&self, person: &Person, granted: Option<&Granted>) -> Option<Vec<Role>> {
+        match person {
+            Person::User(name) if self.accepts_users => self.users().get(name).filter(|user| user.enabled).map(|user| user.roles.clone()),
+            Person::Directory(_) if self.directory.is_some() => granted.map(|granted| granted.roles.clone()),
+            _ => None,
+        }
     }
 
-    fn not_guessing(&self, name: Option<&UserName>, from: IpAddr) -> Result<(), SignInError> {
+    fn not_guessing(&self, person: Option<&Person>, from: IpAddr) -> Result<(), SignInError> {
         let now = self.clock.monotonic();
         self.by_address().check(from, now).map_err(SignInError::Guessing)?;
-        name.map_or(Ok(()), |name| self.by_name().check(name.clone(), now)).map_err(SignInError::Guessing)
+        person.map_or(Ok(()), |person| self.by_name().check(person.clone(), now)).map_err(SignInError::Guessing)
     }
 
-    fn wrong(&self, name: Option<&UserName>, from: IpAddr) -> SignInError {
+    fn wrong(&self, person: Option<&Person>, from: IpAddr) -> SignInError {
         let now = self.clock.monotonic();
         self.by_address().wrong(from, now);
-        if let Some(name) = name {
-            self.by_name().wrong(name.clone(), now);
+        if let Some(person) = person {
+            self.by_name().wrong(person.clone(), now);
         }
         SignInError::Wrong
     }
@@ -370,7 +443,7 @@ impl People {
         self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn by_name(&self) -> MutexGuard<'_, Guesses<UserName>> {
+    fn by_name(&self) -> MutexGuard<'_, Guesses<Person>> {
         self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

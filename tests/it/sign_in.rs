@@ -309,6 +309,120 @@ fn code(secret: &str, step: u64) -> String {
     format!("{:06}", number % 1_000_000)
 }
 
+/// Whoever is signed in gives themselves another password: with the one of before and the code, and nothing less.
+#[test]
+fn a_user_changes_their_own_password() {
+    const PATH: &str = "/api/v2/auth/password";
+    const NEXT: &str = "eight oak trees";
+    let guarded = guarded();
+    make(&guarded, "ada", &["security_viewer"]);
+    let (here, next) = pair(&login(&guarded, "ada", PASSWORD));
+    let (elsewhere, other) = pair(&login(&guarded, "ada", PASSWORD));
+    let change = |token: &str, body: Value| guarded.with(token, "POST", PATH, &body.to_string());
+    let whole = |current: &str, new: &str| json!({"current_password": current, "new_password": new});
+    problem(&change(&here, json!({"new_password": NEXT})), 400, "bad_field");
+    problem(&change(&here, json!({"current_password": PASSWORD, "new_password": NEXT, "name": "eve"})), 400, "unknown_field");
+    for new in ["elevenchars", "x".repeat(129).as_str(), PASSWORD] {
+        assert_eq!(problem(&change(&here, whole(PASSWORD, new)), 400, "bad_field")["errors"][0]["pointer"], "/new_password", "{new}");
+    }
+    // A session alone takes nobody over, and a key, or nobody, has no password.
+    problem(&change(&here, whole("wrong wrong wrong", NEXT)), 403, "wrong_password");
+    problem(&change(&guarded.first, whole(PASSWORD, NEXT)), 401, "unauthorized");
+    problem(&change("bha_nonsense", whole(PASSWORD, NEXT)), 401, "unauthorized");
+    assert_eq!(change(&here, whole(PASSWORD, NEXT)).status, 204);
+    assert_eq!((guarded.status(&here), guarded.status(&elsewhere)), (200, 401), "this session stays, the others end");
+    problem(&refresh(&guarded, &other), 401, "unauthorized");
+    pair(&refresh(&guarded, &next));
+    problem(&login(&guarded, "ada", PASSWORD), 401, "unauthorized");
+    pair(&login(&guarded, "ada", NEXT));
+
+    // With a second factor its code is asked for, and is good once here as well.
+    let secret = guarded.with(&guarded.first, "POST", &format!("{USERS}/ada/totp"), "").json().expect("JSON")["data"]["secret"].clone();
+    let secret = secret.as_str().expect("a secret");
+    let step = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() / 30;
+    let signed_in = guarded.send("POST", LOGIN, &[], &json!({"username": "ada", "password": NEXT, "mfa_token": code(secret, step)}).to_string());
+    let (here, _) = pair(&signed_in);
+    let with = |code: &str| change(&here, json!({"current_password": NEXT, "new_password": PASSWORD, "mfa_token": code}));
+    problem(&change(&here, whole(NEXT, PASSWORD)), 403, "mfa_required");
+    problem(&with(&code(secret, step)), 403, "wrong_password");
+    assert_eq!(with(&code(secret, step + 1)).status, 204);
+    let on_record = guarded.trail("kind=change&action=auth.password", 2);
+    assert!(on_record.iter().all(|entry| entry["actor"] == "user:ada" && entry["object"] == "users/ada"), "{on_record:#?}");
+    let refused = guarded.trail("kind=refusal&action=auth.password", 4);
+    assert!(refused.iter().any(|entry| entry["actor"] == "user:ada" && entry["code"] == "wrong_password"), "{refused:#?}");
+
+    // By the command line, for whoever is signed in.
+    make(&guarded, "bob", &["security_viewer"]);
+    let home = tempfile::tempdir().expect("a folder");
+    let own = |args: &[&str], stdin: &str| verb(&guarded, home.path(), args, stdin);
+    assert_eq!(own(&["user", "passwd"], &format!("{PASSWORD}\n{NEXT}\n")).status.code(), Some(4), "nobody yet");
+    assert!(own(&["login", "--user", "bob"], &format!("{PASSWORD}\n")).status.success());
+    assert_eq!(own(&["user", "passwd"], &format!("{PASSWORD}\n")).status.code(), Some(2), "one line is not enough");
+    let changed = own(&["user", "passwd"], &format!("{PASSWORD}\n{NEXT}\n"));
+    assert!(changed.status.success() && out(&changed).contains("your password is another one"), "{}{}", out(&changed), err(&changed));
+    assert!(own(&["sync", "schedules"], "").status.success(), "the session goes on");
+    pair(&login(&guarded, "bob", NEXT));
+
+    // Guesses are counted as at a sign-in; then right ones are not looked at either.
+    let (bob, _) = pair(&login(&guarded, "bob", NEXT));
+    let status = |current: &str| change(&bob, whole(current, "nine oak trees")).status;
+    wait::until("the door is closed", PATIENCE, || Ok((status("wrong wrong wrong") == 429).then_some(()))).expect("closes");
+    assert_eq!(status(NEXT), 429);
+    let disk = on_disk(&guarded.story);
+    for secret in [PASSWORD, NEXT, "wrong wrong wrong"] {
+        assert!(!disk.windows(secret.len()).any(|bytes| bytes == secret.as_bytes()), "a password is on disk: {secret}");
+    }
+}
+
+/// Each answer names its version, another one is refused, what came before leads here, and what is not there is not there.
+#[test]
+fn the_api_has_versions() {
+    let guarded = guarded();
+    let bearer = format!("Bearer {}", guarded.first);
+    let ask = |path: &str, version: &str| guarded.send("GET", path, &[("Authorization", &bearer), ("API-Version", version)], "");
+    for (path, version, others) in [("/api/v2/auth/methods", "2.0", ["2", "2.0"]), (HEALTH, "1.0", ["1", "1.0"])] {
+        let plain = guarded.with(&guarded.first, "GET", path, "");
+        assert_eq!((plain.status, plain.headers.get("api-version")), (200, Some(version)));
+        for asked in others {
+            assert_eq!((ask(path, asked).status, ask(path, asked).headers.get("api-version")), (200, Some(version)), "{asked}");
+        }
+        for asked in ["3.0", "2.1", "v2", "latest", "", "2.0, 1.0"] {
+            let refused = problem(&ask(path, asked), 400, "unsupported_version");
+            assert_eq!(refused["errors"][0]["versions"][0], version, "{asked}: {refused}");
+            assert_eq!(ask(path, asked).headers.get("api-version"), Some(version));
+        }
+    }
+    // Nothing is done for a client that wants another version.
+    let key = json!({"name": "x", "roles": ["auditor"]}).to_string();
+    let answer = guarded.send("POST", "/api/integration/api-keys", &[("Authorization", &bearer), ("API-Version", "9")], &key);
+    problem(&answer, 400, "unsupported_version");
+    assert_eq!(guarded.with(&guarded.first, "GET", "/api/integration/api-keys", "").json().expect("JSON")["meta"]["total"], 1);
+    for path in ["/api/v1", "/api/v1/", "/api/v1/events", "/api/v1/auth/login"] {
+        let gone = guarded.send("POST", path, &[], "{}");
+        assert!(problem(&gone, 410, "gone")["detail"].as_str().is_some_and(|detail| detail.contains("/api/v2")));
+        assert_eq!(gone.headers.get("link"), Some("</api/v2>; rel=\"successor-version\""));
+    }
+    for path in ["/api/v3-beta", "/api/v3-beta/events", "/api/v10/events", "/api/v2x"] {
+        let nowhere = guarded.with(&guarded.first, "GET", path, "");
+        problem(&nowhere, 404, "not_found");
+        assert_eq!(nowhere.headers.get("api-version"), None, "{path}");
+    }
+    // Whoever refuses: the endpoint, the guard before it, the router, the bound of bodies.
+    for (answer, status, code) in [
+        (guarded.send("POST", LOGIN, &[], "{}"), 400, "bad_field"),
+        (guarded.send("GET", "/api/v2/events", &[], ""), 401, "unauthorized"),
+        (guarded.with(&guarded.first, "GET", "/api/v2/nothing", ""), 404, "not_found"),
+        (guarded.with(&guarded.first, "PUT", LOGIN, ""), 405, "method_not_allowed"),
+        (guarded.send("POST", LOGIN, &[], &"x".repeat(100_000)), 413, "too_large"),
+        (ask("/api/v2/events", "9"), 400, "unsupported_version"),
+    ] {
+        let refused = problem(&answer, status, code);
+        assert_eq!((&refused["error"], &refused["message"]), (&refused["code"], &refused["detail"]), "{refused}");
+    }
+    let elsewhere = problem(&guarded.with(&guarded.first, "GET", "/api/integration/nothing", ""), 404, "not_found");
+    assert!(elsewhere["error"].is_null(), "{elsewhere}");
+}
+
 #[test]
 fn odd_users_are_not_made() {
     let guarded = guarded();
@@ -346,7 +460,7 @@ fn odd_users_are_not_made() {
     problem(&off.send("POST", LOGIN, &[], r#"{"username": "a", "password": "b"}"#), 403, "sign_in_off");
     problem(&off.send("POST", REFRESH, &[], r#"{"refresh_token": "b"}"#), 403, "sign_in_off");
     let methods = off.send("GET", "/api/v2/auth/methods", &[], "").json().expect("JSON");
-    assert_eq!(methods, json!({"open": false, "keys": true, "users": false, "oidc": null}));
+    assert_eq!(methods, json!({"open": false, "keys": true, "users": false, "ldap": false, "oidc": null}));
 }
 
 /// Where users alone get in, the last who may administer stays.

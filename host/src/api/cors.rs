@@ -6,6 +6,8 @@ use std::time::Duration;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use super::versions;
+
 /// How long a browser need not ask again.
 const MAX_AGE: Duration = Duration::from_secs(600);
 
@@ -20,8 +22,9 @@ pub fn layer(origins: &[HeaderValue]) -> Option<CorsLayer> {
             header::IF_MATCH,
             HeaderName::from_static("x-api-key"),
             HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static(versions::HEADER),
         ])
-        .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER])
+        .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER, HeaderName::from_static(versions::HEADER)])
         .max_age(MAX_AGE);
     (!origins.is_empty()).then_some(layer)
 }

@@ -6,6 +6,7 @@ use axum::Json;
 use serde_json::{Map, Value, json};
 
 use super::routes::{Info, infos};
+use super::versions::Surface;
 
 /// What an endpoint takes and gives.
 struct Doc {
@@ -397,7 +398,7 @@ const DOCS: &[Doc] = &[
         summary: "Signs a user in: an access token for some minutes, and a refresh token that brings the next pair.",
         query: &[],
         body: Body::Fields(&[
-            must("username", Of::Text, "A user of this host."),
+            must("username", Of::Text, "A user of this host, or of the directory."),
             must("password", Of::Text, "The user's password."),
             field("mfa_token", Of::Text, "The code of the app, for users who have one; 401 `mfa_required` where it is missing."),
         ]),
@@ -409,6 +410,17 @@ const DOCS: &[Doc] = &[
         query: &[],
         body: Body::Fields(&[must("refresh_token", Of::Text, "The one that came last.")]),
         answers: OBJECT,
+    },
+    Doc {
+        action: "auth.password",
+        summary: "Gives the user of this host whose access token is in `Authorization` another password; ends the user's other sessions.",
+        query: &[],
+        body: Body::Fields(&[
+            must("current_password", Of::Text, "The password of before."),
+            must("new_password", Of::Text, "12 to 128 characters."),
+            field("mfa_token", Of::Text, "The code of the app, for users who have one; 403 `mfa_required` where it is missing."),
+        ]),
+        answers: &[(204, Form::Nothing)],
     },
     get("auth.logout", "Ends the session of the access token in `Authorization`.", &[], &[(204, Form::Nothing)]),
     get("users.list", "Users, by name.", PAGE, LIST),
@@ -515,6 +527,11 @@ fn operation(info: &Info, doc: &Doc) -> Value {
             .iter()
             .map(|field| json!({"name": field.name, "in": "query", "required": field.required, "description": field.doc, "schema": schema(field.kind, true)})),
     );
+    if let Some(surface) = Surface::of(info.path) {
+        let doc = "The version that is asked for; the answer names the one it is of.";
+        let schema = json!({"type": "string", "enum": surface.versions});
+        parameters.push(json!({"name": "API-Version", "in": "header", "required": false, "description": doc, "schema": schema}));
+    }
     let mut operation = json!({
         "operationId": format!("{}.{}", info.action, info.method.to_ascii_lowercase()),
         "summary": doc.summary, "tags": [info.action.split('.').next()], "parameters": parameters, "responses": responses(doc),
@@ -627,6 +644,8 @@ fn problem() -> Value {
             "status": {"type": "integer"},
             "code": {"type": "string", "description": "What programs branch on; stable."},
             "detail": {"type": "string", "description": "For people."},
+            "error": {"type": "string", "description": "The same as `code`, at `/api/v2`."},
+            "message": {"type": "string", "description": "The same as `detail`, at `/api/v2`."},
             "errors": {"type": "array", "items": {"type": "object"}, "description": "Each fault, with a JSON pointer where there is one."},
         },
     })

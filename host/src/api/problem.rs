@@ -14,12 +14,11 @@ pub struct Problem {
     detail: String,
     errors: Vec<serde_json::Value>,
     retry_after: Option<u32>,
-    v2: bool,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), errors: Vec::new(), retry_after: None, v2: false }
+        Self { status, code, detail: detail.into(), errors: Vec::new(), retry_after: None }
     }
 
     pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
@@ -40,9 +39,9 @@ impl Problem {
         Self { retry_after: Some(seconds), ..self }
     }
 
-    /// Of the security API: with `error` and `message` as well, which its clients read.
-    pub fn v2(self) -> Self {
-        Self { v2: true, ..self }
+    /// What a record says of it.
+    pub fn parts(&self) -> (StatusCode, &'static str) {
+        (self.status, self.code)
     }
 
     /// Works again by itself, or once somebody sees to what the log says.
@@ -114,9 +113,6 @@ impl IntoResponse for Problem {
         });
         if !self.errors.is_empty() {
             body["errors"] = self.errors.into();
-        }
-        if self.v2 {
-            (body["error"], body["message"]) = (self.code.into(), self.detail.into());
         }
         let mut response = (self.status, body.to_string()).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

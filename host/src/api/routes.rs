@@ -4,7 +4,7 @@
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use bulkhead_access::Permission;
 use bulkhead_core::MAX_EVENT_BYTES;
@@ -12,7 +12,7 @@ use bulkhead_core::MAX_EVENT_BYTES;
 use super::entries::{self, Credentials, Formatters, Instances, Routes, Subscriptions};
 use super::{
     Api, auth, connect, connectors, cors, dead_letters, event_types, events, inbound, keys, lanes, logs, metrics, openapi, periods, preview, problem, queries,
-    readyz, receipts, replays, sign_in, sync, tap, users, webhooks,
+    readyz, receipts, replays, sign_in, sync, tap, users, versions, webhooks,
 };
 
 /// What most paths begin with.
@@ -177,6 +177,7 @@ fn table() -> Vec<Row> {
         GET    "/api/v2/auth/methods"                                                 open              reads   "auth.methods"            sign_in::methods,
         POST   "/api/v2/auth/login"                                                   open              changes "auth.login"              sign_in::login,
         POST   "/api/v2/auth/refresh"                                                 open              changes "auth.refresh"            sign_in::refresh,
+        POST   "/api/v2/auth/password"                                                open              changes "auth.password"           sign_in::password,
         DELETE "/api/v2/auth/logout"                                                  open              changes "auth.logout"             sign_in::logout,
         GET    "/api/integration/users"                                               SystemAdmin       reads   "users.list"              users::list,
         POST   "/api/integration/users"                                               SystemAdmin       changes "users.create"            users::create,
@@ -213,6 +214,7 @@ pub fn router(api: Api) -> Router {
         .method_not_allowed_fallback(auth::no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(map_response(problem::uniform))
+        .layer(from_fn(versions::around))
         .with_state(api);
     // Before everything else: a browser asks without credentials whether it may ask.
     match cors {

@@ -16,7 +16,8 @@ use super::Api;
 use super::auth::{From, bearer, seconds};
 use super::extract::Words;
 use super::problem::Problem;
-use crate::people::{Login, SignInError, SignedIn};
+use crate::directory::NotAsked;
+use crate::people::{Login, OwnPassword, OwnPasswordError, SignInError, SignedIn};
 use crate::trail::{Change, Noted, Refusal};
 
 /// For those who want to sign in and do not know how.
@@ -25,13 +26,15 @@ pub async fn methods(State(api): State<Api>) -> Json<Value> {
         let settings = oidc.settings();
         json!({"issuer": settings.rules.issuer, "client_id": settings.client_id, "scopes": settings.scopes})
     });
-    Json(json!({"open": api.access.is_open(), "keys": api.access.accepts_keys(), "users": api.people.accepts(), "oidc": oidc}))
+    Json(
+        json!({"open": api.access.is_open(), "keys": api.access.accepts_keys(), "users": api.people.accepts_users(), "ldap": api.people.accepts_directory(), "oidc": oidc}),
+    )
 }
 
 pub async fn login(State(api): State<Api>, From(from): From, body: Bytes) -> Result<Response, Problem> {
     let words = words(&body, &["username", "password", "mfa_token"])?;
     let (name, password) = (must(&words, "username")?, must(&words, "password")?);
-    let code = words.text("mfa_token").map_err(Problem::v2)?.map(|code| SecretString::from(code.trim().to_owned()));
+    let code = code(&words)?;
     let login = Login { name: name.trim().to_owned(), password: password.to_owned().into(), code };
     whole(&api, "auth.login", from, {
         let api = api.clone();
@@ -53,26 +56,74 @@ pub async fn refresh(State(api): State<Api>, From(from): From, body: Bytes) -> R
 /// Ends the session of the access token that is shown.
 pub async fn logout(State(api): State<Api>, From(from): From, headers: HeaderMap) -> Result<StatusCode, Problem> {
     const ACTION: &str = "auth.logout";
-    let token = bearer(&headers).and_then(|text| std::str::from_utf8(text).ok()).and_then(AccessToken::parse);
+    let token = shown(&headers);
     let work = {
         let api = api.clone();
         async move {
             let session = match token {
-                Some(token) => api.people.sign_out(&token).await.map_err(|error| Problem::unavailable(&error).v2())?,
+                Some(token) => api.people.sign_out(&token).await.map_err(|error| Problem::unavailable(&error))?,
                 None => None,
             };
             let Some(session) = session else {
                 refused(&api, ACTION, from, "unauthorized", StatusCode::UNAUTHORIZED, None).await;
-                return Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "this needs the access token of a session as `Authorization: Bearer`").v2());
+                return Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "this needs the access token of a session as `Authorization: Bearer`"));
             };
             let noted = Noted { object: format!("sessions/{}", session.id), before: None, after: None };
-            let actor = session.user.actor();
+            let actor = session.person.actor();
             let status = StatusCode::NO_CONTENT;
             api.trail.change(Change { actor: &actor, from: Some(from), action: ACTION, noted, status: status.as_u16() }).await;
             Ok(status)
         }
     };
-    api.changes.spawn(work).await.unwrap_or_else(|error| Err(Problem::internal(&error).v2()))
+    api.changes.spawn(work).await.unwrap_or_else(|error| Err(Problem::internal(&error)))
+}
+
+/// Gives whoever is signed in another password.
+pub async fn password(State(api): State<Api>, From(from): From, headers: HeaderMap, body: Bytes) -> Result<StatusCode, Problem> {
+    const ACTION: &str = "auth.password";
+    let words = words(&body, &["current_password", "new_password", "mfa_token"])?;
+    let typed =
+        OwnPassword { current: must(&words, "current_password")?.to_owned().into(), new: must(&words, "new_password")?.to_owned().into(), code: code(&words)? };
+    let token = shown(&headers);
+    let work = {
+        let api = api.clone();
+        async move {
+            match api.people.change_own(token.as_ref(), typed, from).await {
+                Ok((session, ended)) => {
+                    let (status, actor) = (StatusCode::NO_CONTENT, session.person.actor());
+                    let noted = Noted { object: format!("users/{}", session.person.name()), before: None, after: Some(json!({"sessions_ended": ended})) };
+                    api.trail.change(Change { actor: &actor, from: Some(from), action: ACTION, noted, status: status.as_u16() }).await;
+                    Ok(status)
+                }
+                Err(error) => {
+                    let (problem, actor) = not_changed(&error);
+                    let (status, code) = problem.parts();
+                    refused(&api, ACTION, from, code, status, actor).await;
+                    Err(problem)
+                }
+            }
+        }
+    };
+    api.changes.spawn(work).await.unwrap_or_else(|error| Err(Problem::internal(&error)))
+}
+
+/// The answer, and who it was where that is known.
+fn not_changed(error: &OwnPasswordError) -> (Problem, Option<String>) {
+    use StatusCode as S;
+    let new = |status, code| Problem::new(status, code, error.to_string());
+    let field = || new(S::BAD_REQUEST, "bad_field").errors(vec![json!({"pointer": "/new_password", "message": error.to_string()})]);
+    match error {
+        OwnPasswordError::NoSession => (new(S::UNAUTHORIZED, "unauthorized"), None),
+        OwnPasswordError::Elsewhere { actor } => (new(S::CONFLICT, "directory_password"), Some(actor.clone())),
+        OwnPasswordError::Wrong { actor } => (new(S::FORBIDDEN, "wrong_password"), Some(actor.clone())),
+        OwnPasswordError::CodeMissing { actor } => (new(S::FORBIDDEN, "mfa_required"), Some(actor.clone())),
+        OwnPasswordError::Guessing(wait) => (new(S::TOO_MANY_REQUESTS, "too_many_attempts").retry_after(seconds(*wait)), None),
+        OwnPasswordError::Same | OwnPasswordError::Password(_) => (field(), None),
+        OwnPasswordError::Raced => (new(S::CONFLICT, "raced"), None),
+        OwnPasswordError::Busy(_) => (new(S::SERVICE_UNAVAILABLE, "busy").retry_after(1), None),
+        OwnPasswordError::Hash(error) => (Problem::internal(error), None),
+        OwnPasswordError::Store(error) => (Problem::unavailable(error), None),
+    }
 }
 
 /// On a task of its own: what was begun is on disk and on record although the client has gone.
@@ -89,14 +140,14 @@ async fn whole(
                 Ok(signed_in) => Ok(tokens(&signed_in)),
                 Err(error) => {
                     let (status, code) = sort(&error);
-                    let actor = if let SignInError::Reused { actor } = &error { Some(actor.clone()) } else { None };
+                    let actor = if let SignInError::Reused { actor } | SignInError::NoRole { actor } = &error { Some(actor.clone()) } else { None };
                     refused(&api, action, from, code, status, actor).await;
                     Err(problem(&error))
                 }
             }
         }
     };
-    api.changes.spawn(recorded).await.unwrap_or_else(|error| Err(Problem::internal(&error).v2()))
+    api.changes.spawn(recorded).await.unwrap_or_else(|error| Err(Problem::internal(&error)))
 }
 
 async fn refused(api: &Api, action: &'static str, from: IpAddr, code: &'static str, status: StatusCode, actor: Option<String>) {
@@ -120,7 +171,9 @@ fn sort(error: &SignInError) -> (StatusCode, &'static str) {
         SignInError::Wrong | SignInError::Unknown => (StatusCode::UNAUTHORIZED, "unauthorized"),
         SignInError::CodeMissing => (StatusCode::UNAUTHORIZED, "mfa_required"),
         SignInError::Reused { .. } => (StatusCode::UNAUTHORIZED, "token_reused"),
-        SignInError::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        SignInError::NoRole { .. } => (StatusCode::FORBIDDEN, "no_role"),
+        SignInError::Directory(NotAsked::Away) => (StatusCode::SERVICE_UNAVAILABLE, "directory_unavailable"),
+        SignInError::Busy(_) | SignInError::Directory(NotAsked::Busy) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
         SignInError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         SignInError::Random => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }
@@ -133,21 +186,30 @@ fn problem(error: &SignInError) -> Problem {
         SignInError::Random => Problem::internal(error),
         _ => Problem::new(status, code, error.to_string()),
     };
-    let problem = match error {
+    match error {
         SignInError::Guessing(wait) => problem.retry_after(seconds(*wait)),
-        SignInError::Busy(_) => problem.retry_after(1),
+        SignInError::Busy(_) | SignInError::Directory(NotAsked::Busy) => problem.retry_after(1),
+        SignInError::Directory(NotAsked::Away) => problem.retry_after(10),
         _ => problem,
-    };
-    problem.v2()
+    }
 }
 
 fn words(body: &Bytes, known: &[&str]) -> Result<Words, Problem> {
-    let words = Words::body(body).map_err(Problem::v2)?;
-    words.known(known).map_err(Problem::v2)?;
+    let words = Words::body(body)?;
+    words.known(known)?;
     Ok(words)
 }
 
+fn code(words: &Words) -> Result<Option<SecretString>, Problem> {
+    Ok(words.text("mfa_token")?.map(|code| SecretString::from(code.trim().to_owned())))
+}
+
+/// The access token of a session, where one is shown.
+fn shown(headers: &HeaderMap) -> Option<AccessToken> {
+    bearer(headers).and_then(|text| std::str::from_utf8(text).ok()).and_then(AccessToken::parse)
+}
+
 fn must<'w>(words: &'w Words, name: &str) -> Result<&'w str, Problem> {
-    let missing = || Problem::bad_request("bad_field", format!("`{name}` is missing")).errors(vec![json!({"pointer": format!("/{name}")})]).v2();
-    words.text(name).map_err(Problem::v2)?.filter(|text| !text.is_empty()).ok_or_else(missing)
+    let missing = || Problem::bad_request("bad_field", format!("`{name}` is missing")).errors(vec![json!({"pointer": format!("/{name}")})]);
+    words.text(name)?.filter(|text| !text.is_empty()).ok_or_else(missing)
 }

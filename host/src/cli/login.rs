@@ -19,7 +19,7 @@ pub struct LoginArgs {
     /// API address of the host.
     #[arg(long, default_value = "http://127.0.0.1:8780", env = "BULKHEAD_API_URL")]
     api: String,
-    /// A user of the host; the password is asked for, or is the first line of standard input.
+    /// A user of the host, or of its directory; the password is asked for, or is the first line of standard input.
     #[arg(long)]
     user: Option<String>,
     /// The code of the app, for users who have one.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::ask::value;
 use super::failure::print;
-use super::http_client::{Server, block_on, percent};
+use super::http_client::{Server, answered, block_on, percent};
 use super::{Exit, Failure, Output, prompt};
 
 #[derive(Debug, Args)]
@@ -41,8 +41,13 @@ enum UserVerb {
         #[arg(long, required = true, value_delimiter = ',')]
         role: Vec<String>,
     },
-    /// Give another password; ends the user's sessions.
-    Passwd { name: String },
+    /// Give another password; ends the user's sessions. Without a name: your own, as whoever is signed in.
+    Passwd {
+        name: Option<String>,
+        /// The code of the app, for a password of your own where you have a second factor.
+        #[arg(long, conflicts_with = "name")]
+        code: Option<String>,
+    },
     /// Give a new second factor, or none; ends the user's sessions.
     Totp {
         name: String,
@@ -59,6 +64,9 @@ enum UserVerb {
 }
 
 pub fn run(args: &UserArgs, output: Output) -> Result<Exit, Failure> {
+    if let UserVerb::Passwd { name: None, code } = &args.verb {
+        return own_password(args, code.as_deref(), output);
+    }
     let typed = || prompt::secret("password").map(|text| text.expose_secret().to_owned());
     let one = |name: &str, rest: &str| format!("users/{}{rest}", percent(name));
     let (method, path, body) = match &args.verb {
@@ -66,7 +74,7 @@ pub fn run(args: &UserArgs, output: Output) -> Result<Exit, Failure> {
         UserVerb::List => ("GET", "users?limit=1000".to_owned(), None),
         UserVerb::Show { name } => ("GET", one(name, ""), None),
         UserVerb::Roles { name, role } => ("PUT", one(name, ""), Some(json!({"roles": role}))),
-        UserVerb::Passwd { name } => ("POST", one(name, "/password"), Some(json!({"password": typed()?}))),
+        UserVerb::Passwd { name, .. } => ("POST", one(name.as_deref().unwrap_or_default(), "/password"), Some(json!({"password": typed()?}))),
         UserVerb::Totp { name, remove } => (if *remove { "DELETE" } else { "POST" }, one(name, "/totp"), None),
         UserVerb::Disable { name } => ("POST", one(name, "/disable"), None),
         UserVerb::Enable { name } => ("POST", one(name, "/enable"), None),
@@ -91,6 +99,26 @@ pub fn run(args: &UserArgs, output: Output) -> Result<Exit, Failure> {
         }
         UserVerb::Remove { name } => print(format!("{name} removed"))?,
         _ => print(line(data))?,
+    }
+    Ok(Exit::Ok)
+}
+
+/// Of whoever is signed in. The password of before is asked for first, then the new one; from standard input, a line each.
+fn own_password(args: &UserArgs, code: Option<&str>, output: Output) -> Result<Exit, Failure> {
+    let (current, new) = (prompt::secret("password")?, prompt::secret("new password")?);
+    let mut body = json!({"current_password": current.expose_secret(), "new_password": new.expose_secret()});
+    if let Some(code) = code {
+        body["mfa_token"] = code.into();
+    }
+    let url = format!("{}/api/v2/auth/password", args.api.trim_end_matches('/'));
+    let server = Server::new(args.api.clone(), args.token.clone());
+    block_on(async {
+        let request = server.request(reqwest::Method::POST, &url).await?;
+        answered(&url, request.header("content-type", "application/json").body(body.to_string())).await
+    })?;
+    match output {
+        Output::Json => print(json!({"schema_version": 1, "api": args.api}))?,
+        Output::Text => print("your password is another one; your other sessions have ended")?,
     }
     Ok(Exit::Ok)
 }

@@ -36,6 +36,7 @@ use super::fingerprint;
 use super::inbound;
 use super::intake;
 use super::integrity;
+use super::ldap;
 use super::nearest;
 use super::objects;
 use super::routing::{self, Lanes, number};
@@ -203,6 +204,7 @@ fn api_listener(fields: &Fields, faults: &mut Faults) -> ApiListener {
         users: lets_in("users"),
         sign_in: sign_in::lives(fields.map("sign_in"), faults),
         oidc: sign_in::oidc(fields, lets_in("oidc"), faults),
+        ldap: ldap::settings(fields, lets_in("ldap"), faults),
         cors: sign_in::origins(fields, open, faults),
         pepper,
         tls: intake::api_tls(fields, faults),

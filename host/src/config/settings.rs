@@ -16,6 +16,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::components::Signing;
+use crate::directory::LdapSettings;
 use crate::oidc::OidcSettings;
 
 use super::checked::RawConfig;
@@ -35,6 +36,8 @@ pub struct ApiListener {
     pub sign_in: Lives,
     /// The provider whose tokens let in, where they do.
     pub oidc: Option<OidcSettings>,
+    /// The directory whose people sign in, where they do.
+    pub ldap: Option<LdapSettings>,
     /// Origins of web pages that may use the API.
     pub cors: Vec<http::HeaderValue>,
     /// What keys are hashed with, in place of the file in `data_dir`.
@@ -47,12 +50,12 @@ pub struct ApiListener {
 impl ApiListener {
     /// Nothing is needed, on a loopback address only.
     pub fn is_open(&self) -> bool {
-        !self.keys && !self.users && self.oidc.is_none() && self.tokens.is_empty()
+        !self.keys && !self.users && self.oidc.is_none() && self.ldap.is_none() && self.tokens.is_empty()
     }
 
     /// Nobody but users of this host is let in.
     pub fn is_only_users(&self) -> bool {
-        self.users && !self.keys && self.oidc.is_none() && self.tokens.is_empty()
+        self.users && !self.keys && self.oidc.is_none() && self.ldap.is_none() && self.tokens.is_empty()
     }
 }
 

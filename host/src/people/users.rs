@@ -1,6 +1,6 @@
 //! Users as an administrator sees them: made, changed, removed. Whatever takes something away ends the user's sessions.
 
-use bulkhead_access::{HashError, MOST_USERS, PasswordFault, PasswordHash, Permission, Role, Totp, User, UserName, check_password};
+use bulkhead_access::{HashError, MOST_USERS, PasswordFault, PasswordHash, Permission, Person, Role, Totp, User, UserName, check_password};
 use bulkhead_store::{PeopleChange, StoreError};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
@@ -130,7 +130,7 @@ impl People {
             }
         };
         self.keeps_an_admin(&before, Some(&after))?;
-        let ended = if ends { self.sessions().of(name) } else { Vec::new() };
+        let ended = if ends { self.sessions().of(&Person::User(name.clone())) } else { Vec::new() };
         let change = PeopleChange { user: Some(&after), before: Some(&before), ended: &ended, ..PeopleChange::default() };
         if !self.table.change(change).await? {
             return Err(UserError::Raced);
@@ -150,11 +150,11 @@ impl People {
         self.table.remove(&user).await?;
         self.users().remove(name);
         let mut sessions = self.sessions();
-        sessions.of(name).iter().for_each(|id| drop(sessions.remove(id)));
+        sessions.of(&Person::User(name.clone())).iter().for_each(|id| drop(sessions.remove(id)));
         Ok(user)
     }
 
-    async fn hash(&self, name: &UserName, password: SecretString) -> Result<PasswordHash, UserError> {
+    pub(super) async fn hash(&self, name: &UserName, password: SecretString) -> Result<PasswordHash, UserError> {
         check_password(name, password.expose_secret())?;
         Ok(self.hashing.run(move || PasswordHash::of(password.expose_secret())).await??)
     }

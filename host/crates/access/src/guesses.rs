@@ -9,8 +9,6 @@ use std::time::Duration;
 
 use bulkhead_core::TokenBucket;
 
-use crate::user::UserName;
-
 /// Sources that are remembered; beyond it the one that has been quiet longest is forgotten.
 pub const MOST_SOURCES: usize = 4_096;
 /// Wrong credentials at once.
@@ -37,11 +35,6 @@ impl Source for IpAddr {
             addr => addr,
         }
     }
-}
-
-/// Whether there is such a user or not. Slower than by address: whoever guesses for one name may do so from many.
-impl Source for UserName {
-    const EACH: u64 = 60;
 }
 
 /// Wrong credentials by where they came from, or for whom they were.
@@ -95,6 +88,8 @@ impl<S: Source> Guesses<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::person::Person;
+    use crate::user::UserName;
 
     const EACH: u64 = <IpAddr as Source>::EACH;
 
@@ -136,8 +131,8 @@ mod tests {
 
     #[test]
     fn names_are_counted_apart_and_recover_more_slowly() {
-        let mut guesses = Guesses::<UserName>::default();
-        let name = |text: &str| UserName::parse(text).expect("a name");
+        let mut guesses = Guesses::<Person>::default();
+        let name = |text: &str| Person::User(UserName::parse(text).expect("a name"));
         for _ in 0..AT_ONCE {
             guesses.wrong(name("ada"), seconds(0));
         }

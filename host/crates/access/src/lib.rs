@@ -16,6 +16,7 @@ mod keys;
 mod password;
 mod pepper;
 mod permission;
+mod person;
 mod record;
 mod role;
 mod session;
@@ -32,6 +33,7 @@ pub use keys::{Admitted, Denied, Keys, MOST_KEYS, Now, Room, SignIn};
 pub use password::{HashError, LONGEST_PASSWORD, PasswordFault, PasswordHash, SHORTEST_PASSWORD, check_password};
 pub use pepper::{KeyHash, Pepper, PepperError, SHORTEST_PEPPER};
 pub use permission::{Permission, Permissions};
+pub use person::{DirectoryName, Granted, Person};
 pub use record::{KeyRecord, Previous, Revoked, State};
 pub use role::Role;
 pub use session::{Lives, MOST_OF_ONE, MOST_SESSIONS, Pair, Refreshed, Session, Sessions, TokenDenied};
@@ -42,7 +44,7 @@ pub use user::{MOST_USERS, User, UserName};
 /// Somebody who was let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// For records: `key:<id>`, `user:<name>`, `oidc:<name>`, `token 1 of listen.api.tokens`, or whoever is on
+    /// For records: `key:<id>`, `user:<name>`, `ldap:<name>`, `oidc:<name>`, `token 1 of listen.api.tokens`, or whoever is on
     /// this machine.
     pub actor: String,
     pub permissions: Permissions,

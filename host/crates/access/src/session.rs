@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::person::{Granted, Person};
 use crate::token::{AccessToken, RefreshToken, SessionId, TokenHash};
-use crate::user::UserName;
 
 /// Sessions of one host; beyond it the one goes that ends first.
 pub const MOST_SESSIONS: usize = 10_000;
@@ -28,8 +28,10 @@ pub struct Lives {
 #[derive(Debug, Clone)]
 pub struct Session {
     pub id: SessionId,
-    /// Whose it is; their roles are those of now.
-    pub user: UserName,
+    /// Whose it is.
+    pub person: Person,
+    /// What a directory said of them; nothing for users of the host, whose roles are those of now.
+    pub granted: Option<Granted>,
     pub access: TokenHash,
     pub access_until_ms: i64,
     /// The access token before, which is let in to its own end: requests may be under way with it.
@@ -52,12 +54,13 @@ pub struct Pair {
 
 impl Session {
     /// A new session with its first pair.
-    pub fn begin(user: UserName, from: IpAddr, now_ms: i64, lives: &Lives) -> Result<(Self, Pair), getrandom::Error> {
+    pub fn begin(person: Person, granted: Option<Granted>, from: IpAddr, now_ms: i64, lives: &Lives) -> Result<(Self, Pair), getrandom::Error> {
         let id = SessionId::mint()?;
         let pair = Pair { access: AccessToken::mint(&id)?, refresh: RefreshToken::mint(&id)? };
         let mut session = Self {
             id,
-            user,
+            person,
+            granted,
             access: pair.access.hash(),
             access_until_ms: 0,
             previous: None,
@@ -160,8 +163,8 @@ impl Sessions {
         self.by_id.remove(id)
     }
 
-    pub fn of(&self, user: &UserName) -> Vec<SessionId> {
-        self.by_id.values().filter(|session| session.user == *user).map(|session| session.id.clone()).collect()
+    pub fn of(&self, person: &Person) -> Vec<SessionId> {
+        self.by_id.values().filter(|session| session.person == *person).map(|session| session.id.clone()).collect()
     }
 
     pub fn over(&self, now_ms: i64) -> Vec<SessionId> {
@@ -169,9 +172,9 @@ impl Sessions {
     }
 
     /// Those that have to go before this person may have another one.
-    pub fn in_the_way(&self, user: &UserName, now_ms: i64) -> Vec<SessionId> {
+    pub fn in_the_way(&self, person: &Person, now_ms: i64) -> Vec<SessionId> {
         let mut out = self.over(now_ms);
-        let mut own: Vec<&Session> = self.by_id.values().filter(|session| session.user == *user && !session.is_over(now_ms)).collect();
+        let mut own: Vec<&Session> = self.by_id.values().filter(|session| session.person == *person && !session.is_over(now_ms)).collect();
         own.sort_unstable_by(|a, b| (a.created_ms, &a.id).cmp(&(b.created_ms, &b.id)));
         let surplus = (own.len() + 1).saturating_sub(MOST_OF_ONE);
         out.extend(own[..surplus].iter().map(|session| session.id.clone()));

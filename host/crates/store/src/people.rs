@@ -4,7 +4,7 @@
 //! or not at all. The secret of codes is sealed with the newest key, as that of one user; a start without a key that
 //! one needs is refused. Nobody overwrites what another host changed: a change is of what its host knew.
 
-use bulkhead_access::{PasswordHash, Role, Session, SessionId, TokenHash, Totp, User, UserName};
+use bulkhead_access::{DirectoryName, Granted, PasswordHash, Person, Role, Session, SessionId, TokenHash, Totp, User, UserName};
 use bulkhead_seal::{Cipher, Key, KeyId, Keyring, NONCE, random};
 
 use sqlx::AssertSqlSafe;
@@ -26,7 +26,10 @@ pub struct People {
 const USERS: &str = "SELECT id, name, roles, password, enabled, totp, totp_key, totp_step, created_ms, created_by, changed_ms, changed_by, \
                      signed_in_ms, signed_in_from FROM users";
 const SESSIONS: &str = "SELECT id, name, access, access_until_ms, previous, previous_until_ms, chain, turn, refresh_until_ms, ends_ms, \
-                        created_ms, created_from FROM sessions";
+                        created_ms, created_from, source, dn, roles FROM sessions";
+/// Whose names they are in `sessions.source`.
+const OF_USERS: &str = "users";
+const OF_DIRECTORY: &str = "ldap";
 
 /// What a change of people leaves behind.
 #[derive(Debug, Default)]
@@ -112,7 +115,7 @@ impl People {
     pub async fn remove(&self, user: &User) -> Result<(), StoreError> {
         let fail = || failed("removing a user");
         let mut tx = self.database.begin().await.map_err(fail())?;
-        tx.execute("DELETE FROM sessions WHERE name = $1", params![user.name.as_str()]).await.map_err(fail())?;
+        tx.execute("DELETE FROM sessions WHERE name = $1 AND source = $2", params![user.name.as_str(), OF_USERS]).await.map_err(fail())?;
         tx.execute("DELETE FROM users WHERE id = $1", params![&user.id]).await.map_err(fail())?;
         changed(&mut tx, Topic::People).await.map_err(fail())?;
         tx.commit().await.map_err(fail())
@@ -226,9 +229,11 @@ fn seal(key: &Key, id: &str, text: &[u8]) -> Vec<u8> {
 }
 
 async fn put_session(tx: &mut Tx, session: &Session, turn: Option<&TokenHash>) -> Result<bool, sqlx::Error> {
+    let dn = session.granted.as_ref().map(|granted| granted.dn.clone());
+    let granted = session.granted.as_ref().map(|granted| words(&granted.roles));
     if let Some(turn) = turn {
-        let sql = "UPDATE sessions SET access = $1, access_until_ms = $2, previous = $3, previous_until_ms = $4, turn = $5, refresh_until_ms = $6 \
-                   WHERE id = $7 AND turn = $8";
+        let sql = "UPDATE sessions SET access = $1, access_until_ms = $2, previous = $3, previous_until_ms = $4, turn = $5, refresh_until_ms = $6, \
+                   dn = $7, roles = $8 WHERE id = $9 AND turn = $10";
         let params = params![
             session.access.bytes(),
             session.access_until_ms,
@@ -236,16 +241,18 @@ async fn put_session(tx: &mut Tx, session: &Session, turn: Option<&TokenHash>) -
             session.previous.as_ref().map(|(_, until_ms)| *until_ms),
             session.turn.bytes(),
             session.refresh_until_ms,
+            dn,
+            granted,
             session.id.as_str(),
             turn.bytes(),
         ];
         return Ok(tx.execute(sql, params).await? > 0);
     }
     let sql = "INSERT INTO sessions (id, name, access, access_until_ms, previous, previous_until_ms, chain, turn, refresh_until_ms, ends_ms, \
-               created_ms, created_from) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+               created_ms, created_from, source, dn, roles) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
     let params = params![
         session.id.as_str(),
-        session.user.as_str(),
+        session.person.name(),
         session.access.bytes(),
         session.access_until_ms,
         session.previous.as_ref().map(|(hash, _)| hash.bytes()),
@@ -256,6 +263,12 @@ async fn put_session(tx: &mut Tx, session: &Session, turn: Option<&TokenHash>) -
         session.ends_ms,
         session.created_ms,
         session.created_from.to_string(),
+        match session.person {
+            Person::User(_) => OF_USERS,
+            Person::Directory(_) => OF_DIRECTORY,
+        },
+        dn,
+        granted,
     ];
     Ok(tx.execute(sql, params).await? > 0)
 }
@@ -266,9 +279,14 @@ fn session(row: &Row) -> Result<Session, sqlx::Error> {
         (Some(bytes), Some(until_ms)) => Some((TokenHash::kept(&bytes).ok_or_else(|| odd("previous"))?, until_ms)),
         _ => None,
     };
+    let granted = match (row.get::<Option<String>>("dn")?, row.get::<Option<String>>("roles")?) {
+        (Some(dn), Some(names)) => Some(Granted { dn, roles: named(&names)? }),
+        _ => None,
+    };
     Ok(Session {
         id: SessionId::parse(&row.get::<String>("id")?).ok_or_else(|| odd("id"))?,
-        user: name(row)?,
+        person: person(row)?,
+        granted,
         access: hash("access")?,
         access_until_ms: row.get("access_until_ms")?,
         previous,
@@ -286,7 +304,19 @@ fn words(roles: &[Role]) -> String {
 }
 
 fn roles(row: &Row) -> Result<Vec<Role>, sqlx::Error> {
-    row.get::<String>("roles")?.split_whitespace().map(|name| Role::named(name).ok_or_else(|| odd("roles"))).collect()
+    named(&row.get::<String>("roles")?)
+}
+
+fn named(names: &str) -> Result<Vec<Role>, sqlx::Error> {
+    names.split_whitespace().map(|name| Role::named(name).ok_or_else(|| odd("roles"))).collect()
+}
+
+fn person(row: &Row) -> Result<Person, sqlx::Error> {
+    match row.get::<String>("source")?.as_str() {
+        OF_USERS => Ok(Person::User(name(row)?)),
+        OF_DIRECTORY => DirectoryName::parse(&row.get::<String>("name")?).map(Person::Directory).ok_or_else(|| odd("name")),
+        _ => Err(odd("source")),
+    }
 }
 
 fn name(row: &Row) -> Result<UserName, sqlx::Error> {

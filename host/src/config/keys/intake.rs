@@ -1,6 +1,6 @@
 //! Listeners, files, inbound webhooks.
 
-use super::sign_in::{CORS, OIDC, SIGN_IN};
+use super::sign_in::{CORS, LDAP, OIDC, SIGN_IN};
 use super::*;
 
 pub(super) static LISTEN: Section = Section {
@@ -75,7 +75,7 @@ static API: Section = Section {
             "auth",
             OneOrMany(&Choice(AUTH)),
             Default("open"),
-            "What lets in, one or a list. keys: API keys, with what their roles may do. users: people with a password of this host. oidc: people and programs with a token of an OpenID provider. open, alone: whoever reaches a loopback address, where there are no tokens.",
+            "What lets in, one or a list. keys: API keys, with what their roles may do. users: people with a password of this host. ldap: people of a directory. oidc: people and programs with a token of an OpenID provider. open, alone: whoever reaches a loopback address, where there are no tokens.",
         ),
         key("tokens", TOKENS, Default("[]"), "Bearer tokens that let in to everything; for people and programs of their own use keys."),
         key(
@@ -84,8 +84,9 @@ static API: Section = Section {
             Optional,
             "What API keys are hashed with, at least 32 bytes, in place of the file `pepper` in data_dir; with another one no key counts.",
         ),
-        key("sign_in", Map(&SIGN_IN), Default("{}"), "How long people stay signed in (auth: users)."),
+        key("sign_in", Map(&SIGN_IN), Default("{}"), "How long people stay signed in (auth: users, ldap)."),
         key("oidc", Map(&OIDC), Optional, "The OpenID provider whose tokens let in (auth: oidc)."),
+        key("ldap", Map(&LDAP), Optional, "The LDAP directory whose people sign in (auth: ldap)."),
         key("cors", Map(&CORS), Default("{}"), "Web pages of others that may use the API from a browser."),
         key("tls", Map(&API_TLS), Optional, "TLS of the listener; its files are read again at SIGHUP."),
         key("public_url", Url, Optional, "Where browsers of people reach this listener, https://bulkhead.example.com: servers send them back there."),
@@ -94,7 +95,7 @@ static API: Section = Section {
 };
 
 /// What may let in at the API.
-const AUTH: &[&str] = &["open", "keys", "users", "oidc"];
+const AUTH: &[&str] = &["open", "keys", "users", "ldap", "oidc"];
 
 static API_TLS: Section = Section {
     name: "api_tls",

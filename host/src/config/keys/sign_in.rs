@@ -42,6 +42,48 @@ pub(super) static OIDC: Section = Section {
     ],
 };
 
+pub(super) static LDAP: Section = Section {
+    name: "ldap",
+    keys: &[
+        key(
+            "url",
+            OneOrMany(&Text),
+            Required,
+            "Servers of the directory, asked in this order until one answers: ldaps://host, or ldap://host, which begins TLS by StartTLS. Nothing is said in the clear.",
+        ),
+        key("ca", Path, Optional, "PEM file with the authorities of the servers' certificates, in place of the machine's."),
+        key("bind_dn", Text, Optional, "Who looks people up, where people are found by a search."),
+        key("bind_password", Secret, Optional, "The password of bind_dn."),
+        key("user_base", Text, Optional, "Below which entry people are."),
+        key("user_filter", Text, Optional, "What finds exactly one of them, with {username}: (uid={username})."),
+        key(
+            "user_dn",
+            Text,
+            Optional,
+            "In place of bind_dn: what people are called, with {username}: uid={username},ou=people,dc=example, or {username}@corp.example beside user_base and user_filter.",
+        ),
+        key("group_attribute", Text, Optional, "Where a person's entry names the groups; memberOf where neither this nor group_base is written."),
+        key("group_base", Text, Optional, "Below which entry groups are that are searched for."),
+        key("group_filter", Text, Optional, "What finds a person's groups, with {dn} or {username}: (member={dn})."),
+        key(
+            "roles",
+            List { of: &Map(&ROLES_OF_GROUPS), min: 1, max: 256 },
+            Required,
+            "Which groups are which roles here; who is in none of them is not signed in.",
+        ),
+        key("timeout", Duration { min: 100, max: 60 * SECOND }, Default("5s"), "For everything that one server is asked about one person."),
+        key("session_for", Duration { min: SECOND, max: 30 * DAY }, Default("12h"), "A session of somebody from the directory ends after this in any case."),
+    ],
+};
+
+static ROLES_OF_GROUPS: Section = Section {
+    name: "roles_of_groups",
+    keys: &[
+        key("value", Text, Required, "The name of the group's entry; or its common name, which fits every group that is called so."),
+        key("roles", OneOrMany(&Choice(ROLES)), Required, "What it means here."),
+    ],
+};
+
 static ROLES_OF: Section = Section {
     name: "roles_of",
     keys: &[key("value", Text, Required, "As the token has it."), key("roles", OneOrMany(&Choice(ROLES)), Required, "What it means here.")],

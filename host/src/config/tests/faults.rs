@@ -252,6 +252,7 @@ fn listeners_beyond_this_machine_need_tokens() {
     check_words(&oidc(", algorithms: [HS256]"), "`HS256` is not possible", "S256");
     check_words(&oidc(", roles: [{value: x, roles: root}]"), "`root` is not possible", "auditor");
     check_words(&oidc(", ca: /missing.pem"), "/missing.pem cannot be used", "");
+    directories();
     check_words("listen: {api: {auth: keys, cors: {origins: [\"*\"]}}}", "not an origin", "without `*`");
     check_words("listen: {api: {auth: keys, cors: {origins: [\"https://a.example/\"]}}}", "not an origin", "without a path");
     check_words("listen: {api: {cors: {origins: [\"https://a.example\"]}}}", "an open listener takes no web pages", "auth: keys");
@@ -269,6 +270,43 @@ fn listeners_beyond_this_machine_need_tokens() {
     check_words("listen: {http: {tokens: [\"a b c d e\"]}}", "not a bearer token", "no spaces");
     good("listen: {http: {addr: 0.0.0.0:8781, tokens: [\"${TOKEN}\"]}}");
     good("listen: {http: \"[::1]:8781\", api: localhost:8780}");
+}
+
+/// Of `listen.api.ldap`: nothing in the clear, nobody without a password, filters and names that are some.
+fn directories() {
+    const ROLES: &str = "roles: [{value: \"cn=soc,dc=x\", roles: auditor}]";
+    let ldap = |more: &str| format!("listen: {{api: {{auth: [users, ldap], ldap: {{{more}}}}}}}");
+    let at = |url: &str, more: &str| ldap(&format!("url: \"{url}\", {ROLES}, {more}"));
+    let service = |more: &str| at("ldaps://dc1", &format!("bind_dn: \"cn=s,dc=x\", bind_password: p, user_base: \"dc=x\", {more}"));
+    let direct = |pattern: &str, more: &str| at("ldap://dc1", &format!("user_dn: \"{pattern}\"{more}"));
+    good(&service("user_filter: \"(uid={username})\", group_base: \"dc=x\", group_filter: \"(member:1.2.840.113556.1.4.1941:={dn})\""));
+    good(&direct("uid={username},dc=x", ""));
+    good(&direct("{username}@corp.example", ", user_base: \"dc=x\", user_filter: \"(sAMAccountName={username})\""));
+    check_words("listen: {api: {auth: ldap}}", "`ldap` needs `listen.api.ldap`", "ldaps://");
+    for url in ["http://dc1", "dc1:389", "ldapi:///run/ldapi", "ldap+tls://dc1"] {
+        check_words(&at(url, "user_dn: \"uid={username},dc=x\""), "is no address of a directory", "under TLS only");
+    }
+    check_words(&at("ldaps://dc1/dc=x?uid", "user_dn: \"uid={username},dc=x\""), "more than scheme, host and port", "");
+    check_words(&ldap(&format!("url: [], {ROLES}, user_dn: \"uid={{username}},dc=x\"")), "0 entries", "");
+    check_words(&ldap("url: \"ldaps://dc1\", user_dn: \"uid={username},dc=x\""), "`roles` is missing", "");
+    check_words(&ldap("url: \"ldaps://dc1\", user_dn: \"uid={username},dc=x\", roles: [{value: \"cn=a,\", roles: auditor}]"), "no name of an entry", "cn=soc");
+    check_words(&at("ldaps://dc1", "timeout: 5s"), "nothing says how people are found", "user_dn");
+    check_words(&service("user_filter: \"(uid={username})\", user_dn: \"uid={username},dc=x\""), "there is `bind_dn` as well", "either");
+    check_words(
+        &at("ldaps://dc1", "bind_dn: \"cn=s\", user_base: \"dc=x\", user_filter: \"(uid={username})\""),
+        "is missing beside `bind_dn`",
+        "empty password",
+    );
+    check_words(&service("timeout: 5s"), "is missing beside `user_base`", "");
+    check_words(&service("user_filter: \"uid={username}\""), "begins and ends with brackets", "");
+    check_words(&service("user_filter: \"(uid=ada)\""), "fits everybody alike", "{username}");
+    check_words(&service("user_filter: \"({username}=x)\""), "does not go on as a filter", "");
+    check_words(&service("user_filter: \"(uid={user})\""), "`{user}`, which means nothing here", "");
+    check_words(&service("user_filter: \"(uid={username})\", group_base: \"groups\", group_filter: \"(member={dn})\""), "no name of an entry", "");
+    check_words(&service("user_filter: \"(uid={username})\", group_attribute: \"member of\""), "no name of an attribute", "memberOf");
+    check_words(&direct("uid=ada,dc=x", ""), "no pattern of a name", "{username}");
+    check_words(&direct("{username}@corp.example", ""), "names no entry", "");
+    check_words(&direct("uid={username},dc=x", ", ca: /missing.pem"), "/missing.pem, which cannot be read", "");
 }
 
 #[test]

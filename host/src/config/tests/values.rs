@@ -163,6 +163,17 @@ drain: 0s
     assert_eq!((oidc.rules.issuer.as_str(), oidc.rules.audience, oidc.rules.leeway), ("https://id.example", vec!["bulkhead".to_owned()], 30));
     assert_eq!((oidc.username_claim.as_str(), oidc.role_claims), ("preferred_username", vec!["roles".to_owned()]));
     assert!(good("listen: {api: {oidc: {issuer: https://id.example, audience: bulkhead}}}").api.is_open(), "named, and not wanted");
+    let ldap = "url: [\"ldaps://dc1\", \"ldap://dc2\"], user_dn: \"uid={username},dc=x\", roles: [{value: soc, roles: auditor}]";
+    let known = good(&format!("listen: {{api: {{auth: ldap, ldap: {{{ldap}}}}}}}")).api;
+    assert_eq!((known.users, known.is_open(), known.is_only_users()), (false, false, false));
+    let directory = known.ldap.expect("a directory");
+    let servers: Vec<String> = directory.directory.servers.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        (servers.join(" ").as_str(), directory.session_for, directory.directory.timeout),
+        ("ldaps://dc1:636 ldap://dc2:389", seconds(43_200), seconds(5))
+    );
+    assert_eq!(directory.directory.groups.attribute.as_deref(), Some("memberOf"));
+    assert!(good(&format!("listen: {{api: {{ldap: {{{ldap}}}}}}}")).api.is_open(), "named, and not wanted");
     let http = &config.http;
     assert_eq!(
         (http.rules.tenant.as_str(), http.max_body, http.durability, http.rules.shape, http.rules.strict),

@@ -1,14 +1,20 @@
 use super::*;
+use crate::role::Role;
+use crate::user::UserName;
 
 const LIVES: Lives = Lives { access: Duration::from_secs(900), refresh: Duration::from_secs(3_600), session: Duration::from_secs(7_200) };
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-fn ada() -> UserName {
-    UserName::parse("ada").expect("a name")
+fn user(name: &str) -> Person {
+    Person::User(UserName::parse(name).expect("a name"))
+}
+
+fn ada() -> Person {
+    user("ada")
 }
 
 fn begun(now_ms: i64) -> (Sessions, Pair) {
-    let (session, pair) = Session::begin(ada(), HERE, now_ms, &LIVES).expect("random");
+    let (session, pair) = Session::begin(ada(), None, HERE, now_ms, &LIVES).expect("random");
     (Sessions::new(vec![session]), pair)
 }
 
@@ -52,7 +58,7 @@ fn a_refresh_token_is_good_once_and_the_second_time_it_ends_the_session() {
     // Any older one, whatever its age, also after its own end.
     for old in [&first.refresh, &second.refresh] {
         for now_ms in [3, 3_700_000] {
-            assert!(matches!(sessions.refresh(old, now_ms, &LIVES).expect("random"), Refreshed::Reused(session) if session.user == ada()));
+            assert!(matches!(sessions.refresh(old, now_ms, &LIVES).expect("random"), Refreshed::Reused(session) if session.person == ada()));
         }
     }
     // A guess is no reuse: whoever does not hold the chain ends nothing.
@@ -79,10 +85,10 @@ fn a_session_ends_by_itself_when_idle_and_in_any_case() {
 #[test]
 fn one_person_has_so_many_and_the_oldest_goes() {
     let mut sessions = Sessions::default();
-    let other = UserName::parse("bob").expect("a name");
+    let other = user("bob");
     for now_ms in 0..MOST_OF_ONE as i64 {
         assert!(sessions.in_the_way(&ada(), now_ms).is_empty());
-        sessions.put(Session::begin(ada(), HERE, now_ms, &LIVES).expect("random").0);
+        sessions.put(Session::begin(ada(), None, HERE, now_ms, &LIVES).expect("random").0);
     }
     let way = sessions.in_the_way(&ada(), 100);
     assert_eq!((way.len(), sessions.remove(&way[0]).map(|session| session.created_ms)), (1, Some(0)));
@@ -93,10 +99,10 @@ fn one_person_has_so_many_and_the_oldest_goes() {
 
 #[test]
 fn memory_has_a_bound() {
-    let one = Session::begin(ada(), HERE, 0, &LIVES).expect("random").0;
+    let one = Session::begin(ada(), None, HERE, 0, &LIVES).expect("random").0;
     let nth = |n: usize| Session {
         id: SessionId::parse(&format!("{n:016}")).expect("an id"),
-        user: UserName::parse(&format!("u{n}")).expect("a name"),
+        person: user(&format!("u{n}")),
         ends_ms: 7_200_000 - n as i64,
         ..one.clone()
     };

@@ -44,8 +44,8 @@ async fn people_come_back_as_they_were() {
         let people = store.people(Some(keyring(&[ONE]))).await.expect("opens");
         let mut ada = ada();
         let here = "127.0.0.1".parse().expect("an address");
-        let (session, _) = Session::begin(ada.name.clone(), here, 1, &LIVES).expect("random");
-        let (other, _) = Session::begin(ada.name.clone(), here, 1, &LIVES).expect("random");
+        let (session, _) = Session::begin(Person::User(ada.name.clone()), None, here, 1, &LIVES).expect("random");
+        let (other, _) = Session::begin(Person::User(ada.name.clone()), None, here, 1, &LIVES).expect("random");
         people.change(PeopleChange { user: Some(&ada), session: Some(&session), ..PeopleChange::default() }).await.expect("writes");
         people.change(PeopleChange { session: Some(&other), ..PeopleChange::default() }).await.expect("writes");
         let before = ada.clone();
@@ -55,7 +55,7 @@ async fn people_come_back_as_they_were() {
         assert!(people.change(change()).await.expect("writes"));
         // Another host that knew only what was before is too late, and so is one that knew nothing.
         let stale = User { signed_in: Some((5, here)), ..before.clone() };
-        let (late, _) = Session::begin(ada.name.clone(), here, 1, &LIVES).expect("random");
+        let (late, _) = Session::begin(Person::User(ada.name.clone()), None, here, 1, &LIVES).expect("random");
         let signs_in = PeopleChange { user: Some(&stale), before: Some(&before), session: Some(&late), ..PeopleChange::default() };
         assert!(!people.change(signs_in).await.expect("writes nothing"));
         assert!(!people.change(PeopleChange { user: Some(&stale), ..PeopleChange::default() }).await.expect("writes nothing"));
