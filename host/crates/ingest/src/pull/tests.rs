@@ -34,6 +34,7 @@ struct World {
     told: Mutex<Vec<String>>,
     runs: Mutex<Vec<SyncRun>>,
     settled: Mutex<Option<i64>>,
+    wanted: Mutex<Option<AskedRun>>,
     /// Each write of a run.
     writes: Mutex<u32>,
     /// As this host knows it.
@@ -136,6 +137,36 @@ impl Runs for World {
         Box::pin(async {
             self.runs.lock().expect("whole").retain(|known| known.id != run.id);
             Ok(())
+        })
+    }
+    fn ask<'a>(&'a self, _: &'a str, by: &'a str, _: i64) -> BoxFuture<'a, Result<Uuid, String>> {
+        Box::pin(async move {
+            if self.broken.load(Ordering::SeqCst) {
+                return Err("the disk is full".to_owned());
+            }
+            let mut wanted = self.wanted.lock().expect("whole");
+            Ok(match &*wanted {
+                Some(wanted) if !wanted.begun => wanted.id,
+                _ => wanted.insert(AskedRun { id: Uuid::now_v7(), by: by.to_owned(), begun: false }).id,
+            })
+        })
+    }
+    fn asked<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<AskedRun>, String>> {
+        Box::pin(async move {
+            if self.broken.load(Ordering::SeqCst) {
+                return Err("the disk is full".to_owned());
+            }
+            let mut wanted = self.wanted.lock().expect("whole");
+            let before = wanted.clone();
+            wanted.iter_mut().for_each(|wanted| wanted.begun = true);
+            Ok(before)
+        })
+    }
+    fn done<'a>(&'a self, id: Uuid, under: &'a Under) -> BoxFuture<'a, Result<bool, String>> {
+        Box::pin(async move {
+            let holds = self.writes_under(under);
+            self.wanted.lock().expect("whole").take_if(|wanted| holds && wanted.id == id);
+            Ok(holds)
         })
     }
     fn last<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<i64>, String>> {

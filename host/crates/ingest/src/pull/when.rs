@@ -80,12 +80,12 @@ impl When {
         }
     }
 
-    /// A run did not. One of the schedule is tried again; one that was asked for only together with such a one.
+    /// A run did not. One of the schedule, or of an event, is tried again; one by hand only together with such a one.
     pub fn again(&mut self, trigger: SyncTrigger, monotonic: Duration, wait: Duration) {
         let trigger = match (trigger, &self.schedule, &self.planned) {
-            (asked, Schedule::Cron(_), None) if asked.asked() => return,
-            (asked, _, Some(planned)) if asked.asked() => planned.trigger,
-            (asked, ..) if asked.asked() => SyncTrigger::Scheduled,
+            (SyncTrigger::Manual, _, Some(planned)) => planned.trigger,
+            (SyncTrigger::Manual, Schedule::Every(_), None) => SyncTrigger::Scheduled,
+            (SyncTrigger::Manual, _, None) => return,
             (own, ..) => own,
         };
         self.planned = Some(Planned { at: monotonic + wait, trigger, again: true });
