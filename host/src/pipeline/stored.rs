@@ -374,7 +374,7 @@ impl Control {
     }
 
     /// Whether the file has an entry of this name.
-    fn in_file(&self, current: &Current, section: Section, name: &str) -> bool {
+    pub(super) fn in_file(&self, current: &Current, section: Section, name: &str) -> bool {
         current.config.has(section, name) && !current.config.merged.in_force.contains(&(section, name.to_owned()))
     }
 

@@ -49,6 +49,8 @@ pub struct PullSettings {
     /// Its connector: a cursor is of no use to another one.
     pub connector: Arc<str>,
     pub schedule: PullSchedule,
+    /// Whether the schedule counts; without it runs begin by hand and by events alone.
+    pub active: bool,
     pub tenant: Tenant,
 }
 

@@ -146,6 +146,11 @@ impl Pull {
             tracing::warn!(instance = &*self.settings.instance, error, "cannot read when the last run was");
             None
         });
+        if !self.settings.active {
+            // Whatever was due while it did not count was not missed: no cron expression is the one that was settled last.
+            self.told(self.parts.runs.settle("", self.parts.clock.unix_ms(), &self.under).await.map(drop));
+            return Some(When::asked());
+        }
         let (cron, missed) = match &self.settings.schedule {
             PullSchedule::Interval(interval) => return Some(When::every(*interval, self.parts.clock.monotonic())),
             PullSchedule::Cron(cron, missed) => (cron, *missed),
@@ -442,7 +447,7 @@ impl Pull {
 
     /// Nothing up to now needs a run; an interval begins with one anyway.
     async fn settle(&self, now: i64) {
-        if let PullSchedule::Cron(cron, _) = &self.settings.schedule {
+        if let (PullSchedule::Cron(cron, _), true) = (&self.settings.schedule, self.settings.active) {
             self.told(self.parts.runs.settle(&cron.to_string(), now, &self.under).await.map(drop));
         }
     }

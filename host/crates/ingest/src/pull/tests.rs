@@ -243,7 +243,13 @@ fn rig_of(pull: PullSettings, settled: Option<i64>, answers: Vec<Result<Page, As
 }
 
 fn settings_of(instance: &str) -> PullSettings {
-    PullSettings { instance: instance.into(), connector: "qradar".into(), schedule: PullSchedule::Interval(Duration::from_secs(60)), tenant: Tenant::default() }
+    PullSettings {
+        instance: instance.into(),
+        connector: "qradar".into(),
+        schedule: PullSchedule::Interval(Duration::from_secs(60)),
+        active: true,
+        tenant: Tenant::default(),
+    }
 }
 
 impl Rig {

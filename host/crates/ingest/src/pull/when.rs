@@ -7,6 +7,9 @@ use bulkhead_core::SyncTrigger;
 
 use super::timer::{Look, Timer};
 
+/// Between two looks of a schedule that brings nothing.
+const IDLE: Duration = Duration::from_secs(3_600);
+
 #[derive(Debug)]
 pub(super) struct When {
     schedule: Schedule,
@@ -18,6 +21,8 @@ pub(super) struct When {
 enum Schedule {
     Every(Duration),
     Cron(Timer),
+    /// Nothing is due by itself.
+    Asked,
 }
 
 #[derive(Debug)]
@@ -48,6 +53,11 @@ impl When {
         Self { schedule: Schedule::Cron(timer), planned: None }
     }
 
+    /// By hand and by events alone.
+    pub fn asked() -> Self {
+        Self { schedule: Schedule::Asked, planned: None }
+    }
+
     /// At once, before anything else: it was missed.
     pub fn with_missed(self, monotonic: Duration) -> Self {
         Self { planned: Some(Planned { at: monotonic, trigger: SyncTrigger::Start, again: false }), ..self }
@@ -66,6 +76,7 @@ impl When {
             },
             // Something is always planned.
             Schedule::Every(interval) => Turn::Wait(*interval, None),
+            Schedule::Asked => Turn::Wait(IDLE, None),
         }
     }
 
@@ -77,6 +88,7 @@ impl When {
                 timer.settle(unix_ms);
                 self.planned = None;
             }
+            Schedule::Asked => self.planned = None,
         }
     }
 

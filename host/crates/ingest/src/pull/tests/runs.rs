@@ -309,3 +309,18 @@ async fn what_an_event_asked_for_goes_with_the_lease_and_waits_for_the_store() {
     rig.when("it is done", |world| world.wanted.lock().expect("whole").is_none()).await;
     assert!(rig.courses().iter().any(|run| run.contains("by subscription:far")), "{:?}", rig.runs());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_that_does_not_count_begins_nothing_by_itself() {
+    let rig = rig_of(PullSettings { active: false, ..at_six(MissedRuns::Run) }, Some(BEGIN_MS - 5 * 86_400_000), vec![page(&[], "", false), down()]);
+    rig.after(3 * 86_400).await;
+    assert_eq!((rig.asked().len(), rig.pulls.schedules()[0].1.next_ms), (0, None));
+    rig.pulls.sync("desk", "ada").await.expect("begins");
+    rig.after(5).await;
+    // What an event asks for is tried again, as ever.
+    rig.pulls.ask("desk", "subscription:s").await.expect("on disk");
+    rig.when("it is done", |world| world.wanted.lock().expect("whole").is_none()).await;
+    let runs = rig.courses();
+    let begins = ["manual completed by ada", "event failed by subscription:s", "event completed by subscription:s"];
+    assert!(runs.len() == 3 && runs.iter().zip(begins).all(|(run, begin)| run.starts_with(begin)), "{runs:?}");
+}
