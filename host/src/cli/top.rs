@@ -97,14 +97,9 @@ async fn look(to: &Server) -> Result<Sample, Failure> {
         Err(failure) if failure.exit == Exit::NotAllowed => None,
         Err(failure) => return Err(failure),
     };
-    Ok(Sample::read(&health, metrics.as_deref(), now()))
+    Ok(Sample::read(&health, metrics.as_deref(), Instant::now()))
 }
 
 async fn get(to: &Server, url: String) -> Result<Vec<u8>, Failure> {
     answered(&url, to.request(Method::GET, &url).await?.timeout(PATIENCE)).await
-}
-
-#[expect(clippy::disallowed_methods, reason = "rates are over the time that went by here; no event hangs on it")]
-fn now() -> Instant {
-    Instant::now()
 }

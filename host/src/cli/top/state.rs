@@ -56,7 +56,7 @@ pub struct Row {
     pub fuel: Option<f64>,
     pub cpu: Option<f64>,
     pub memory: Option<f64>,
-    buckets: Vec<(f64, f64)>,
+    pub buckets: Vec<(f64, f64)>,
     pub lanes: Vec<Row>,
 }
 

@@ -35,7 +35,6 @@ fn sample(at: Instant, events: u64) -> Sample {
     Sample::read(&health, Some(&metrics), at)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a place to count from")]
 fn view() -> View {
     let begin = Instant::now();
     let mut view = View::new(Sort::Name);
