@@ -24,11 +24,14 @@ mod send;
 mod serve;
 mod session;
 mod store;
+mod subscription;
 mod sync;
 mod tap;
+mod top;
 mod unseal;
 mod user;
 mod validate;
+mod webhook;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -126,6 +129,12 @@ enum Verb {
     Sync(sync::SyncArgs),
     /// What a running host accepts and what becomes of it, as it happens.
     Tap(tap::TapArgs),
+    /// How a running host does, instance by instance: rates, queues, latencies, breakers, fuel, memory.
+    Top(top::TopArgs),
+    /// Webhooks of a running host: make, list, show, remove, test, exchange the secret, look at deliveries, repeat one.
+    Webhook(webhook::WebhookArgs),
+    /// What events set off on a running host: make, list, show, remove.
+    Subscription(subscription::SubscriptionArgs),
     /// Write the stored entries of a running host's configuration into a folder, one file each, without secrets.
     Export(entries::ExportArgs),
     /// Store the entries of a folder or of one file in a running host, all in one change.
@@ -207,6 +216,9 @@ pub fn main() -> ExitCode {
         Verb::Pull(args) => pull::run(&args, output),
         Verb::Sync(args) => sync::run(&args, output),
         Verb::Tap(args) => tap::run(&args, output),
+        Verb::Top(args) => top::run(&args, output),
+        Verb::Webhook(args) => webhook::run(&args, output),
+        Verb::Subscription(args) => subscription::run(&args, output),
         Verb::Export(args) => entries::export(&args, output),
         Verb::Import(args) => entries::import(&args, output),
         Verb::Diff(args) => entries::diff(&args, output),

@@ -262,6 +262,7 @@ impl Config {
             // Whatever its version.
             connector: instance.connector.split('@').next().unwrap_or_default().into(),
             schedule,
+            active: instance.pull_active,
             tenant: self.http.rules.tenant.clone(),
         };
         pulled.map(settings).collect()

@@ -40,7 +40,7 @@ const SECRET: [&str; 6] = ["api_keys.create", "api_keys.rotate", "auth_configs.a
 const MARKS: [&str; 5] = ["bha_", "bhk_", "bhr_", "otpauth:", "whsec_"];
 /// Changes that take no key: a component goes to disk as it comes, and is one version anyway; bodies with passwords in
 /// them leave no mark on disk by which one could be guessed. Those can be repeated as they are: what is there is 409.
-const WITHOUT: [&str; 6] = ["connectors.upload", "users.create", "users.password", "auth_configs.make", "auth_configs.put", "entries.import"];
+const WITHOUT: [&str; 7] = ["connectors.upload", "connectors.put", "users.create", "users.password", "auth_configs.make", "auth_configs.put", "entries.import"];
 
 /// Keys, and what was answered under them.
 pub struct Idempotency {

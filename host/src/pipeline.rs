@@ -361,7 +361,7 @@ impl Host {
         let pulls = Pulls::new(PullParts {
             puller: Arc::clone(&delivery) as _,
             cursors: Arc::new(StoredCursors(store.pull_cursors(), Arc::clone(&leases))),
-            runs: Arc::new(StoredRuns(sync_executions.clone(), Arc::clone(&leases), logs.clone())),
+            runs: Arc::new(StoredRuns { executions: sync_executions.clone(), wanted: store.wanted_runs(), leases: Arc::clone(&leases), logs: logs.clone() }),
             leases,
             gate: gate.clone(),
             metrics: metrics.clone(),
@@ -512,7 +512,7 @@ impl Host {
         let serving_api = tokio::spawn(api::serve(api_listener, config.api.tls.clone(), api, stop_api.clone()));
 
         let stop_access = CancellationToken::new();
-        let holding = follow::Following { control: Arc::clone(&control), access: Arc::clone(&access), people };
+        let holding = follow::Following { control: Arc::clone(&control), access: Arc::clone(&access), people, wanted: store.wanted_runs() };
         following.spawn(follow::follow(store.changes(), generations, holding, store_health.clone(), stop_following.clone()));
         let keeping_access = tokio::spawn(access.keep(own_events.clone(), stop_access.clone()));
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bulkhead_core::{BoxFuture, Clock, SyncRun};
-use bulkhead_ingest::{Cursors, Runs, Under};
+use bulkhead_ingest::{AskedRun, Cursors, Runs, Under};
 use bulkhead_sandbox::{KeepGrants, KeptGrant, RefreshTokens, StateError, StateQuota, StateScope, StateStore};
-use bulkhead_store::{ConnectorState, PullCursors, StateError as Refused, StateLimits, Store, StoreError, StoredTokens, SyncExecutions};
+use bulkhead_store::{ConnectorState, PullCursors, StateError as Refused, StateLimits, Store, StoreError, StoredTokens, SyncExecutions, WantedRuns};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::lease::HostLeases;
 use crate::observed::logs::Logs;
@@ -101,19 +102,24 @@ pub async fn sync_executions(store: &Store, clock: &dyn Clock) -> Result<SyncExe
 }
 
 /// Runs of pulls, in the store, and their ends in the log of their instance.
-pub struct StoredRuns(pub SyncExecutions, pub Arc<HostLeases>, pub Logs);
+pub struct StoredRuns {
+    pub executions: SyncExecutions,
+    pub wanted: WantedRuns,
+    pub leases: Arc<HostLeases>,
+    pub logs: Logs,
+}
 
 impl Runs for StoredRuns {
     fn begin<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async move { self.0.begin(run).await.map_err(|error| error.to_string()) })
+        Box::pin(async move { self.executions.begin(run).await.map_err(|error| error.to_string()) })
     }
 
     fn keep<'a>(&'a self, run: &'a SyncRun, under: &'a Under) -> BoxFuture<'a, Result<bool, String>> {
         Box::pin(async move {
-            let kept = self.0.keep(run, &self.1.fence(&under.instance, under.term)).await.map_err(|error| error.to_string())?;
+            let kept = self.executions.keep(run, &self.leases.fence(&under.instance, under.term)).await.map_err(|error| error.to_string())?;
             // Without the lease it is another host's to tell.
             if kept {
-                self.2.run(run);
+                self.logs.run(run);
             }
             Ok(kept)
         })
@@ -121,7 +127,7 @@ impl Runs for StoredRuns {
 
     fn cut_off<'a>(&'a self, under: &'a Under, now_ms: i64) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move {
-            let cut_off = self.0.close_cut_off_of(&under.instance, now_ms).await.map_err(|error| error.to_string())?;
+            let cut_off = self.executions.close_cut_off_of(&under.instance, now_ms).await.map_err(|error| error.to_string())?;
             if cut_off > 0 {
                 tracing::warn!(instance = &*under.instance, cut_off, "runs were cut off when the host that had the schedule ended");
             }
@@ -130,20 +136,35 @@ impl Runs for StoredRuns {
     }
 
     fn forget<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async move { self.0.forget(run.id).await.map_err(|error| error.to_string()) })
+        Box::pin(async move { self.executions.forget(run.id).await.map_err(|error| error.to_string()) })
+    }
+
+    fn ask<'a>(&'a self, instance: &'a str, by: &'a str, now_ms: i64) -> BoxFuture<'a, Result<Uuid, String>> {
+        Box::pin(async move { self.wanted.ask(instance, by, now_ms).await.map_err(|error| error.to_string()) })
+    }
+
+    fn asked<'a>(&'a self, instance: &'a str) -> BoxFuture<'a, Result<Option<AskedRun>, String>> {
+        Box::pin(async move {
+            let wanted = self.wanted.begin(instance).await.map_err(|error| error.to_string())?;
+            Ok(wanted.map(|wanted| AskedRun { id: wanted.id, by: wanted.initiated_by, begun: wanted.begun }))
+        })
+    }
+
+    fn done<'a>(&'a self, id: Uuid, under: &'a Under) -> BoxFuture<'a, Result<bool, String>> {
+        Box::pin(async move { self.wanted.done(&under.instance, id, &self.leases.fence(&under.instance, under.term)).await.map_err(|error| error.to_string()) })
     }
 
     fn last<'a>(&'a self, instance: &'a str) -> BoxFuture<'a, Result<Option<i64>, String>> {
-        Box::pin(async move { self.0.last(instance).await.map_err(|error| error.to_string()) })
+        Box::pin(async move { self.executions.last(instance).await.map_err(|error| error.to_string()) })
     }
 
     fn settled<'a>(&'a self, instance: &'a str, schedule: &'a str) -> BoxFuture<'a, Result<Option<i64>, String>> {
-        Box::pin(async move { self.0.settled(instance, schedule).await.map_err(|error| error.to_string()) })
+        Box::pin(async move { self.executions.settled(instance, schedule).await.map_err(|error| error.to_string()) })
     }
 
     fn settle<'a>(&'a self, schedule: &'a str, settled_ms: i64, under: &'a Under) -> BoxFuture<'a, Result<bool, String>> {
-        let fence = self.1.fence(&under.instance, under.term);
-        Box::pin(async move { self.0.settle(&under.instance, schedule, settled_ms, &fence).await.map_err(|error| error.to_string()) })
+        let fence = self.leases.fence(&under.instance, under.term);
+        Box::pin(async move { self.executions.settle(&under.instance, schedule, settled_ms, &fence).await.map_err(|error| error.to_string()) })
     }
 }
 

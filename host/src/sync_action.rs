@@ -1,20 +1,20 @@
 //! The action `sync` of a subscription: events set off a run of a pull. It is a lane like any other, so that an event
-//! that came before a kill begins its run after it; what it is handed to is the host itself, no component. A run that
-//! had begun and is cut off, or fails, is made good by the next one of the pull's own schedule.
+//! that came before a kill begins its run after it; what it is handed to is the host itself, no component. What it asks
+//! for is on disk before the event counts as delivered, and stays there until a run that began after it is done: one
+//! that is cut off, or fails, is begun again, on whichever host has the lease of the instance.
 //!
-//! Bounded: one run in `min_interval`, and none while one is under way; events between set off one together. An event
-//! counts as delivered once a run that began after it is on record.
+//! Bounded: one run is asked for in `min_interval`, and one waits; events between set off one together.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bulkhead_core::{
     BatchLimits, BoxFuture, Clock, Connector, ConnectorSource, DeliverError, Delivery, EventBatch, Failure, GuestFault, OpenError, Outcome, Projection,
-    RecordBatch, RecordFormat, SyncTrigger,
+    RecordBatch, RecordFormat,
 };
 use bulkhead_ingest::{Pulls, SyncRefused};
 
-/// Between two looks at a run that is under way.
+/// Between two looks whether the host has pulls by now.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Where runs begin, once the host has pulls.
@@ -28,7 +28,7 @@ struct Shared {
     min_interval: Duration,
     door: SyncDoor,
     clock: Arc<dyn Clock>,
-    /// When the last run began, on the monotonic clock.
+    /// When the last run was asked for, on the monotonic clock.
     last: Mutex<Option<Duration>>,
     projection: Arc<Projection>,
 }
@@ -60,18 +60,13 @@ impl Shared {
         }
         // A moment after the start lanes run, and pulls do not yet.
         let Some(pulls) = self.door.get() else { return later(LOOK) };
-        match pulls.sync_by(&self.target, SyncTrigger::Event, &self.by).await {
+        match pulls.ask(&self.target, &self.by).await {
             Ok(run) => {
                 *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
-                Ok(Outcome::Accepted { receipt: Some(run.id.to_string()) })
+                Ok(Outcome::Accepted { receipt: Some(run.to_string()) })
             }
-            // It may have passed by what the event is about.
-            Err(SyncRefused::Running(_)) => later(LOOK),
             Err(refused @ SyncRefused::Unknown) => Err(Failure::Configuration(refused.words(&self.target)).into()),
-            // Tried again: which host it is may change, and where it does not the events are dead letters in the end.
-            Err(refused @ (SyncRefused::Store(_) | SyncRefused::Elsewhere(_))) => {
-                Err(Failure::Unavailable { reason: refused.words(&self.target), after: None }.into())
-            }
+            Err(refused) => Err(Failure::Unavailable { reason: refused.words(&self.target), after: None }.into()),
         }
     }
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::story::{PATIENCE, Story, binary, file, spec};
 use crate::vendor::{Vendor, rule};
+use crate::webhooks::{ask, request};
 
 const DAY: i64 = 24 * 3_600;
 
@@ -261,4 +262,93 @@ fn what_was_missed_is_run_once_or_skipped() {
     clock.set(4 * DAY).expect("set");
     let all = until_runs(&story, "both run", "status=completed", |runs| runs.len() == 3);
     assert!(all[..2].iter().all(|run| run["trigger"] == "scheduled") && all[0]["instance"] != all[1]["instance"], "{all:?}");
+}
+
+/// A schedule has no place of its own: it is the key `pull` of its instance, or a subscription.
+#[test]
+fn schedules_are_made_changed_and_deleted_as_what_they_are_parts_of() {
+    let desk = desk(3);
+    let story = Story::start(&config(&instance("of-file", &desk, "{cron: \"0 0 1 1 *\"}")));
+    let definition = json!({"connector": "rest-pull", "config": {"path": "/tickets", "after": "after", "page_size": 2, "source": "api"},
+        "destinations": {"primary": {"url": desk.receiver.url(), "methods": ["GET"]}}});
+    ask(&story, "POST", "instances", &json!({"name": "api", "definition": definition}), 201);
+    ask(&story, "GET", "schedules/api", &Value::Null, 404);
+
+    // What is wrong is said with its place in the request.
+    for (schedule, pointer) in [
+        (json!({"instance": "api", "schedule_type": "cron", "cron_expression": "every day"}), "/cron_expression"),
+        (json!({"instance": "api", "schedule_type": "cron", "cron_expression": "@daily", "timezone": "Mars/Olympus"}), "/timezone"),
+        (json!({"instance": "api", "schedule_type": "cron", "cron_expression": "@daily", "missed": "perhaps"}), "/missed"),
+        (json!({"instance": "api", "schedule_type": "interval", "interval_minutes": 0}), "/interval_minutes"),
+        (json!({"instance": "nobody", "schedule_type": "interval", "interval_minutes": 5}), "/instance"),
+        (json!({"instance": "all", "schedule_type": "event", "event_trigger": {"when": {"always": true}}}), "/instance"),
+        (json!({"instance": "of-file", "schedule_type": "event", "event_trigger": {"when": {"sometimes": true}}}), "/event_trigger/when/sometimes"),
+    ] {
+        let refused = ask(&story, "POST", "schedules", &schedule, 422);
+        assert_eq!((&refused["code"], &refused["errors"][0]["pointer"]), (&json!("invalid"), &json!(pointer)), "{schedule}: {refused}");
+    }
+    let in_file = json!({"instance": "of-file", "schedule_type": "interval", "interval_minutes": 5});
+    assert_eq!(ask(&story, "POST", "schedules", &in_file, 409)["code"], "in_file");
+    assert_eq!(ask(&story, "PUT", "schedules/of-file", &in_file, 409)["code"], "in_file");
+    assert_eq!(ask(&story, "DELETE", "schedules/of-file", &Value::Null, 409)["code"], "in_file");
+
+    // By an interval it begins at once.
+    let made = request(&story, "POST", "schedules", &[], &json!({"instance": "api", "schedule_type": "interval", "interval_minutes": 60}));
+    assert_eq!(
+        (made.status, made.headers.get("location"), made.headers.get("etag")),
+        (201, Some("/api/integration/schedules/api"), Some("\"2\"")),
+        "{}",
+        made.text()
+    );
+    let made = made.json().expect("JSON")["data"].clone();
+    assert_eq!(
+        (&made["id"], &made["schedule_type"], &made["interval_minutes"], &made["is_active"]),
+        (&json!("api"), &json!("interval"), &json!(60.0), &json!(true)),
+        "{made}"
+    );
+    until_tickets(&story, 1..=3);
+    assert_eq!(ask(&story, "GET", "instances/api", &Value::Null, 200)["data"]["definition"]["pull"], json!({"interval": "3600s", "enabled": true}));
+    assert_eq!(ask(&story, "POST", "schedules", &json!({"instance": "api", "schedule_type": "interval", "interval_minutes": 5}), 409)["code"], "exists");
+
+    // Another one in its place, under the version of the instance.
+    let cron = json!({"schedule_type": "cron", "cron_expression": "0 6 * * *", "timezone": "europe/berlin", "missed": "skip"});
+    assert_eq!(request(&story, "PUT", "schedules/api", &[("If-Match", "\"1\"")], &cron).status, 412);
+    let put = request(&story, "PUT", "schedules/api", &[("If-Match", "\"2\"")], &cron);
+    assert_eq!((put.status, put.headers.get("etag")), (200, Some("\"3\"")), "{}", put.text());
+    let shown = ask(&story, "GET", "schedules/api", &Value::Null, 200)["data"].clone();
+    assert_eq!(
+        (&shown["cron_expression"], &shown["timezone"], &shown["missed"], &shown["origin"]),
+        (&json!("0 6 * * *"), &json!("Europe/Berlin"), &json!("skip"), &json!("stored")),
+        "{shown}"
+    );
+    // Switched off it begins nothing, and who asks by hand is served.
+    let off = json!({"schedule_type": "cron", "cron_expression": "* * * * * *", "is_active": false});
+    let off = ask(&story, "PUT", "schedules/api", &off, 200)["data"].clone();
+    assert_eq!((&off["is_active"], &off["active"], &off["next_execution"]), (&json!(false), &json!(false), &Value::Null), "{off}");
+    desk.change(|desk| desk.count = 4);
+    let output = bulkhead(&story, &["pull", "api", "--wait"]);
+    assert!(output.status.success(), "{output:?}");
+    until_tickets(&story, 1..=4);
+    assert!(runs(&story, "instance=api").iter().all(|run| run["trigger"] != "scheduled"), "{:?}", runs(&story, "instance=api"));
+
+    // By events: a subscription, which the instance is needed for.
+    let by_event =
+        json!({"instance": "api", "schedule_type": "event", "event_trigger": {"name": "on-login", "when": {"event_type": "login"}, "min_interval_seconds": 1}});
+    let made = ask(&story, "POST", "schedules", &by_event, 201)["data"].clone();
+    assert_eq!((&made["id"], &made["event_trigger"], &made["min_interval_seconds"]), (&json!("event:on-login"), &json!("on-login"), &json!(1.0)), "{made}");
+    assert_eq!(ask(&story, "GET", "event-subscriptions/on-login", &Value::Null, 200)["data"]["definition"]["action"]["instance"], "api");
+    let refused = ask(&story, "DELETE", "schedules/api", &Value::Null, 409);
+    assert_eq!((&refused["code"], &refused["errors"][0]["key"]), (&json!("in_use"), &json!("subscriptions.on-login")), "{refused}");
+    desk.change(|desk| desk.count = 5);
+    story.accept("application/x-ndjson", "{\"id\":\"l-1\",\"type\":\"login\"}\n");
+    until_runs(&story, "the event's run", "instance=api&status=completed", |runs| runs.iter().any(|run| run["trigger"] == "event"));
+    let quiet = json!({"schedule_type": "event", "event_trigger": {"when": {"event_type": "logout"}}, "is_active": false});
+    assert_eq!(ask(&story, "PUT", "schedules/event:on-login", &quiet, 200)["data"]["is_active"], false);
+    assert_eq!(ask(&story, "PUT", "schedules/event:on-login", &cron, 422)["errors"][0]["pointer"], "/schedule_type");
+    ask(&story, "DELETE", "schedules/event:on-login", &Value::Null, 200);
+    ask(&story, "DELETE", "schedules/api", &Value::Null, 200);
+    assert!(ask(&story, "GET", "instances/api", &Value::Null, 200)["data"]["definition"].get("pull").is_none());
+    ask(&story, "GET", "schedules/api", &Value::Null, 404);
+    ask(&story, "DELETE", "schedules/api", &Value::Null, 404);
+    desk.kept_the_rules();
 }

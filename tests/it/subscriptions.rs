@@ -1,5 +1,7 @@
 //! What events set off: a webhook, a run of a pull, a notification.
 
+use std::time::Duration;
+
 use bulkhead_tests::receiver::{Receiver, Step};
 use bulkhead_tests::wait;
 use serde_json::{Value, json};
@@ -8,12 +10,32 @@ use crate::story::{PATIENCE, Story, copybook, file, receiver};
 use crate::vendor::{Vendor, rule};
 use crate::webhooks::{CONFIG, ask, definition, make, until};
 
-fn desk() -> Vendor<u64> {
-    Vendor::start("", |head, _, asked: &mut u64, _| {
+#[derive(Default)]
+struct Desk {
+    asked: u64,
+    down: bool,
+    stuck: bool,
+}
+
+fn desk() -> Vendor<Desk> {
+    Vendor::start("", |head, _, desk: &mut Desk, _| {
         rule(head.path.starts_with("/tickets"), "the path is that of the list", || Step::status(404))?;
-        *asked += 1;
-        Ok(Step::answer(200, "[]"))
+        desk.asked += 1;
+        Ok(match desk {
+            Desk { stuck: true, .. } => Step::Hang(Duration::from_secs(60)),
+            Desk { down: true, .. } => Step::status(503),
+            _ => Step::answer(200, "[]"),
+        })
     })
+}
+
+/// A pull whose own time is the next year's.
+fn crm(desk: &Vendor<Desk>) -> String {
+    format!(
+        "{CONFIG}instances:\n  crm:\n    connector: rest-pull\n    config: {{path: /tickets, after: after, page_size: 2, source: crm}}\n    pull: {{cron: \"0 0 1 1 *\"}}\n    \
+         destinations: {{primary: {{url: \"{}\", methods: [GET]}}}}\n",
+        desk.receiver.url()
+    )
 }
 
 fn bodies(target: &Receiver) -> String {
@@ -68,11 +90,7 @@ fn events_go_to_a_webhook_and_to_people_and_nothing_is_taken_away() {
 #[test]
 fn an_event_sets_off_one_run_however_many_come_and_a_kill_changes_nothing() {
     let desk = desk();
-    let story = Story::start(&format!(
-        "{CONFIG}instances:\n  crm:\n    connector: rest-pull\n    config: {{path: /tickets, after: after, page_size: 2, source: crm}}\n    pull: {{cron: \"0 0 1 1 *\"}}\n    \
-         destinations: {{primary: {{url: \"{}\", methods: [GET]}}}}\n",
-        desk.receiver.url()
-    ));
+    let story = Story::start(&crm(&desk));
     let action = json!({"type": "sync", "instance": "crm", "min_interval": "3600s"});
     ask(&story, "POST", "event-subscriptions", &json!({"name": "pull", "definition": {"when": {"event_type": "SecurityEvent"}, "action": action}}), 201);
     let schedules = ask(&story, "GET", "schedules", &Value::Null, 200);
@@ -93,5 +111,37 @@ fn an_event_sets_off_one_run_however_many_come_and_a_kill_changes_nothing() {
     until(&story, "it has its run", "sync-executions?instance=crm&status=completed", |runs| runs["data"].as_array().expect("runs").len() == 2);
     story.settled();
     desk.kept_the_rules();
-    assert!(desk.state(|asked| *asked) >= 2);
+    assert!(desk.state(|desk| desk.asked) >= 2);
+}
+
+/// Nobody waits for the next year: a run that a kill cut off begins again, and one that failed until it is done.
+#[test]
+fn what_an_event_asked_for_is_on_disk_until_its_run_is_done() {
+    let desk = desk();
+    let story = Story::start(&crm(&desk));
+    let definition = json!({"when": {"event_type": "SecurityEvent"}, "action": {"type": "sync", "instance": "crm", "min_interval": "1s"}});
+    ask(&story, "POST", "event-subscriptions", &json!({"name": "pull", "definition": definition}), 201);
+    desk.change(|desk| desk.stuck = true);
+    story.accept("application/x-ndjson", &copybook("a", 1));
+    let running = until(&story, "it runs", "sync-executions?status=running", |runs| !runs["data"].as_array().expect("runs").is_empty());
+    // The event is done with: what is asked for is elsewhere, and no lane holds it.
+    story.settled();
+    desk.change(|desk| desk.stuck = false);
+    let story = story.crash();
+    let all = until(&story, "another one is done", "sync-executions?status=completed", |runs| !runs["data"].as_array().expect("runs").is_empty());
+    assert_eq!((&all["data"][0]["trigger"], &all["data"][0]["initiated_by"]), (&json!("event"), &json!("subscription:pull")), "{all}");
+    let cut = ask(&story, "GET", &format!("sync-executions/{}", running["data"][0]["id"].as_str().expect("an id")), &Value::Null, 200);
+    assert_eq!((&cut["data"]["status"], &cut["data"]["error"]), (&json!("failed"), &json!("the host ended")), "{cut}");
+
+    desk.change(|desk| desk.down = true);
+    story.accept("application/x-ndjson", &copybook("b", 1));
+    until(&story, "it fails", "sync-executions?status=failed", |runs| runs["data"].as_array().expect("runs").len() == 2);
+    desk.change(|desk| desk.down = false);
+    let all = until(&story, "it is done", "sync-executions?status=completed", |runs| runs["data"].as_array().expect("runs").len() == 2);
+    assert_eq!(all["data"][0]["trigger"], "event", "{all}");
+    // Done once: a start finds nothing to make good.
+    let story = story.crash();
+    story.settled();
+    assert_eq!(ask(&story, "GET", "sync-executions", &Value::Null, 200)["data"].as_array().expect("runs").len(), 4);
+    desk.kept_the_rules();
 }

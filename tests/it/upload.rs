@@ -333,6 +333,58 @@ fn a_component_without_a_manifest_is_named_by_the_push() {
     assert_eq!((taken["name"].as_str(), taken["version"].as_str(), taken["state"].as_str()), (Some("bare"), Some("0.1"), Some("active")));
 }
 
+/// A name is an address: what is put there must have it, and all of it goes at once, unless somebody uses it.
+#[test]
+fn a_component_is_put_and_deleted_under_its_name() {
+    let target = receiver("");
+    let story = hook(&target, "connectors_dir: ./connectors\n");
+    let call = |method: &str, id: &str, bytes: &[u8]| {
+        let headers = [("Content-Type", "application/wasm")];
+        let answer = Client::new(story.host.api).limit(PATIENCE).send(method, &format!("/api/integration/connectors/{id}"), &headers, bytes).expect("answers");
+        let problem = answer.json().ok().map(|answer| answer["code"].as_str().unwrap_or_default().to_owned());
+        (answer.status, problem.unwrap_or_default(), answer.text())
+    };
+    let made = |version: &'static str| Made { name: "made", version, ..Made::default() }.build();
+    assert_eq!(call("PUT", "made", &made("0.1.0")).0, 201);
+    assert_eq!(call("PUT", "made", &made("0.2.0")).0, 201);
+    assert_eq!(call("PUT", "made", &made("0.2.0")).0, 200, "known");
+    let other = call("PUT", "other", &made("0.3.0"));
+    assert!(other.0 == 422 && other.1 == "other_name" && other.2.contains("the component is `made`"), "{other:?}");
+    let shown = well(&story, &["connector", "show", "made"]);
+    assert_eq!(versions(&shown).len(), 2, "{shown}");
+    // One without a manifest gets the name of its place.
+    let (bare, _) = made::without(&Made { name: "bare", ..Made::default() }.build());
+    assert_eq!(call("PUT", "bare?version=1.0", &bare).0, 201);
+    well(&story, &["connector", "remove", "bare"]);
+
+    // By name and version, by digest, and all that is left.
+    assert_eq!(call("DELETE", "made@0.1.0", b"").0, 204);
+    assert_eq!(call("DELETE", "made@0.1.0", b"").0, 404);
+    assert_eq!(call("DELETE", &digest(&made("0.2.0")), b"").1, "in_use", "the active version");
+    assert_eq!(call("DELETE", "made", b"").0, 204);
+    assert_eq!((call("GET", "made", b"").0, call("DELETE", "made", b"").0), (404, 404));
+    assert!(
+        std::fs::read_dir(story.path("data/registry"))
+            .expect("a folder")
+            .filter_map(Result::ok)
+            .all(|file| !file.file_name().to_string_lossy().ends_with(".wasm"))
+    );
+
+    // What comes with the host stays, and so does what is used.
+    let built_in = call("DELETE", "webhook", b"");
+    assert!(built_in.0 == 409 && built_in.1 == "not_uploaded" && built_in.2.contains("comes with the host"), "{built_in:?}");
+    push(&story, &versioned("webhook", "7.1.0"), &[]);
+    let used = call("DELETE", "webhook", b"");
+    assert!(used.0 == 409 && used.1 == "in_use" && used.2.contains("instance `hook`"), "{used:?}");
+    let (code, _, words) = ask(&story, &["connector", "remove", "webhook"]);
+    assert!(code == 1 && words.contains("instance `hook`"), "{code}: {words}");
+    well(&story, &["connector", "rollback", "webhook"]);
+    well(&story, &["connector", "remove", "webhook"]);
+    story.accept("application/x-ndjson", &copybook("e", 3));
+    story.settled();
+    assert_eq!(arrivals(&target, 3), [1; 3]);
+}
+
 /// Bytes, versions and names have an end, and each says which and what to do.
 #[test]
 fn the_registry_is_full_in_three_ways() {

@@ -12,7 +12,7 @@ use bulkhead_tests::wait;
 use serde_json::{Value, json};
 
 use crate::independent::python;
-use crate::story::{PATIENCE, Story, copybook, file, receiver};
+use crate::story::{PATIENCE, Story, binary, copybook, file, receiver};
 
 /// 32 bytes that look random; of these tests. Webhooks may come to this machine.
 pub const CONFIG: &str =
@@ -248,4 +248,59 @@ fn a_webhook_goes_nowhere_that_the_file_does_not_lend_and_its_parts_are_its_own(
     let story = Story::start("");
     let refused = ask(&story, "POST", "webhooks", &json!({"name": "x", "definition": {"url": "https://hooks.example.com/in"}}), 409);
     assert_eq!(refused["code"], "no_key");
+}
+
+/// The verbs do what the API does, with the house's exit codes; a secret is alone on standard output, and there once.
+#[test]
+fn webhooks_and_subscriptions_by_the_command_line() {
+    let target = receiver("200 200 200 500*");
+    let story = Story::start(&format!("{CONFIG}instances:\n{}", file("pager")));
+    let run = |args: &[&str]| {
+        let api = format!("http://{}", story.host.api);
+        let output = Command::new(binary()).args(args).args(["--api", &api]).output().expect("runs");
+        (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, secret, said) = run(&["webhook", "create", "orders", "--url", &target.url(), "--event", "SecurityEvent,login"]);
+    assert!(code == 0 && secret.starts_with("whsec_") && secret.lines().count() == 1 && said.contains("shown this once"), "{code} {said}");
+    let (code, shown, _) = run(&["webhook", "show", "orders"]);
+    assert!(code == 0 && shown.contains("(hidden)") && !shown.contains(secret.trim()), "{shown}");
+    let (code, listed, _) = run(&["webhook", "list"]);
+    assert!(code == 0 && listed.contains("orders\tactive\t") && listed.contains("SecurityEvent,login"), "{listed}");
+    let (code, sent, _) = run(&["webhook", "test", "orders"]);
+    assert!(code == 0 && sent.contains("\tdelivered\t200\t1\t"), "{sent}");
+    let (code, answer, _) = run(&["--json", "webhook", "deliveries", "orders", "--status", "delivered"]);
+    let answer: Value = serde_json::from_str(&answer).expect("JSON");
+    assert_eq!((code, &answer["schema_version"], answer["data"].as_array().map(Vec::len)), (0, &json!(1), Some(1)), "{answer}");
+    let id = answer["data"][0]["id"].to_string();
+    let (code, again, _) = run(&["webhook", "replay", "orders", &id]);
+    assert_eq!(code, 0, "{again}");
+    until(&story, "it is repeated", "webhooks/orders/deliveries?status=delivered", |answer| count(answer, "delivered") == 2);
+    let (code, second, said) = run(&["webhook", "rotate-secret", "orders", "--overlap", "60"]);
+    assert!(code == 0 && second.starts_with("whsec_") && second != secret && said.contains("signs beside it until"), "{code} {said}");
+
+    let (code, made, said) = run(&["subscription", "create", "tell", "--severity", "high", "--notify", "pager", "--format", "json"]);
+    assert!(code == 0 && made.contains("tell\tenabled\tnotification\tpager\t"), "{made} {said}");
+    let (code, made, said) = run(&["subscription", "create", "hook", "--event", "logout", "--webhook", "orders"]);
+    assert!(code == 0 && made.contains("webhook\torders"), "{made} {said}");
+    let (code, listed, _) = run(&["subscription", "list"]);
+    assert!(code == 0 && listed.lines().count() == 2, "{listed}");
+    assert!(run(&["subscription", "show", "tell"]).1.contains("\"min_severity\": \"high\""));
+    let path = story.path("definition.yaml");
+    fs::write(&path, "when: {event_type: login}\naction: {type: sync, instance: pager}\n").expect("written");
+    let (code, _, said) = run(&["subscription", "create", "pull", "--definition", path.to_str().expect("UTF-8")]);
+    assert!(code == 1 && said.contains("nothing is pulled from an instance `pager`"), "{code} {said}");
+    assert_eq!(run(&["subscription", "create", "none"]).0, 2);
+
+    // What is used stays, what is not there is not found, and a receiver that refuses is a failure.
+    let (code, _, said) = run(&["webhook", "remove", "orders"]);
+    assert!(code == 1 && said.contains("others need"), "{code} {said}");
+    for name in ["hook", "tell"] {
+        assert_eq!(run(&["subscription", "remove", name]).0, 0);
+    }
+    assert_eq!((run(&["subscription", "show", "tell"]).0, run(&["webhook", "show", "nobody"]).0), (5, 5));
+    run(&["webhook", "test", "orders"]);
+    let (code, sent, _) = run(&["webhook", "test", "orders"]);
+    assert!(code == 1 && sent.contains("\t500\t"), "{code} {sent}");
+    let (code, gone, said) = run(&["webhook", "remove", "orders"]);
+    assert!(code == 0 && gone == "orders is gone\n", "{code} {gone} {said}");
 }

@@ -24,7 +24,7 @@ use super::Api;
 use super::auth::Actor;
 use super::page::Page;
 use super::problem::{Chain, Problem};
-use crate::components::{Catalogue, ComponentError, Components, Found, Origin, Wanted};
+use crate::components::{Catalogue, ComponentError, Components, FORMATTER_PREFIX, Found, Origin, Wanted};
 use crate::pipeline::uploads::{ChangeError, Parcel, by_digest};
 use crate::trail::Note;
 
@@ -120,6 +120,25 @@ pub async fn upload(
     Query(how): Query<How>,
     request: Request,
 ) -> Result<Response, Problem> {
+    take(api, caller, note, how, None, request).await
+}
+
+/// A further version under this name, which must be its own. A component without a manifest gets it.
+pub async fn put(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    Extension(caller): Extension<Principal>,
+    Extension(note): Extension<Note>,
+    Query(mut how): Query<How>,
+    request: Request,
+) -> Result<Response, Problem> {
+    if how.version.is_some() && how.name.is_none() {
+        how.name = Some(name.strip_prefix(FORMATTER_PREFIX).unwrap_or(&name).to_owned());
+    }
+    take(api, caller, note, how, Some(name), request).await
+}
+
+async fn take(api: Api, caller: Principal, note: Note, how: How, under: Option<String>, request: Request) -> Result<Response, Problem> {
     // Else whoever may bring components in could grant them what they ask for.
     if how.approve && !caller.permissions.has(Permission::ConnectorsGrant) {
         return Err(super::auth::lacks(Permission::ConnectorsGrant, "`approve` needs"));
@@ -154,7 +173,7 @@ pub async fn upload(
     sink.file.flush().await.map_err(|error| Problem::internal(&error))?;
     drop(sink);
 
-    let parcel = Parcel { name: how.name, version: how.version, signature, approve: how.approve, keep: !how.activate, by: caller.actor };
+    let parcel = Parcel { under, name: how.name, version: how.version, signature, approve: how.approve, keep: !how.activate, by: caller.actor };
     let control = Arc::clone(&api.control);
     // On a task of its own: a client that goes away does not stop a swap half way.
     let taken = tokio::spawn(async move { control.take_in(incoming, parcel).await }).await.map_err(|_| refused(ChangeError::Broken))?;
@@ -333,6 +352,39 @@ pub async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// A name with all its versions; `name@version` or a digest for one of them.
+pub async fn remove_named(
+    State(api): State<Api>,
+    Extension(actor): Extension<Actor>,
+    Extension(note): Extension<Note>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let index = api.control.registry.index();
+    let one = match id.parse::<Digest>() {
+        Ok(digest) => Some(index.find(&digest).map(|(name, version)| (name.to_owned(), version.digest)).ok_or_else(|| unknown(&id))?),
+        Err(_) => match id.split_once('@') {
+            Some((name, wanted)) => {
+                let found = index.named(name).and_then(|named| named.versions.iter().find(|version| version.version == wanted));
+                Some((name.to_owned(), found.ok_or_else(|| unknown(&id))?.digest))
+            }
+            None => None,
+        },
+    };
+    let control = Arc::clone(&api.control);
+    match one {
+        Some((name, digest)) => {
+            note.object(format!("connectors/{name}")).before(standing(&api, &name, &digest));
+            detached(async move { control.remove(&name, &digest, &actor.0).await }).await?;
+        }
+        None => {
+            let versions = index.named(&id).map(|named| named.versions.iter().map(|version| version.digest.to_string()).collect::<Vec<_>>());
+            note.object(format!("connectors/{id}")).before(json!({"versions": versions}));
+            detached(async move { control.remove_all(&id, &actor.0).await }).await?;
+        }
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
 pub async fn roll_back(
     State(api): State<Api>,
     Extension(actor): Extension<Actor>,
@@ -427,6 +479,8 @@ fn refused(error: ChangeError) -> Problem {
         ChangeError::Load(LoadError::Stopped { .. }) => (S::UNPROCESSABLE_ENTITY, "compile_stopped"),
         ChangeError::Load(_) => (S::UNPROCESSABLE_ENTITY, "unfit"),
         ChangeError::NoManifest | ChangeError::Named => (S::UNPROCESSABLE_ENTITY, "manifest"),
+        ChangeError::OtherName { .. } => (S::UNPROCESSABLE_ENTITY, "other_name"),
+        ChangeError::NotUploaded { .. } => (S::CONFLICT, "not_uploaded"),
         ChangeError::InUse { .. } => (S::CONFLICT, "in_use"),
         ChangeError::Faults(faults) => {
             let errors = faults.iter().map(|fault| json!({"key": fault.key, "message": fault.message}));

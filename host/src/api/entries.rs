@@ -308,12 +308,13 @@ pub async fn edit(api: &Api, edit: Edit, actor: &Actor, note: &Note, how: &How) 
         None => Shown::of(api, section).entry(&name).unwrap_or_default(),
     };
     let status = if made && !how.dry_run { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(Answer { section, name, status, data, more })
+    Ok(Answer { path: path(section), name, status, data, more })
 }
 
 /// One entry as it is answered, while something can still be added to it.
 pub struct Answer {
-    section: Section,
+    /// Where things of its kind are found.
+    path: &'static str,
     name: String,
     status: StatusCode,
     pub data: Value,
@@ -323,14 +324,28 @@ pub struct Answer {
 
 impl Answer {
     pub fn of(section: Section, name: &str, data: Value) -> Self {
-        Self { section, name: name.to_owned(), status: StatusCode::OK, data, more: json!({}) }
+        Self::at(path(section), name, data)
+    }
+
+    pub fn at(path: &'static str, name: &str, data: Value) -> Self {
+        Self { path, name: name.to_owned(), status: StatusCode::OK, data, more: json!({}) }
+    }
+
+    /// It was not there before, whatever it is a part of.
+    pub fn made(self) -> Self {
+        Self { status: StatusCode::CREATED, ..self }
+    }
+
+    /// The same thing, found somewhere else and shown otherwise.
+    pub fn seen(self, path: &'static str, name: String, show: impl FnOnce(Value) -> Value) -> Self {
+        Self { path, name, data: show(self.data), ..self }
     }
 }
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        let Self { section, name, status, data, more: mut body } = self;
-        let link = format!("{}/{name}", path(section));
+        let Self { path, name, status, data, more: mut body } = self;
+        let link = format!("{path}/{name}");
         let tag = data["version"].as_i64().map(|version| format!("\"{version}\""));
         body["links"] = json!({"self": link});
         body["data"] = data;

@@ -155,7 +155,7 @@ fn refused(error: AppendError) -> Problem {
     }
 }
 
-fn index(api: &Api) -> Result<&Index, Problem> {
+pub fn index(api: &Api) -> Result<&Index, Problem> {
     api.index.as_deref().ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_FOUND,

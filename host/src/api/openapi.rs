@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 use super::routes::{Info, infos};
 use super::versions::Surface;
 
+mod objects;
+
 /// What an endpoint takes and gives.
 struct Doc {
     action: &'static str,
@@ -38,6 +40,9 @@ enum Of {
     /// Any object.
     Object,
     Objects(u64),
+    /// The same, and perhaps none.
+    Rules(u64),
+    Number,
     /// A definition of an entry: the editor schema of `bulkhead.yaml` says what it holds.
     Definition,
     Entries,
@@ -158,7 +163,7 @@ const ENTRY: [Doc; 7] = [
         answers: ONE,
     },
 ];
-const ENTRIES: [&str; 6] = ["auth_configs", "formatters", "instances", "routes", "subscriptions", "webhooks"];
+const ENTRIES: [&str; 7] = ["auth_configs", "formatters", "instances", "mappings", "routes", "subscriptions", "webhooks"];
 
 const DOCS: &[Doc] = &[
     get("health.live", "The process lives.", &[], &[(200, Form::Text)]),
@@ -510,6 +515,10 @@ fn whole() -> Value {
     })
 }
 
+fn all() -> impl Iterator<Item = &'static Doc> {
+    DOCS.iter().chain(objects::DOCS)
+}
+
 /// What stands here for an action; entries have theirs in common.
 fn doc(action: &str) -> Option<Doc> {
     let copy = |doc: &Doc| Doc { action: doc.action, summary: doc.summary, query: doc.query, body: doc.body, answers: doc.answers };
@@ -517,7 +526,7 @@ fn doc(action: &str) -> Option<Doc> {
         let (section, verb) = action.split_once('.')?;
         ENTRIES.contains(&section).then(|| ENTRY.iter().find(|doc| doc.action == verb)).flatten()
     };
-    DOCS.iter().find(|doc| doc.action == action).or_else(common).map(copy)
+    all().find(|doc| doc.action == action).or_else(common).map(copy)
 }
 
 fn operation(info: &Info, doc: &Doc) -> Value {
@@ -605,12 +614,14 @@ fn schema(kind: Of, query: bool) -> Value {
         Of::Text => json!({"type": "string"}),
         Of::Count(most) => json!({"type": "integer", "minimum": 0, "maximum": most}),
         Of::Integer => json!({"type": "integer"}),
+        Of::Number => json!({"type": "number"}),
         Of::Flag => json!({"type": "boolean"}),
         Of::Time => json!({"type": "string", "format": "date-time"}),
         Of::Words if query => json!({"type": "string"}),
         Of::Words => json!({"type": ["array", "string"], "items": {"type": ["string", "integer"]}}),
         Of::Object | Of::Definition => json!({"type": "object"}),
         Of::Objects(most) => json!({"type": "array", "items": {"type": "object"}, "minItems": 1, "maxItems": most}),
+        Of::Rules(most) => json!({"type": "array", "items": {"type": "object"}, "maxItems": most}),
         Of::Entries => json!({
             "type": "array", "maxItems": 5_000,
             "items": {
@@ -663,7 +674,7 @@ mod tests {
         for info in infos() {
             assert!(doc(info.action).is_some(), "{info:?} is not described");
         }
-        for doc in DOCS {
+        for doc in all() {
             assert!(actions.contains(doc.action), "there is no endpoint of the action {}", doc.action);
         }
     }

@@ -18,7 +18,7 @@ use crate::pipeline::{Preview, PreviewError};
 
 /// Largest body in bytes, and most events in it.
 pub const MAX_BODY: usize = 1 << 20;
-const MOST_EVENTS: usize = 100;
+pub const MOST_EVENTS: usize = 100;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,20 +41,25 @@ pub async fn test(State(api): State<Api>, Path(name): Path<String>, body: Bytes)
             Err(_) => json!({"record_base64": base64::engine::general_purpose::STANDARD.encode(bytes)}),
         },
         Preview::Refused(reason) => json!({"refused": reason}),
+        Preview::NoEvent { .. } => Value::Null,
     };
+    if let Some((at, pointer, reason)) = previewed.events.iter().enumerate().find_map(|(at, event)| match event {
+        Preview::NoEvent { pointer, reason } => Some((at, pointer, reason)),
+        _ => None,
+    }) {
+        let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_event", format!("event {at} is none: {reason}"));
+        return Err(problem.errors(vec![json!({"pointer": format!("/events/{at}{pointer}"), "detail": reason})]));
+    }
     let data: Vec<Value> = previewed.events.iter().map(one).collect();
     Ok(Json(json!({"data": data, "content_type": previewed.content_type})))
 }
 
-fn problem(name: &str, error: PreviewError) -> Problem {
+pub fn problem(name: &str, error: PreviewError) -> Problem {
     let text = error.to_string();
     let unprocessable = |code| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, text.clone());
     match error {
         PreviewError::Faults(found) => unprocessable("invalid").errors(faults(Some((Section::Formatters, name)), &found)),
         PreviewError::Unknown(_) => Problem::not_found(text),
-        PreviewError::Event { at, pointer, reason } => {
-            unprocessable("bad_event").errors(vec![json!({"pointer": format!("/events/{at}{pointer}"), "detail": reason})])
-        }
         PreviewError::Open(_) | PreviewError::Guest(_) => unprocessable("formatter_failed"),
     }
 }

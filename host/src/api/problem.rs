@@ -34,6 +34,16 @@ impl Problem {
         Self { errors, ..self }
     }
 
+    /// With the pointers of what is wrong as the request has them.
+    pub fn pointers(mut self, own: impl Fn(&str, &serde_json::Value) -> Option<String>) -> Self {
+        for error in &mut self.errors {
+            if let Some(pointer) = error["pointer"].as_str().and_then(|pointer| own(pointer, error)) {
+                error["pointer"] = pointer.into();
+            }
+        }
+        self
+    }
+
     /// Seconds after which it may work.
     pub fn retry_after(self, seconds: u32) -> Self {
         Self { retry_after: Some(seconds), ..self }

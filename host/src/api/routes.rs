@@ -11,8 +11,8 @@ use bulkhead_core::MAX_EVENT_BYTES;
 
 use super::entries::{self, Credentials, Formatters, Instances, Routes, Subscriptions};
 use super::{
-    Api, auth, connect, connectors, cors, dead_letters, event_types, events, inbound, keys, lanes, logs, metrics, openapi, periods, preview, problem, queries,
-    readyz, receipts, replays, sign_in, sync, tap, users, versions, webhooks,
+    Api, auth, connect, connectors, cors, dead_letters, event_types, events, inbound, keys, lanes, logs, mappings, metrics, openapi, periods, preview, problem,
+    queries, readyz, receipts, replays, schedules, sign_in, sync, tap, users, versions, webhooks,
 };
 
 /// What most paths begin with.
@@ -126,6 +126,15 @@ fn table() -> Vec<Row> {
         POST   "/api/integration/event-subscriptions/{name}/rollback"                          IntegrationsWrite changes "subscriptions.rollback"  entries::roll_back::<Subscriptions>,
         GET    "/api/integration/events/types"                                                 IntegrationsRead  reads   "event_types.list"        event_types::list,
         POST   "/api/integration/formatters/{name}/test"                                       IntegrationsWrite reads   "formatters.test"         preview::test; DefaultBodyLimit::max(preview::MAX_BODY),
+        GET    "/api/integration/mappings"                                                     IntegrationsRead  reads   "mappings.list"           mappings::list,
+        POST   "/api/integration/mappings"                                                     IntegrationsWrite changes "mappings.make"           mappings::make; DefaultBodyLimit::max(entries::MAX_BODY),
+        GET    "/api/integration/mappings/{name}"                                              IntegrationsRead  reads   "mappings.show"           mappings::show,
+        PUT    "/api/integration/mappings/{name}"                                              IntegrationsWrite changes "mappings.put"            mappings::put; DefaultBodyLimit::max(entries::MAX_BODY),
+        DELETE "/api/integration/mappings/{name}"                                              IntegrationsWrite changes "mappings.delete"         mappings::delete,
+        GET    "/api/integration/mappings/{name}/versions"                                     IntegrationsRead  reads   "mappings.versions"       mappings::versions,
+        POST   "/api/integration/mappings/{name}/rollback"                                     IntegrationsWrite changes "mappings.rollback"       mappings::roll_back,
+        POST   "/api/integration/mappings/{name}/validate"                                     IntegrationsWrite reads   "mappings.validate"       mappings::validate; DefaultBodyLimit::max(entries::MAX_BODY),
+        POST   "/api/integration/mappings/{name}/test"                                         IntegrationsWrite reads   "mappings.test"           mappings::test; DefaultBodyLimit::max(preview::MAX_BODY),
         GET    "/api/integration/export"                                                       IntegrationsRead  reads   "entries.export"          entries::export,
         POST   "/api/integration/import"                                                       IntegrationsWrite changes "entries.import"          entries::import; DefaultBodyLimit::max(entries::MAX_IMPORT),
         POST   "/api/integration/instances/{name}/deactivate"                                  IntegrationsWrite changes "instances.pause"         lanes::pause,
@@ -135,7 +144,11 @@ fn table() -> Vec<Row> {
         POST   "/api/integration/instances/{name}/pull"                                        IntegrationsWrite changes "sync.now"                sync::now,
         DELETE "/api/integration/instances/{name}/pull"                                        IntegrationsWrite changes "sync.anew"               sync::anew,
         POST   "/api/integration/instances/{name}/sync"                                        IntegrationsWrite changes "sync.now"                sync::now,
-        GET    "/api/integration/schedules"                                                    IntegrationsRead  reads   "schedules.list"          sync::schedules,
+        GET    "/api/integration/schedules"                                                    IntegrationsRead  reads   "schedules.list"          schedules::list,
+        POST   "/api/integration/schedules"                                                    IntegrationsWrite changes "schedules.make"          schedules::make,
+        GET    "/api/integration/schedules/{id}"                                               IntegrationsRead  reads   "schedules.show"          schedules::show,
+        PUT    "/api/integration/schedules/{id}"                                               IntegrationsWrite changes "schedules.put"           schedules::put,
+        DELETE "/api/integration/schedules/{id}"                                               IntegrationsWrite changes "schedules.delete"        schedules::delete,
         GET    "/api/integration/sync-executions"                                              IntegrationsRead  reads   "sync_executions.list"    sync::list,
         GET    "/api/integration/sync-executions/{id}"                                         IntegrationsRead  reads   "sync_executions.show"    sync::show,
         POST   "/api/integration/instances/{name}/query"                          IntegrationsQuery reads   "instances.query"         queries::ask,
@@ -166,6 +179,8 @@ fn table() -> Vec<Row> {
         // Bounded by the ceiling of `limits.component_size`, on its way to disk.
         POST   "/api/integration/connectors"                                          ConnectorsInstall changes "connectors.upload"       connectors::upload; DefaultBodyLimit::disable(),
         GET    "/api/integration/connectors/{id}"                                     IntegrationsRead  reads   "connectors.show"         connectors::show,
+        PUT    "/api/integration/connectors/{id}"                                     ConnectorsInstall changes "connectors.put"          connectors::put; DefaultBodyLimit::disable(),
+        DELETE "/api/integration/connectors/{id}"                                     ConnectorsInstall changes "connectors.remove_all"   connectors::remove_named,
         GET    "/api/integration/connectors/{id}/schema"                              IntegrationsRead  reads   "connectors.schema"       connectors::schema,
         GET    "/api/integration/connectors/{id}/capabilities"                        IntegrationsRead  reads   "connectors.capabilities" connectors::capabilities,
         POST   "/api/integration/connectors/{id}/rollback"                            ConnectorsInstall changes "connectors.rollback"     connectors::roll_back,
@@ -242,7 +257,8 @@ mod tests {
             let signs_in = info.path.starts_with("/api/v2/auth/");
             assert_eq!(info.needs.is_none(), signs_in || ["/livez", "/readyz", "/api/integration/oauth/callback"].contains(&info.path), "{info:?}");
             // What asks a system or tries its connection changes nothing, though it is a POST.
-            let asks = ["instances.query", "instances.test", "formatters.test", "auth_configs.test"].contains(&info.action);
+            let asks =
+                ["instances.query", "instances.test", "formatters.test", "auth_configs.test", "mappings.validate", "mappings.test"].contains(&info.action);
             assert_eq!(info.changes, info.method != "GET" && !asks, "{info:?}");
         }
     }

@@ -1,21 +1,19 @@
-//! Runs of pull connectors: begun by hand, listed, shown; and when the next ones are.
+//! Runs of pull connectors: begun by hand, listed, shown.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bulkhead_core::{SyncRun, SyncStatus};
-use bulkhead_ingest::{MissedRuns, PullSchedule, PullSettings, PullStatus, SyncRefused};
+use bulkhead_ingest::SyncRefused;
 use bulkhead_store::SyncFilter;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::auth::Actor;
 use super::extract::Words;
-use super::page::Page;
 use super::problem::Problem;
 use super::{Api, rfc3339};
-use crate::config::{SYNC, Subscription, SubscriptionAction};
 use crate::trail::Note;
 
 const PATH: &str = "/api/integration/sync-executions";
@@ -83,14 +81,6 @@ pub async fn show(State(api): State<Api>, Path(text): Path<String>) -> Result<Js
         .ok_or_else(|| Problem::not_found(format!("there is no run {id}, or it is forgotten")))
 }
 
-pub async fn schedules(State(api): State<Api>, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
-    let mut all: Vec<Value> = api.pulls.schedules().iter().map(|(settings, status)| schedule(&api, settings, status)).collect();
-    // What events set off is a schedule as well, of a run whose time nobody knows.
-    let events = api.control.config().subscriptions.iter().filter_map(|subscription| event_trigger(&api, subscription)).collect::<Vec<_>>();
-    all.extend(events);
-    Ok(page.bounds()?.answer("/api/integration/schedules", &all, Value::clone))
-}
-
 fn status(word: &str) -> Result<SyncStatus, Problem> {
     let words = || SyncStatus::ALL.map(SyncStatus::name).join(", ");
     let found = SyncStatus::ALL.into_iter().find(|status| status.name() == word);
@@ -108,33 +98,4 @@ fn shown(run: &SyncRun) -> Value {
         "pages": run.pages, "records": run.records, "left_out": run.left_out, "attempts": run.attempts,
         "error": run.error, "initiated_by": &*run.initiated_by,
     })
-}
-
-fn event_trigger(api: &Api, subscription: &Subscription) -> Option<Value> {
-    let SubscriptionAction::Sync { instance, min_interval } = &subscription.action else { return None };
-    let active = subscription.enabled && api.delivery.held(&format!("{SYNC}.{}", subscription.name)).is_none();
-    Some(json!({
-        "instance": instance, "type": "event", "event_trigger": subscription.name, "min_interval_seconds": min_interval.as_secs_f64(), "active": active,
-    }))
-}
-
-fn schedule(api: &Api, settings: &PullSettings, status: &PullStatus) -> Value {
-    let mut shown = json!({
-        "instance": &*settings.instance, "active": api.delivery.held(&settings.instance).is_none(), "running": status.run.map(|id| id.to_string()),
-        "elsewhere": status.elsewhere, "last_execution": status.began_ms.and_then(rfc3339), "next_execution": status.next_ms.and_then(rfc3339),
-    });
-    match &settings.schedule {
-        PullSchedule::Interval(interval) => {
-            shown["type"] = "interval".into();
-            shown["interval_seconds"] = interval.as_secs_f64().into();
-        }
-        PullSchedule::Cron(cron, missed) => {
-            shown["type"] = "cron".into();
-            shown["cron"] = cron.text().into();
-            shown["timezone"] = cron.zone().into();
-            shown["words"] = cron.words().into();
-            shown["missed"] = if *missed == MissedRuns::Run { "run" } else { "skip" }.into();
-        }
-    }
-    shown
 }

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::failure::print;
-use super::http_client::{authorised, block_on, client, refusal, unreachable};
+use super::http_client::{Server, authorised, block_on, client, refusal, unreachable};
 use super::{Exit, Failure, Output};
 
 /// Largest component that any host takes.
@@ -80,8 +80,12 @@ enum ConnectorVerb {
         #[arg(long)]
         reason: Option<String>,
     },
-    /// Delete a version that nothing uses.
-    Remove(Version),
+    /// Delete what was uploaded under a name and nothing uses: all versions, or one.
+    Remove {
+        name: String,
+        /// `sha256:…`, as `show` prints it; all versions where absent.
+        digest: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -146,7 +150,8 @@ pub fn run(args: &ConnectorArgs, output: Output) -> Result<Exit, Failure> {
             let reason = reason.as_ref().map(|reason| format!("?reason={}", percent(reason))).unwrap_or_default();
             ("POST", version(one, &format!("/revoke{reason}")))
         }
-        ConnectorVerb::Remove(one) => ("DELETE", version(one, "")),
+        ConnectorVerb::Remove { name, digest: None } => ("DELETE", format!("/{}", percent(name))),
+        ConnectorVerb::Remove { name, digest: Some(digest) } => ("DELETE", format!("/{}/versions/{}", percent(name), percent(digest))),
     };
     let answer = block_on(async { args.host.answer(args.host.request(method, &path).await?).await })?;
     if output == Output::Json {
@@ -173,7 +178,7 @@ pub fn run(args: &ConnectorArgs, output: Output) -> Result<Exit, Failure> {
             print(format!("{name} is {}", data["active"].as_str().unwrap_or("the component that was there before the uploads")))?;
             swapped(data);
         }
-        ConnectorVerb::Remove(one) => print(format!("{} {} is gone", one.name, one.digest))?,
+        ConnectorVerb::Remove { name, digest } => print(format!("{name} {} is gone", digest.as_deref().unwrap_or("with all its versions")))?,
     }
     Ok(Exit::Ok)
 }
@@ -208,6 +213,11 @@ fn print_json(mut answer: Value) -> Result<Exit, Failure> {
 }
 
 impl Host {
+    /// The same for what is not about components.
+    pub fn server(&self) -> Server {
+        Server::new(self.api.clone(), self.token.clone())
+    }
+
     async fn request(&self, method: &str, path: &str) -> Result<reqwest::RequestBuilder, Failure> {
         let url = format!("{}/api/integration/connectors{path}", self.api.trim_end_matches('/'));
         let method = method.parse().map_err(|_| Failure::new(Exit::Usage, "request.method", "not a method"))?;

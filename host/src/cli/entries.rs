@@ -191,8 +191,10 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(found)
 }
 
-fn read(path: &Path, output: Output) -> Result<Value, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| Failure::new(Exit::Failed, "import.read", format!("{}: {error}", path.display())))?;
+/// A YAML or JSON file, or standard input for `-`, with `${…}` filled in.
+pub(super) fn read(path: &Path, output: Output) -> Result<Value, Failure> {
+    let text = if path.as_os_str() == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) };
+    let text = text.map_err(|error| Failure::new(Exit::Failed, "import.read", format!("{}: {error}", path.display())))?;
     Config::document(path, &text, &environment).map_err(|faults| match validate::report(path, &faults, output) {
         Err(failure) => failure,
         Ok(()) => Failure::new(Exit::Configuration, "import.faults", format!("{} cannot be read", path.display())),

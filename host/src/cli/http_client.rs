@@ -49,6 +49,11 @@ impl Server {
         format!("{}/api/integration/{path}", self.api.trim_end_matches('/'))
     }
 
+    /// A place of the host itself.
+    pub fn place(&self, path: &str) -> String {
+        format!("{}{path}", self.api.trim_end_matches('/'))
+    }
+
     /// A request that says who asks.
     pub async fn request(&self, method: reqwest::Method, url: &str) -> Result<reqwest::RequestBuilder, Failure> {
         authorised(client()?.request(method, url), &self.api, self.token.as_deref()).await

@@ -292,6 +292,7 @@ fn instance(
         batch: batch(fields.map("batch")),
         backlog: backlog(fields.map("backlog")),
         pull: fields.opt_map("pull").and_then(|pull| schedule::schedule(pull, &format!("{key}.pull"), faults)),
+        pull_active: fields.opt_map("pull").is_none_or(|pull| pull.bool("enabled").unwrap_or(true)),
         query_cache: fields.opt_map("query_cache").map(query_cache),
         retry,
         breaker: breaker(fields.map("circuit_breaker")),

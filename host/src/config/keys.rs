@@ -232,6 +232,7 @@ static INSTANCE: Section = Section {
 static PULL: Section = Section {
     name: "pull",
     keys: &[
+        key("enabled", Bool, Default("true"), "false: the schedule begins no run; those by hand and by events begin all the same."),
         key(
             "interval",
             Duration { min: SECOND, max: 7 * DAY },

@@ -107,6 +107,8 @@ pub struct Instance {
     pub batch: BatchSettings,
     /// When the connector is asked for what it brings; nothing where it brings nothing.
     pub pull: Option<PullSchedule>,
+    /// Whether that schedule counts; runs by hand and by events begin in any case.
+    pub pull_active: bool,
     pub query_cache: Option<QueryCacheSettings>,
     pub backlog: BacklogSettings,
     pub retry: RetryPolicy,

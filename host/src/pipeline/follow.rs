@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bulkhead_observe::Metrics;
-use bulkhead_store::{Changes, Generations, Store, StoreError, Topic};
+use bulkhead_store::{Changes, Generations, Store, StoreError, Topic, WantedRuns};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -62,11 +62,12 @@ pub struct Following {
     pub control: Arc<Control>,
     pub access: Arc<Access>,
     pub people: Arc<People>,
+    pub wanted: WantedRuns,
 }
 
 /// Follows what other hosts change, until cancelled. Ends at once where nobody else can change anything.
 pub async fn follow(changes: Changes, seen: Generations, following: Following, health: StoreHealth, stop: CancellationToken) {
-    let Following { control, access, people } = following;
+    let Following { control, access, people, wanted } = following;
     if !health.shared {
         return;
     }
@@ -95,6 +96,7 @@ pub async fn follow(changes: Changes, seen: Generations, following: Following, h
                 Topic::Inactive => control.follow_inactive().await.map_err(FollowError::Store),
                 Topic::ApiKeys => access.follow().await.map_err(FollowError::Store),
                 Topic::People => people.follow().await.map_err(FollowError::Store),
+                Topic::WantedRuns => wanted.waiting().await.map(|waiting| control.asked_elsewhere(&waiting)).map_err(FollowError::Store),
             };
             match followed {
                 Ok(()) => {
@@ -147,6 +149,13 @@ impl Control {
         self.trail.act("configuration.follow", about).await;
         tracing::info!(added = done.added.len(), changed = done.changed.len(), removed = done.removed.len(), "entries changed by another host are in force");
         Ok(())
+    }
+
+    /// Runs that events of other hosts asked for.
+    fn asked_elsewhere(&self, instances: &[String]) {
+        if let Some(pulls) = self.sync.0.get() {
+            pulls.asked_elsewhere(instances);
+        }
     }
 
     /// Instances that were switched off or on.

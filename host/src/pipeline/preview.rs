@@ -23,8 +23,6 @@ pub enum PreviewError {
     Faults(Vec<Fault>),
     #[error("there is no formatter `{0}`; send a `definition`")]
     Unknown(String),
-    #[error("event {at} is none: {reason}")]
-    Event { at: usize, pointer: String, reason: String },
     #[error("the formatter cannot be opened: {0}")]
     Open(OpenError),
     #[error("the formatter failed: {0}")]
@@ -37,6 +35,11 @@ pub enum Preview {
     Record(Vec<u8>),
     /// By the formatter's own rules; in delivery it is a dead letter.
     Refused(String),
+    /// It is none: where, and why.
+    NoEvent {
+        pointer: String,
+        reason: String,
+    },
 }
 
 /// The records and their content type.
@@ -49,22 +52,33 @@ impl Control {
     /// The formatter `name`, or what `definition` would make of it. Cancel safe: nothing is kept.
     pub async fn preview(&self, name: &str, definition: Option<Value>, events: &[&str]) -> Result<Previewed, PreviewError> {
         let current = self.current();
+        // Beside one of the file, which goes before entries of its name.
+        let shadowed = definition.is_some() && self.in_file(&current, Section::Formatters, name);
+        let probe = if shadowed { format!("{}.probe", name.get(..40).unwrap_or(name)) } else { name.to_owned() };
+        let own = |mut faults: Vec<Fault>| {
+            for fault in &mut faults {
+                if let Some(rest) = fault.key.strip_prefix(&format!("formatters.{probe}")) {
+                    fault.key = format!("formatters.{name}{rest}");
+                }
+            }
+            PreviewError::Faults(faults)
+        };
         let mut config = Arc::clone(&current.config);
         if let Some(definition) = definition {
             let mut entries = self.stored.all().to_vec();
-            entries.retain(|entry| !(entry.section == Section::Formatters.name() && entry.name == name));
+            entries.retain(|entry| !(entry.section == Section::Formatters.name() && entry.name == probe));
             let (section, by) = (Section::Formatters.name().to_owned(), String::new());
             let (id, created_by) = (String::new(), by.clone());
-            entries.push(Entry { id, section, name: name.into(), version: 0, definition, created_ms: 0, created_by, updated_ms: 0, updated_by: by });
-            config = Arc::new(merged(&current.config, &entries).map_err(PreviewError::Faults)?);
+            entries.push(Entry { id, section, name: probe.clone(), version: 0, definition, created_ms: 0, created_by, updated_ms: 0, updated_by: by });
+            config = Arc::new(merged(&current.config, &entries).map_err(own)?);
         } else if !config.has(Section::Formatters, name) {
             return Err(PreviewError::Unknown(name.to_owned()));
         }
         let components = self.components(self.registry.index());
-        let source = guests::formatter(&config, &components, &self.sandbox, Arc::clone(&self.state), name, INSTANCE).await.map_err(PreviewError::Faults)?;
+        let source = guests::formatter(&config, &components, &self.sandbox, Arc::clone(&self.state), &probe, INSTANCE).await.map_err(own)?;
 
-        let stored = stored(&config.http.rules, events, self.clock.unix_nanos())?;
-        let refs: Vec<EventRef<'_>> = stored.iter().map(|bytes| EventRef::new(bytes).expect("just written")).collect();
+        let stored = stored(&config.http.rules, events, self.clock.unix_nanos());
+        let refs: Vec<EventRef<'_>> = stored.iter().flatten().map(|bytes| EventRef::new(bytes).expect("just written")).collect();
         let mut slot = FormatterSlot::new(source, 1);
         let (mut builder, opened) = (BatchBuilder::default(), slot.ready().await.map_err(PreviewError::Open)?);
         let content_type = opened.record_format().content_type.to_string();
@@ -78,19 +92,24 @@ impl Control {
             Some(refused) => Preview::Refused(refused.reason.to_string()),
             None => Preview::Record(formatted.records.get(at).to_vec()),
         };
-        Ok(Previewed { content_type, events: (0..events.len()).map(one).collect() })
+        let mut places = 0..;
+        let each = stored.into_iter().map(|stored| match stored {
+            Ok(_) => one(places.next().unwrap_or_default()),
+            Err(none) => none,
+        });
+        Ok(Previewed { content_type, events: each.collect() })
     }
 }
 
-/// The events as the intake would take them.
-fn stored(rules: &bulkhead_ingest::Rules, events: &[&str], received: u64) -> Result<Vec<Vec<u8>>, PreviewError> {
+/// The events as the intake would take them, or why it would not.
+fn stored(rules: &bulkhead_ingest::Rules, events: &[&str], received: u64) -> Vec<Result<Vec<u8>, Preview>> {
     let mut normaliser = Normaliser::new(rules.clone());
-    let one = |(at, text): (usize, &&str)| {
+    let one = |text: &&str| {
         let mut stored = Vec::new();
         match normaliser.event(text.as_bytes(), 0, Form::Json, received, &mut stored) {
             Ok(_) => Ok(stored),
-            Err(refused) => Err(PreviewError::Event { at, pointer: refused.fault.pointer, reason: refused.fault.reason }),
+            Err(refused) => Err(Preview::NoEvent { pointer: refused.fault.pointer, reason: refused.fault.reason }),
         }
     };
-    events.iter().enumerate().map(one).collect()
+    events.iter().map(one).collect()
 }

@@ -374,7 +374,7 @@ impl Control {
     }
 
     /// Whether the file has an entry of this name.
-    fn in_file(&self, current: &Current, section: Section, name: &str) -> bool {
+    pub(super) fn in_file(&self, current: &Current, section: Section, name: &str) -> bool {
         current.config.has(section, name) && !current.config.merged.in_force.contains(&(section, name.to_owned()))
     }
 
@@ -435,8 +435,13 @@ fn applied(before: &[Entry], changed: &[Changed]) -> Vec<Entry> {
     after
 }
 
-/// Faults of a change that only takes away are about those that need it.
+/// Faults of a change that only takes away are about those that need it; without a formatter of its name a lane looks for
+/// a component that is called so.
 fn refused(faults: Vec<Fault>, entries: &[Changed]) -> EntryError {
     let only_goes = entries.iter().all(|entry| entry.after.is_none());
-    if only_goes && faults.iter().all(|fault| fault.kind == FaultKind::UnknownReference) { EntryError::InUse(faults) } else { EntryError::Faults(faults) }
+    if only_goes && faults.iter().all(|fault| matches!(fault.kind, FaultKind::UnknownReference | FaultKind::Component)) {
+        EntryError::InUse(faults)
+    } else {
+        EntryError::Faults(faults)
+    }
 }

@@ -15,7 +15,7 @@ use bulkhead_store::Cause;
 use serde_json::json;
 
 use super::{Control, Purpose, guests};
-use crate::components::{Components, FORMATTER_PREFIX};
+use crate::components::{Components, FORMATTER_PREFIX, Origin};
 use crate::config::Fault;
 use crate::own_events::{Lifecycle, RollbackCause, RolledBack};
 
@@ -40,12 +40,16 @@ pub enum ChangeError {
     NoManifest,
     #[error("the component names itself; `name` and `version` are for those that do not")]
     Named,
+    #[error("the component is `{found}`; an upload to `{wanted}` must be one of that name")]
+    OtherName { wanted: String, found: String },
+    #[error("nothing was uploaded as `{name}`, and what comes {from} is not removed here")]
+    NotUploaded { name: String, from: &'static str },
     #[error("instances cannot run with it")]
     Faults(Vec<Fault>),
     #[error("an instance cannot be started with it; what ran before runs again")]
     Start(#[source] StartError),
-    #[error("{digest} is used by {}; point them at another version first", .by.join(", "))]
-    InUse { digest: Digest, by: Vec<String> },
+    #[error("{what} is used by {}; point them at another version or component first", .by.join(", "))]
+    InUse { what: String, by: Vec<String> },
     #[error("the upload cannot be read back")]
     Read(#[source] std::io::Error),
     #[error("a part of the work broke off; the log says why")]
@@ -55,6 +59,8 @@ pub enum ChangeError {
 /// What came with an upload.
 #[derive(Debug, Default)]
 pub struct Parcel {
+    /// The name that it must have.
+    pub under: Option<String>,
     pub name: Option<String>,
     pub version: Option<String>,
     pub signature: Option<Vec<u8>>,
@@ -120,6 +126,9 @@ impl Control {
             let signed_by = signature.as_ref().map(|signature| signature.verify(&bytes, &signing.keys)).transpose()?.map(bulkhead_registry::PublicKey::id);
             let inspection = Inspection::read(&bytes, Limit::ComponentSize.row().ceiling)?;
             let new = control.describe(&inspection, &parcel, signature, signed_by)?;
+            if let Some(wanted) = parcel.under.as_ref().filter(|wanted| **wanted != new.name) {
+                return Err(ChangeError::OtherName { wanted: wanted.clone(), found: new.name });
+            }
             let index = control.registry.index();
             // Before the costly part: what cannot be taken is not compiled. Decided again below.
             if index.clone().as_ref().clone().add(new.clone(), control.stamp(&parcel.by))? == Added::New {
@@ -256,7 +265,7 @@ impl Control {
         let used = current.instances.iter().filter(|(_, built)| built.uses.iter().any(|used| used.digest == *digest));
         let users: Vec<String> = used.map(|(instance, _)| format!("instance `{instance}`")).collect();
         if !users.is_empty() {
-            return Err(ChangeError::InUse { digest: *digest, by: users });
+            return Err(ChangeError::InUse { what: digest.to_string(), by: users });
         }
         let mut next = (*self.registry.index()).clone();
         next.remove(name, digest)?;
@@ -264,6 +273,37 @@ impl Control {
         let (registry, digest_owned) = (Arc::clone(&self.registry), *digest);
         let _ = tokio::task::spawn_blocking(move || registry.discard(&digest_owned)).await;
         tracing::info!(component = name, %digest, by, "component removed");
+        Ok(())
+    }
+
+    /// Forgets a name with all its versions; nothing may use one of them. Where a component of that name comes with the
+    /// host, the name stands for that one again.
+    pub async fn remove_all(self: &Arc<Self>, name: &str, by: &str) -> Result<(), ChangeError> {
+        let _one_at_a_time = self.change.lock().await;
+        let mut next = (*self.registry.index()).clone();
+        let digests = match next.forget(name) {
+            Ok(digests) => digests,
+            Err(error) => {
+                let components = self.components(self.registry.index());
+                let bare = components.described_file(name, &self.catalogue).map(|(origin, _)| origin);
+                return Err(match bare {
+                    Some(Origin::BuiltIn) => ChangeError::NotUploaded { name: name.into(), from: "with the host" },
+                    Some(_) => ChangeError::NotUploaded { name: name.into(), from: "from `connectors_dir`" },
+                    None => error.into(),
+                });
+            }
+        };
+        let current = self.current();
+        let used = current.instances.iter().filter(|(_, built)| built.uses.iter().any(|used| digests.contains(&used.digest)));
+        let users: Vec<String> = used.map(|(instance, _)| format!("instance `{instance}`")).collect();
+        if !users.is_empty() {
+            return Err(ChangeError::InUse { what: format!("`{name}`"), by: users });
+        }
+        self.commit(next).await?;
+        let registry = Arc::clone(&self.registry);
+        let versions = digests.len();
+        let _ = tokio::task::spawn_blocking(move || digests.iter().for_each(|digest| registry.discard(digest))).await;
+        tracing::info!(component = name, versions, by, "component removed");
         Ok(())
     }
 

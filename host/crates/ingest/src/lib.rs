@@ -41,7 +41,7 @@ pub use inbound::{
 pub use normalise::{EventFault, Form, Normaliser, Refused, Rules, ShapeRule, Taken};
 pub use origin::Origin;
 pub use pull::{
-    Cron, CronFault, Cursors, Leases, MissedRuns, PullNotice, PullParts, PullSchedule, PullSettings, PullStatus, Pulls, Runs, SyncRefused, Under,
+    AskedRun, Cron, CronFault, Cursors, Leases, MissedRuns, PullNotice, PullParts, PullSchedule, PullSettings, PullStatus, Pulls, Runs, SyncRefused, Under,
     zones as time_zones,
 };
 pub use repeats::{Follower, LANE as REPEATS_LANE, OpenRepeatsError, RepeatSettings, Repeats};

@@ -4,7 +4,8 @@
 //! last page and loses none; a page is taken as a whole, or not at all, until it was refused several times for
 //! records that are no events: then these alone are left out, and that is told. A full journal stops the pulling,
 //! which goes on by itself. A run lasts until the system has nothing more or fails, and is recorded with its counts
-//! (`run`); it is due by an interval or a cron expression (`when`), or by hand. A system that does not answer is
+//! (`run`); it is due by an interval or a cron expression (`when`), by hand, or because an event asked for it: what an
+//! event asked for is on disk until a run that began after it is done, on whichever host. A system that does not answer is
 //! asked again after a growing wait, and that is told once. Of hosts that share a store one at a time runs an
 //! instance's schedule ([`Leases`]); whatever another one still writes is refused. Bounded: one run and one page at a time for each
 //! instance, one more run that waits, and no page twice without a wait.
@@ -16,6 +17,7 @@ mod timer;
 mod when;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +49,8 @@ pub struct PullSettings {
     /// Its connector: a cursor is of no use to another one.
     pub connector: Arc<str>,
     pub schedule: PullSchedule,
+    /// Whether the schedule counts; without it runs begin by hand and by events alone.
+    pub active: bool,
     pub tenant: Tenant,
 }
 
@@ -123,6 +127,16 @@ pub trait Leases: Send + Sync {
     fn moved(&self) -> BoxFuture<'_, ()>;
 }
 
+/// A run that an event asked for, and that is not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedRun {
+    /// The id of the run that was to be for it.
+    pub id: Uuid,
+    pub by: String,
+    /// It began, and did not come to its end.
+    pub begun: bool,
+}
+
 /// The term in which something is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Under {
@@ -146,6 +160,12 @@ pub trait Runs: Send + Sync {
     fn cut_off<'a>(&'a self, under: &'a Under, now_ms: i64) -> BoxFuture<'a, Result<(), String>>;
     /// It came to nothing.
     fn forget<'a>(&'a self, run: &'a SyncRun) -> BoxFuture<'a, Result<(), String>>;
+    /// Asks for one that events set off, on whichever host. Answers its id; those that ask before it begins share it.
+    fn ask<'a>(&'a self, instance: &'a str, by: &'a str, now_ms: i64) -> BoxFuture<'a, Result<Uuid, String>>;
+    /// What was asked for of an instance, begun from now on: whatever asks later wants another one.
+    fn asked<'a>(&'a self, instance: &'a str) -> BoxFuture<'a, Result<Option<AskedRun>, String>>;
+    /// A run for it is done; false where the term is over.
+    fn done<'a>(&'a self, id: Uuid, under: &'a Under) -> BoxFuture<'a, Result<bool, String>>;
     /// When the last one of an instance began, in milliseconds since 1970.
     fn last<'a>(&'a self, instance: &'a str) -> BoxFuture<'a, Result<Option<i64>, String>>;
     /// Until when this schedule of an instance needs no run; nothing for one that is not known, or is another.
@@ -202,6 +222,8 @@ struct Shared {
     /// From the beginning again.
     anew: Mutex<bool>,
     wanted: Mutex<Wanted>,
+    /// An event asked for a run, or may have.
+    asked: AtomicBool,
 }
 
 /// A run by hand that has not begun.
@@ -265,15 +287,10 @@ impl Pulls {
 
     /// A run now, not at the next time. It is recorded when this returns.
     pub async fn sync(&self, instance: &str, by: &str) -> Result<SyncRun, SyncRefused> {
-        self.sync_by(instance, SyncTrigger::Manual, by).await
-    }
-
-    /// The same for something else than a person.
-    pub async fn sync_by(&self, instance: &str, trigger: SyncTrigger, by: &str) -> Result<SyncRun, SyncRefused> {
         let shared = self.running().get(instance).map(|pull| (Arc::clone(&pull.settings.instance), Arc::clone(&pull.shared)));
         let Some((instance, shared)) = shared else { return Err(SyncRefused::Unknown) };
         self.term(&instance).await?;
-        let run = SyncRun::begin(&instance, trigger, by, self.parts.clock.unix_ms());
+        let run = SyncRun::begin(&instance, SyncTrigger::Manual, by, self.parts.clock.unix_ms());
         shared.want(run.clone())?;
         // Whoever asked may go away before the store has answered: the run is done all the same.
         if let Err(error) = self.parts.runs.begin(&run).await
@@ -282,6 +299,21 @@ impl Pulls {
             return Err(SyncRefused::Store(error));
         }
         Ok(run)
+    }
+
+    /// A run that an event asks for, on the host that has the lease: it is on disk when this returns, and until it is
+    /// done. Answers its id, which is that of others too that ask before it begins.
+    pub async fn ask(&self, instance: &str, by: &str) -> Result<Uuid, SyncRefused> {
+        let Some(shared) = self.running().get(instance).map(|pull| Arc::clone(&pull.shared)) else { return Err(SyncRefused::Unknown) };
+        let id = self.parts.runs.ask(instance, by, self.parts.clock.unix_ms()).await.map_err(SyncRefused::Store)?;
+        shared.look_for_asked();
+        Ok(id)
+    }
+
+    /// Other hosts asked for runs of these instances.
+    pub fn asked_elsewhere(&self, instances: &[String]) {
+        let running = self.running();
+        instances.iter().filter_map(|instance| running.get(instance.as_str())).for_each(|pull| pull.shared.look_for_asked());
     }
 
     /// The same as if nothing had been pulled yet: the cursor on disk is gone when it returns, and a page under
@@ -359,6 +391,11 @@ impl Shared {
 
     fn wanted(&self) -> MutexGuard<'_, Wanted> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look_for_asked(&self) {
+        self.asked.store(true, Ordering::SeqCst);
+        self.now.notify_one();
     }
 
     /// Refused where one is under way that is recorded, or waits to be.

@@ -305,6 +305,13 @@ impl Index {
         Ok(())
     }
 
+    /// Takes a name out with all its versions; what is used by nobody is for the caller to know. Answers their digests.
+    /// What was revoked stays revoked.
+    pub fn forget(&mut self, name: &str) -> Result<Vec<Digest>, RegistryError> {
+        let named = self.names.remove(name).ok_or_else(|| RegistryError::UnknownName(shown(name)))?;
+        Ok(named.versions.into_iter().map(|version| version.digest).collect())
+    }
+
     /// Bytes of all versions.
     pub fn bytes(&self) -> u64 {
         self.names.values().flat_map(|named| &named.versions).map(|version| version.size).sum()

@@ -17,10 +17,12 @@ pub enum Topic {
     Inactive,
     /// Users and their sessions.
     People,
+    /// Runs that were asked for; the host with the lease begins them.
+    WantedRuns,
 }
 
 impl Topic {
-    pub const ALL: [Self; 4] = [Self::Entries, Self::ApiKeys, Self::Inactive, Self::People];
+    pub const ALL: [Self; 5] = [Self::Entries, Self::ApiKeys, Self::Inactive, Self::People, Self::WantedRuns];
 
     fn name(self) -> &'static str {
         match self {
@@ -28,6 +30,7 @@ impl Topic {
             Self::ApiKeys => "api_keys",
             Self::Inactive => "inactive_instances",
             Self::People => "people",
+            Self::WantedRuns => "wanted_runs",
         }
     }
 }

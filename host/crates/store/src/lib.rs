@@ -26,6 +26,7 @@ mod periods;
 mod refresh_tokens;
 mod store;
 mod sync_executions;
+mod wanted_runs;
 mod webhooks;
 
 pub use api_answers::{ApiAnswers, KeptAnswer};
@@ -50,6 +51,7 @@ pub use periods::{Period, PeriodFilter, PeriodRow, Periods, Sums};
 pub use refresh_tokens::StoredTokens;
 pub use store::{SealedWith, Store};
 pub use sync_executions::{SyncExecutions, SyncFilter};
+pub use wanted_runs::{WantedRun, WantedRuns};
 pub use webhooks::{DeliveryStatus, WebhookAttempt, WebhookDeliveries, WebhookDelivery, WebhookState};
 
 #[cfg(test)]

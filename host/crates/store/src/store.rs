@@ -26,6 +26,7 @@ use crate::people::People;
 use crate::periods::Periods;
 use crate::refresh_tokens::StoredTokens;
 use crate::sync_executions::SyncExecutions;
+use crate::wanted_runs::WantedRuns;
 use crate::webhooks::WebhookDeliveries;
 
 /// A key, and how many values are sealed with it.
@@ -171,6 +172,11 @@ impl Store {
     /// Runs of pull connectors.
     pub fn sync_executions(&self) -> SyncExecutions {
         SyncExecutions::new(self.shared.clone())
+    }
+
+    /// Runs of pulls that events asked for.
+    pub fn wanted_runs(&self) -> WantedRuns {
+        WantedRuns::new(self.shared.clone())
     }
 
     /// The log of each instance.

@@ -404,4 +404,6 @@ fn schedules_of_pulls() {
         assert_eq!(good(&instance(&format!("pull: {pull}"))).instances[0].pull, Some(want), "{pull}");
     }
     assert_eq!(good(&instance("batch: {}")).instances[0].pull, None);
+    let active = |pull: &str| good(&instance(&format!("pull: {pull}"))).pulls()[0].active;
+    assert_eq!((active("{}"), active("{interval: 5m, enabled: false}")), (true, false));
 }

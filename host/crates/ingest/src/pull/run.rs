@@ -1,15 +1,18 @@
 //! The runs of one instance: when, how, and what is recorded of them.
 //!
 //! A run by cron or by hand is recorded when it begins, one by interval when it has brought something: a look that
-//! finds nothing and does not fail leaves no record. What is tried again after a failure and gets nowhere again
+//! finds nothing and does not fail leaves no record; one that an event asked for is recorded like one by hand, and tried
+//! again until it is done. What is tried again after a failure and gets nowhere again
 //! counts as one more attempt of the failed run. How far a run is comes to its record once a second at most.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bulkhead_core::{SyncRun, SyncStatus};
+use bulkhead_core::{SyncRun, SyncStatus, SyncTrigger};
 use bulkhead_journal::Durability;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::page::{LOST, Missed, NO_EVENTS, Taken, stopped};
 use super::timer::Timer;
@@ -24,6 +27,8 @@ const LONGEST_ASKED: Duration = Duration::from_secs(3_600);
 const NOTE: Duration = Duration::from_secs(1);
 /// Between two looks at who has the lease.
 const LOOK: Duration = Duration::from_secs(1);
+/// Before a store that is away is asked again for what events want.
+const STORE_WAIT: Duration = Duration::from_secs(5);
 /// Bytes of an error that are recorded.
 const ERROR: usize = 2_048;
 /// Who set off what nobody did.
@@ -45,6 +50,8 @@ pub(super) struct Pull {
     pub under: Under,
     /// The last one, where it failed.
     failed: Option<SyncRun>,
+    /// What an event asked for, and failed so far.
+    owed: bool,
 }
 
 /// A run under way, and its record.
@@ -52,6 +59,8 @@ struct Course {
     run: SyncRun,
     recorded: bool,
     noted: Duration,
+    /// What an event asked for is done with it.
+    asked: Option<Uuid>,
 }
 
 impl Pull {
@@ -60,7 +69,7 @@ impl Pull {
         let sink = Sink::new(parts.gate.clone(), parts.metrics.clone(), Arc::clone(&parts.clock), &label, Durability::Fsync);
         let normaliser = Normaliser::new(Rules { shape: ShapeRule::Auto, strict: false, tenant: settings.tenant.clone() });
         let under = Under { instance: Arc::clone(&settings.instance), term: 0 };
-        Self { settings, parts, shared, sink, normaliser, cursor: None, unkept: None, refusals: 0, under, failed: None }
+        Self { settings, parts, shared, sink, normaliser, cursor: None, unkept: None, refusals: 0, under, failed: None, owed: false }
     }
 
     pub async fn run(mut self, cancel: CancellationToken) {
@@ -118,7 +127,9 @@ impl Pull {
     /// Whatever was known may have changed since: another host may have pulled.
     async fn enter(&mut self, term: i64) {
         self.under.term = term;
-        (self.cursor, self.unkept, self.refusals, self.failed) = (None, None, 0, None);
+        (self.cursor, self.unkept, self.refusals, self.failed, self.owed) = (None, None, 0, None, false);
+        // Of the host before this one, or of this one before its end.
+        self.shared.asked.store(true, Ordering::SeqCst);
         if let Err(error) = self.parts.runs.cut_off(&self.under, self.parts.clock.unix_ms()).await {
             tracing::warn!(instance = &*self.settings.instance, error, "runs that a host before this one left are not closed");
         }
@@ -135,6 +146,11 @@ impl Pull {
             tracing::warn!(instance = &*self.settings.instance, error, "cannot read when the last run was");
             None
         });
+        if !self.settings.active {
+            // Whatever was due while it did not count was not missed: no cron expression is the one that was settled last.
+            self.told(self.parts.runs.settle("", self.parts.clock.unix_ms(), &self.under).await.map(drop));
+            return Some(When::asked());
+        }
         let (cron, missed) = match &self.settings.schedule {
             PullSchedule::Interval(interval) => return Some(When::every(*interval, self.parts.clock.monotonic())),
             PullSchedule::Cron(cron, missed) => (cron, *missed),
@@ -184,14 +200,33 @@ impl Pull {
                 run
             };
             if let Some(run) = wanted {
-                let course = Course { run, recorded: true, noted };
+                let course = Course { run, recorded: true, noted, asked: None };
                 self.begin(&course.run).await;
                 return Some(course);
             }
+            if self.shared.asked.swap(false, Ordering::SeqCst) {
+                match self.asked(false, now, noted).await {
+                    Ok(Some(course)) => return Some(course),
+                    Ok(None) => {}
+                    Err(()) => when.again(SyncTrigger::Event, noted, STORE_WAIT),
+                }
+            }
             let wait = match when.look(now, noted) {
+                Turn::Run { trigger: SyncTrigger::Event, again } => match self.asked(again, now, noted).await {
+                    Ok(Some(course)) => return Some(course),
+                    // Nobody wants it any more: what it stood in for is the schedule's.
+                    Ok(None) => {
+                        when.again(SyncTrigger::Scheduled, noted, Duration::ZERO);
+                        continue;
+                    }
+                    Err(()) => {
+                        when.again(SyncTrigger::Event, noted, STORE_WAIT);
+                        STORE_WAIT
+                    }
+                },
                 Turn::Run { trigger, again } => {
                     let run = SyncRun::begin(&self.settings.instance, trigger, SCHEDULE, now);
-                    let mut course = Course { run, recorded: false, noted };
+                    let mut course = Course { run, recorded: false, noted, asked: None };
                     if self.is_cron() && !again {
                         self.record(&mut course).await;
                     }
@@ -212,6 +247,23 @@ impl Pull {
         }
     }
 
+    /// The run that an event asked for. Its record comes first: who asks behind it gets a run of its own.
+    async fn asked(&self, again: bool, now: i64, noted: Duration) -> Result<Option<Course>, ()> {
+        let asked = self.parts.runs.asked(&self.settings.instance).await.map_err(|error| {
+            tracing::warn!(instance = &*self.settings.instance, error, "cannot read whether an event asked for a run");
+        })?;
+        let Some(asked) = asked else { return Ok(None) };
+        let mut run = SyncRun::begin(&self.settings.instance, SyncTrigger::Event, &asked.by, now);
+        if !asked.begun {
+            run.id = asked.id;
+        }
+        let mut course = Course { run, recorded: false, noted, asked: Some(asked.id) };
+        if !again {
+            self.record(&mut course).await;
+        }
+        Ok(Some(course))
+    }
+
     /// From its begin to its end.
     async fn course(&mut self, mut course: Course, when: &mut When, cancel: &CancellationToken) {
         {
@@ -223,9 +275,16 @@ impl Pull {
         let trigger = course.run.trigger;
         match end {
             Ok(()) => {
+                let asked = course.asked;
                 self.completed(course, now).await;
                 when.settle(now, monotonic);
                 self.settle(now).await;
+                match asked {
+                    Some(id) if self.done(id).await => self.owed = false,
+                    // Once more, for nothing is on disk that says that it is done.
+                    Some(_) => when.again(SyncTrigger::Event, monotonic, LONGEST_WAIT),
+                    None => self.still_owes(),
+                }
             }
             // The next start, or the next configuration, takes up what is not settled.
             Err(_) if cancel.is_cancelled() => {
@@ -239,15 +298,18 @@ impl Pull {
             Err(missed) if missed.word == LOST => when.again(trigger, monotonic, FIRST_WAIT),
             Err(missed) => {
                 let wait = self.missed(&missed);
-                let unbegun = missed.is_idle() && course.run.pages == 0 && !trigger.asked();
+                let unbegun = missed.is_idle() && course.run.pages == 0 && trigger != SyncTrigger::Manual;
+                self.owed |= trigger == SyncTrigger::Event;
                 if !unbegun {
                     self.failed(course, missed.reason, now).await;
                 } else if course.recorded {
                     self.forget(&course.run).await;
                 }
-                if unbegun && missed.word == "held" && self.settings.schedule.skips() {
+                // What an event asked for is waited for in any case.
+                if unbegun && missed.word == "held" && self.settings.schedule.skips() && trigger != SyncTrigger::Event {
                     when.settle(now, monotonic);
                     self.settle(now).await;
+                    self.still_owes();
                     // It is not waited for.
                     self.shared.status().idle = None;
                 } else {
@@ -353,7 +415,7 @@ impl Pull {
     async fn completed(&mut self, mut course: Course, now: i64) {
         self.failed = None;
         course.run.end(SyncStatus::Completed, None, now);
-        if course.recorded || self.is_cron() {
+        if course.recorded || self.is_cron() || course.run.trigger.asked() {
             self.keep(&course.run).await;
         }
         if self.is_cron() || course.run.trigger.asked() {
@@ -365,7 +427,7 @@ impl Pull {
         reason.truncate(reason.floor_char_boundary(ERROR));
         match &mut self.failed {
             // One by hand stands for itself.
-            Some(before) if !course.recorded && !before.trigger.asked() => {
+            Some(before) if !course.recorded && before.trigger != SyncTrigger::Manual => {
                 before.attempts = before.attempts.saturating_add(1);
                 before.end(SyncStatus::Failed, Some(reason), now);
             }
@@ -385,8 +447,24 @@ impl Pull {
 
     /// Nothing up to now needs a run; an interval begins with one anyway.
     async fn settle(&self, now: i64) {
-        if let PullSchedule::Cron(cron, _) = &self.settings.schedule {
+        if let (PullSchedule::Cron(cron, _), true) = (&self.settings.schedule, self.settings.active) {
             self.told(self.parts.runs.settle(&cron.to_string(), now, &self.under).await.map(drop));
+        }
+    }
+
+    /// A run for what an event asked for came to its end; whether that is on disk.
+    async fn done(&self, id: Uuid) -> bool {
+        let done = self.parts.runs.done(id, &self.under).await;
+        if let Err(error) = &done {
+            tracing::warn!(instance = &*self.settings.instance, error, "a run that an event asked for is done, and cannot be marked so: it runs again");
+        }
+        done.is_ok()
+    }
+
+    /// Nothing is planned after this: what an event asked for and failed before is begun by its own record.
+    fn still_owes(&mut self) {
+        if std::mem::take(&mut self.owed) {
+            self.shared.asked.store(true, Ordering::SeqCst);
         }
     }
 

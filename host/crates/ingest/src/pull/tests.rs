@@ -34,6 +34,7 @@ struct World {
     told: Mutex<Vec<String>>,
     runs: Mutex<Vec<SyncRun>>,
     settled: Mutex<Option<i64>>,
+    wanted: Mutex<Option<AskedRun>>,
     /// Each write of a run.
     writes: Mutex<u32>,
     /// As this host knows it.
@@ -138,6 +139,36 @@ impl Runs for World {
             Ok(())
         })
     }
+    fn ask<'a>(&'a self, _: &'a str, by: &'a str, _: i64) -> BoxFuture<'a, Result<Uuid, String>> {
+        Box::pin(async move {
+            if self.broken.load(Ordering::SeqCst) {
+                return Err("the disk is full".to_owned());
+            }
+            let mut wanted = self.wanted.lock().expect("whole");
+            Ok(match &*wanted {
+                Some(wanted) if !wanted.begun => wanted.id,
+                _ => wanted.insert(AskedRun { id: Uuid::now_v7(), by: by.to_owned(), begun: false }).id,
+            })
+        })
+    }
+    fn asked<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<AskedRun>, String>> {
+        Box::pin(async move {
+            if self.broken.load(Ordering::SeqCst) {
+                return Err("the disk is full".to_owned());
+            }
+            let mut wanted = self.wanted.lock().expect("whole");
+            let before = wanted.clone();
+            wanted.iter_mut().for_each(|wanted| wanted.begun = true);
+            Ok(before)
+        })
+    }
+    fn done<'a>(&'a self, id: Uuid, under: &'a Under) -> BoxFuture<'a, Result<bool, String>> {
+        Box::pin(async move {
+            let holds = self.writes_under(under);
+            self.wanted.lock().expect("whole").take_if(|wanted| holds && wanted.id == id);
+            Ok(holds)
+        })
+    }
     fn last<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<i64>, String>> {
         Box::pin(async { Ok(self.runs.lock().expect("whole").last().map(|run| run.started_ms)) })
     }
@@ -212,7 +243,13 @@ fn rig_of(pull: PullSettings, settled: Option<i64>, answers: Vec<Result<Page, As
 }
 
 fn settings_of(instance: &str) -> PullSettings {
-    PullSettings { instance: instance.into(), connector: "qradar".into(), schedule: PullSchedule::Interval(Duration::from_secs(60)), tenant: Tenant::default() }
+    PullSettings {
+        instance: instance.into(),
+        connector: "qradar".into(),
+        schedule: PullSchedule::Interval(Duration::from_secs(60)),
+        active: true,
+        tenant: Tenant::default(),
+    }
 }
 
 impl Rig {

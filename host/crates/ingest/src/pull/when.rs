@@ -7,6 +7,9 @@ use bulkhead_core::SyncTrigger;
 
 use super::timer::{Look, Timer};
 
+/// Between two looks of a schedule that brings nothing.
+const IDLE: Duration = Duration::from_secs(3_600);
+
 #[derive(Debug)]
 pub(super) struct When {
     schedule: Schedule,
@@ -18,6 +21,8 @@ pub(super) struct When {
 enum Schedule {
     Every(Duration),
     Cron(Timer),
+    /// Nothing is due by itself.
+    Asked,
 }
 
 #[derive(Debug)]
@@ -48,6 +53,11 @@ impl When {
         Self { schedule: Schedule::Cron(timer), planned: None }
     }
 
+    /// By hand and by events alone.
+    pub fn asked() -> Self {
+        Self { schedule: Schedule::Asked, planned: None }
+    }
+
     /// At once, before anything else: it was missed.
     pub fn with_missed(self, monotonic: Duration) -> Self {
         Self { planned: Some(Planned { at: monotonic, trigger: SyncTrigger::Start, again: false }), ..self }
@@ -66,6 +76,7 @@ impl When {
             },
             // Something is always planned.
             Schedule::Every(interval) => Turn::Wait(*interval, None),
+            Schedule::Asked => Turn::Wait(IDLE, None),
         }
     }
 
@@ -77,15 +88,16 @@ impl When {
                 timer.settle(unix_ms);
                 self.planned = None;
             }
+            Schedule::Asked => self.planned = None,
         }
     }
 
-    /// A run did not. One of the schedule is tried again; one that was asked for only together with such a one.
+    /// A run did not. One of the schedule, or of an event, is tried again; one by hand only together with such a one.
     pub fn again(&mut self, trigger: SyncTrigger, monotonic: Duration, wait: Duration) {
         let trigger = match (trigger, &self.schedule, &self.planned) {
-            (asked, Schedule::Cron(_), None) if asked.asked() => return,
-            (asked, _, Some(planned)) if asked.asked() => planned.trigger,
-            (asked, ..) if asked.asked() => SyncTrigger::Scheduled,
+            (SyncTrigger::Manual, _, Some(planned)) => planned.trigger,
+            (SyncTrigger::Manual, Schedule::Every(_), None) => SyncTrigger::Scheduled,
+            (SyncTrigger::Manual, _, None) => return,
             (own, ..) => own,
         };
         self.planned = Some(Planned { at: monotonic + wait, trigger, again: true });

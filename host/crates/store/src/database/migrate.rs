@@ -20,7 +20,8 @@ pub(crate) const MIGRATIONS: &[(i64, &str)] = &[
     (10, include_str!("../migrations/10.sql")),
     (11, include_str!("../migrations/11.sql")),
     (12, include_str!("../migrations/12.sql")),
-    (13, include_str!("../migrations/13.sql")),
+    (15, include_str!("../migrations/15.sql")),
+    (16, include_str!("../migrations/16.sql")),
 ];
 /// Where PostgreSQL begins: the shared tables as steps 1 to 7 made them.
 const BASE: (i64, &str) = (7, include_str!("../migrations/postgres.sql"));

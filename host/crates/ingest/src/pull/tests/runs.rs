@@ -244,3 +244,83 @@ async fn from_the_beginning_within_a_run_under_way() {
     assert_eq!((rig.runs().len(), rig.asked().last().map(String::as_str)), (2, Some("desk@")));
     assert_ne!(again, run.id);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_an_event_asked_for_is_tried_again_until_it_is_done() {
+    let rig = rig_of(at_six(MissedRuns::Run), None, vec![down(), down(), page(&[r#"{"id":"1"}"#], "1", false)]);
+    rig.after(1).await;
+    assert_eq!(rig.pulls.ask("other", "subscription:s").await, Err(SyncRefused::Unknown));
+    let id = rig.pulls.ask("desk", "subscription:s").await.expect("on disk");
+    // Who asks before it begins gets the same.
+    assert_eq!(rig.pulls.ask("desk", "subscription:t").await, Ok(id));
+    rig.when("it is done", |world| world.wanted.lock().expect("whole").is_none()).await;
+    assert_eq!(
+        rig.courses()[..2],
+        [
+            "event failed by subscription:s: 0 pages 0 records 0 left out 2 attempts unavailable: busy",
+            "event completed by subscription:s: 1 pages 1 records 0 left out 1 attempts",
+        ]
+    );
+    assert_eq!(rig.world.runs.lock().expect("whole")[0].id, id);
+    // Six o'clock is tomorrow's by now, or has a run of its own; either way nothing more comes of the event.
+    rig.after(300).await;
+    assert_eq!(rig.runs().iter().filter(|run| run.starts_with("event")).count(), 2, "{:?}", rig.runs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_during_a_run_gets_one_behind_it_and_the_end_of_the_pulling_loses_none() {
+    let mut answers = endless();
+    answers.truncate(10);
+    let rig = rig_of(at_six(MissedRuns::Skip), None, answers);
+    let first = rig.pulls.ask("desk", "subscription:s").await.expect("on disk");
+    rig.when("it is under way", |world| world.asked.lock().expect("whole").len() > 2).await;
+    let second = rig.pulls.ask("desk", "subscription:s").await.expect("on disk");
+    assert_ne!(first, second);
+    rig.pulls.stop().await;
+    assert!(rig.world.wanted.lock().expect("whole").is_some(), "the next start has it");
+
+    // Held while it is asked for: waited for, though what is missed of the schedule is skipped.
+    let rig = rig_of(at_six(MissedRuns::Skip), None, (0..30).map(|_| held()).collect());
+    rig.pulls.ask("desk", "subscription:s").await.expect("on disk");
+    rig.when("it is done", |world| world.wanted.lock().expect("whole").is_none()).await;
+    assert!(rig.runs().iter().any(|run| run.starts_with("event completed by subscription:s 3")), "{:?}", rig.runs());
+    assert!(!rig.runs().iter().any(|run| run.contains("failed")), "{:?}", rig.runs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_event_asked_for_goes_with_the_lease_and_waits_for_the_store() {
+    let rig = rig_of(at_six(MissedRuns::Run), None, Vec::new());
+    rig.world.hand(2, true);
+    rig.after(2).await;
+    // Asked here, where the lease is not.
+    let id = rig.pulls.ask("desk", "subscription:s").await.expect("on disk");
+    rig.after(30).await;
+    assert_eq!((rig.asked().len(), rig.world.wanted.lock().expect("whole").as_ref().map(|wanted| wanted.id)), (0, Some(id)));
+    rig.world.hand(3, true);
+    rig.when("it is done", |world| world.wanted.lock().expect("whole").is_none()).await;
+    assert!(rig.courses().iter().any(|run| run.starts_with("event completed by subscription:s: 1 pages")), "{:?}", rig.runs());
+
+    rig.world.broken.store(true, Ordering::SeqCst);
+    assert_eq!(rig.pulls.ask("desk", "subscription:s").await, Err(SyncRefused::Store("the disk is full".into())));
+    rig.world.broken.store(false, Ordering::SeqCst);
+    // Asked on another host: this one hears of it.
+    *rig.world.wanted.lock().expect("whole") = Some(AskedRun { id: Uuid::now_v7(), by: "subscription:far".into(), begun: false });
+    rig.pulls.asked_elsewhere(&["nobody".into(), "desk".into()]);
+    rig.when("it is done", |world| world.wanted.lock().expect("whole").is_none()).await;
+    assert!(rig.courses().iter().any(|run| run.contains("by subscription:far")), "{:?}", rig.runs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_that_does_not_count_begins_nothing_by_itself() {
+    let rig = rig_of(PullSettings { active: false, ..at_six(MissedRuns::Run) }, Some(BEGIN_MS - 5 * 86_400_000), vec![page(&[], "", false), down()]);
+    rig.after(3 * 86_400).await;
+    assert_eq!((rig.asked().len(), rig.pulls.schedules()[0].1.next_ms), (0, None));
+    rig.pulls.sync("desk", "ada").await.expect("begins");
+    rig.after(5).await;
+    // What an event asks for is tried again, as ever.
+    rig.pulls.ask("desk", "subscription:s").await.expect("on disk");
+    rig.when("it is done", |world| world.wanted.lock().expect("whole").is_none()).await;
+    let runs = rig.courses();
+    let begins = ["manual completed by ada", "event failed by subscription:s", "event completed by subscription:s"];
+    assert!(runs.len() == 3 && runs.iter().zip(begins).all(|(run, begin)| run.starts_with(begin)), "{runs:?}");
+}
