@@ -1,6 +1,7 @@
 //! The management listener. What there is, and who may use it, is in [`routes`].
 
 mod auth;
+mod captures;
 mod connect;
 mod connectors;
 mod cors;

@@ -53,7 +53,7 @@ pub use fingerprint::Fingerprint;
 pub use integrity::IntegrityRule;
 pub use objects::{SYNC, webhook_instance, webhook_of};
 pub use schema::schema;
-pub use secret_fields::secret_fields;
+pub use secret_fields::{is_secret, secret_fields};
 pub use settings::{
     ApiListener, EncryptionSettings, FormatterConfig, Instance, Lane, QueryCacheSettings, Subscription, SubscriptionAction, UploadSettings, Webhook,
     WebhookLogSettings,

@@ -15,6 +15,7 @@ use bulkhead_sandbox::{Component, ConnectorGrants, FileAccess, FilesGrant, Forma
 use tokio::sync::mpsc;
 
 use crate::components::{ComponentError, Components, Wanted};
+use crate::captures::CaptureDesk;
 use crate::config::{
     Config, Fault, FaultKind, Fingerprint, FormatterConfig, Instance, RawConfig, SYNC, Section, Span, SubscriptionAction, secret_fields, webhook_of,
 };
@@ -60,6 +61,8 @@ pub struct Parts<'a> {
     pub keyring: Option<&'a Keyring>,
     /// Where deliveries to webhooks are noted.
     pub deliveries: Option<&'a mpsc::Sender<Heard>>,
+    /// Where deliveries are kept on request.
+    pub captures: Option<&'a CaptureDesk>,
     /// Where subscriptions begin runs.
     pub sync: Option<&'a (SyncDoor, Arc<dyn Clock>)>,
 }
@@ -186,6 +189,7 @@ impl<'a> Builder<'a> {
             machine: instance.machine.clone(),
             limits: instance.limits.clone(),
             receipts: self.receipting(&instance.name),
+            recording: self.parts.captures.map(|desk| desk.recording(&instance.name, &component, &instance.config)).unwrap_or_default(),
         };
         let source = match self.sandbox.connector(&component, instance.config.json.to_string(), grants) {
             Ok(source) => source,

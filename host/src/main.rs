@@ -4,6 +4,7 @@
 mod access;
 mod answers;
 mod api;
+mod captures;
 mod cli;
 mod components;
 mod config;

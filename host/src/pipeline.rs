@@ -46,6 +46,7 @@ use stored::{MergeError, Stored};
 
 use crate::access::{self, Access};
 use crate::api::{self, Api};
+use crate::captures::CaptureDesk;
 use crate::components::{Catalogue, Components};
 use crate::config::{Config, Fault};
 use crate::guests::{self, Parts, Purpose};
@@ -269,13 +270,21 @@ impl Host {
         let components = Components::new(Some(&config.connectors_dir)).with_uploads(&registry, index, &config.upload.signing);
         let (deliveries, heard_deliveries) = tokio::sync::mpsc::channel(webhooks::QUEUE);
         let sync = (SyncDoor::default(), Arc::clone(&clock));
+        let captures = Arc::new(CaptureDesk::default());
         let built = guests::build(
             &config,
             &components,
             &sandbox,
             Arc::clone(&state),
             Purpose::Serve,
-            Parts { receipts: receipts.as_deref(), periods: Some(&periods), keyring: keyring.as_ref(), deliveries: Some(&deliveries), sync: Some(&sync) },
+            Parts {
+                receipts: receipts.as_deref(),
+                periods: Some(&periods),
+                keyring: keyring.as_ref(),
+                deliveries: Some(&deliveries),
+                captures: Some(&captures),
+                sync: Some(&sync),
+            },
             None,
         )
         .await
@@ -420,6 +429,7 @@ impl Host {
             current: RwLock::new(Arc::new(current)),
             fixed: config.fixed().to_vec(),
             trials: uploads::Trials::default(),
+            captures,
             flows: connect::PendingFlows::default(),
             unverified: unverified.clone(),
         });

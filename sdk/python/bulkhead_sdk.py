@@ -277,8 +277,10 @@ def connector(cls, defaults=None):
                 Delivering.guest = cls(_config(config, defaults or {}), format.name, format.content_type)
             except Refused as refused:
                 raise Err(str(refused)) from None
-            Delivering.places = {pointer: place for place, pointer in enumerate(cls.fields)}
-            return _exports.delivering.Configured(list(cls.fields), cls.max_events, cls.max_bytes)
+            # The object's, which may go by the configuration.
+            guest = Delivering.guest
+            Delivering.places = {pointer: place for place, pointer in enumerate(guest.fields)}
+            return _exports.delivering.Configured(list(guest.fields), guest.max_events, guest.max_bytes)
 
         def check(self):
             return _exports.delivering.Checked(_called(Delivering.guest.check))
@@ -325,8 +327,10 @@ def formatter(cls, defaults=None):
                 Formatting.guest = cls(_config(config, defaults or {}))
             except Refused as refused:
                 raise Err(str(refused)) from None
-            Formatting.places = {pointer: place for place, pointer in enumerate(cls.fields)}
-            return _exports.formatting.Configured(list(cls.fields), _types.RecordFormat(cls.name, cls.content_type))
+            # The object's, which may go by the configuration.
+            guest = Formatting.guest
+            Formatting.places = {pointer: place for place, pointer in enumerate(guest.fields)}
+            return _exports.formatting.Configured(list(guest.fields), _types.RecordFormat(guest.name, guest.content_type))
 
         def format(self, events):
             records, offsets, refused = [], [0], []

@@ -13,6 +13,7 @@ fn main() {
         ("SDK_DERIVE", "sdk/rust-derive"),
         ("SDK_JS", "sdk/js"),
         ("SDK_PYTHON", "sdk/python"),
+        ("SDK_C", "sdk/c"),
         ("TEMPLATES", "sdk/templates"),
         ("WIT", "wit"),
     ] {

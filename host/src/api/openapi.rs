@@ -221,6 +221,18 @@ const DOCS: &[Doc] = &[
         body: Body::Fields(&[must("operation", Of::Text, "One that the connector's page lists."), field("parameters", Of::Object, "Its parameters.")]),
         answers: ONE,
     },
+    Doc {
+        action: "captures.begin",
+        summary: "Keeps the next deliveries of an instance, to be run again elsewhere.",
+        query: &[],
+        body: Body::Fields(&[
+            must("deliveries", Of::Count(100), "How many."),
+            field("seconds", Of::Count(3_600), "How long they are waited for; 600 where absent."),
+        ]),
+        answers: &[(202, Form::One)],
+    },
+    get("captures.list", "Deliveries that were kept, as `bulkhead replay FILE` reads them.", &[], OBJECT),
+    get("captures.clear", "Forgets them, and keeps nothing more.", &[], &[(204, Form::Nothing)]),
     get("sync.now", "Begins a run now; 409 with the id of the one that is under way.", &[], &[(202, Form::One)]),
     get("sync.anew", "Forgets the cursor: everything that is still there is brought again.", &[], &[(202, Form::One)]),
     get("schedules.list", "When each pull connector is asked, last and next.", PAGE, LIST),

@@ -11,8 +11,8 @@ use bulkhead_core::MAX_EVENT_BYTES;
 
 use super::entries::{self, Credentials, Formatters, Instances, Routes, Subscriptions};
 use super::{
-    Api, auth, connect, connectors, cors, dead_letters, event_types, events, inbound, keys, lanes, logs, mappings, metrics, openapi, periods, preview, problem,
-    queries, readyz, receipts, replays, schedules, sign_in, sync, tap, users, versions, webhooks,
+    Api, auth, captures, connect, connectors, cors, dead_letters, event_types, events, inbound, keys, lanes, logs, mappings, metrics, openapi, periods,
+    preview, problem, queries, readyz, receipts, replays, schedules, sign_in, sync, tap, users, versions, webhooks,
 };
 
 /// What most paths begin with.
@@ -153,6 +153,9 @@ fn table() -> Vec<Row> {
         GET    "/api/integration/sync-executions/{id}"                                         IntegrationsRead  reads   "sync_executions.show"    sync::show,
         POST   "/api/integration/instances/{name}/query"                          IntegrationsQuery reads   "instances.query"         queries::ask,
         POST   "/api/integration/instances/{name}/test"                           IntegrationsWrite reads   "instances.test"          queries::test,
+        POST   "/api/integration/instances/{name}/capture"                                     IntegrationsWrite changes "captures.begin"          captures::begin,
+        GET    "/api/integration/instances/{name}/capture"                                     EventsRead        reads   "captures.list"           captures::list,
+        DELETE "/api/integration/instances/{name}/capture"                                     IntegrationsWrite changes "captures.clear"          captures::clear,
         GET    "/api/integration/inbound"                                             IntegrationsRead  reads   "inbound.list"            inbound::list,
         GET    "/api/integration/inbound/{name}"                                      IntegrationsRead  reads   "inbound.show"            inbound::show,
         GET    "/api/integration/tap"                                                 EventsRead        reads   "tap.listen"              tap::listen,

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::failure::print;
-use super::http_client::{Server, block_on};
+use super::http_client::{Server, block_on, percent};
 use super::{Exit, Failure, Output};
 
 #[derive(Debug, Args)]
@@ -35,6 +35,22 @@ enum InstanceVerb {
     Pause(Named),
     /// End a pause or a hold, close the breaker.
     Resume(Named),
+    /// Keep the next deliveries, as the connector sees them, in place of those that were kept.
+    Capture(Capture),
+    /// Print the deliveries that were kept, for `bulkhead replay FILE`.
+    Captured(Named),
+}
+
+#[derive(Debug, Args)]
+struct Capture {
+    #[command(flatten)]
+    named: Named,
+    /// How many, 1 to 100; 0 forgets what was kept.
+    #[arg(long, default_value_t = 1)]
+    deliveries: u32,
+    /// How long they are waited for, at most 3600.
+    #[arg(long, default_value_t = 600)]
+    seconds: u64,
 }
 
 #[derive(Debug, Args)]
@@ -49,6 +65,8 @@ pub fn instance(args: &InstanceArgs, output: Output) -> Result<Exit, Failure> {
         InstanceVerb::Test(named) => (named, "test"),
         InstanceVerb::Pause(named) => (named, "pause"),
         InstanceVerb::Resume(named) => (named, "resume"),
+        InstanceVerb::Capture(args) => return capture(args, output),
+        InstanceVerb::Captured(named) => return captured(named),
     };
     let mut answer = value(&block_on(named.to.send(reqwest::Method::POST, &format!("instances/{}/{what}", named.instance), None))?)?;
     let failed = answer["status"] == "failed";
@@ -71,6 +89,35 @@ pub fn instance(args: &InstanceArgs, output: Output) -> Result<Exit, Failure> {
         Output::Text => print(format!("{} {what}d", named.instance))?,
     }
     Ok(if failed { Exit::Failed } else { Exit::Ok })
+}
+
+fn capture(args: &Capture, output: Output) -> Result<Exit, Failure> {
+    let Capture { named, deliveries, seconds } = args;
+    let path = format!("instances/{}/capture", percent(&named.instance));
+    if *deliveries == 0 {
+        block_on(named.to.send(reqwest::Method::DELETE, &path, None))?;
+        return Ok(Exit::Ok);
+    }
+    let body = json!({"deliveries": deliveries, "seconds": seconds}).to_string();
+    let mut answer = value(&block_on(named.to.send(reqwest::Method::POST, &path, Some(body)))?)?;
+    match output {
+        Output::Json => {
+            answer["schema_version"] = 1.into();
+            print(answer)?;
+        }
+        Output::Text => print(format!("{}: the next {} deliveries are kept", named.instance, answer["data"]["waiting"]))?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn captured(named: &Named) -> Result<Exit, Failure> {
+    let answer = block_on(named.to.send(reqwest::Method::GET, &format!("instances/{}/capture", percent(&named.instance)), None))?;
+    let kept = value(&answer)?;
+    let meta = &kept["meta"];
+    eprintln!("{} deliveries kept, {} waited for, {} too large to be kept", meta["kept"], meta["waiting"], meta["too_large"]);
+    // Numbers stay as they are: the file is read back.
+    print(String::from_utf8_lossy(&answer))?;
+    Ok(Exit::Ok)
 }
 
 pub fn query(args: &QueryArgs, output: Output) -> Result<Exit, Failure> {

@@ -6,12 +6,16 @@ mod catalogue;
 pub mod dev;
 pub mod doctor;
 pub mod new;
+#[cfg(test)]
+mod reference;
+pub mod replay;
 pub mod test;
 
 use std::path::{Path, PathBuf};
 
 use bulkhead_authoring::build::BuildError;
 use bulkhead_conformance::Bench;
+use bulkhead_conformance::bench::Source;
 
 use super::{Exit, Failure};
 use crate::components::Components;
@@ -28,7 +32,7 @@ impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         let exit = match &error {
             BuildError::NoProject(_) => Exit::NotFound,
-            BuildError::Manifest(_) | BuildError::NoArtefact => Exit::Configuration,
+            BuildError::Manifest(_) | BuildError::NoArtefact | BuildError::NoGuest(_) => Exit::Configuration,
             _ => Exit::Failed,
         };
         let failure = Self::from_error(exit, error.code(), &error);
@@ -41,12 +45,16 @@ impl From<BuildError> for Failure {
 
 /// A sandbox with the built-in formatters beside it; what is compiled is kept in the author's folder.
 fn bench(kept: Option<&Path>) -> Result<Bench, Failure> {
-    let components = Components::new(None);
-    let source = move |name: &str| components.file(name).map(|found| found.bytes.into_owned()).map_err(anyhow::Error::from);
     if let Some(kept) = kept {
         std::fs::create_dir_all(kept).map_err(|error| Failure::new(Exit::Failed, "author.cache", format!("cannot make {}: {error}", kept.display())))?;
     }
-    Bench::new(Box::new(source), kept).map_err(|error| Failure::new(Exit::Failed, "author.sandbox", format!("the sandbox does not start: {error:#}")))
+    Bench::new(source(), kept).map_err(|error| Failure::new(Exit::Failed, "author.sandbox", format!("the sandbox does not start: {error:#}")))
+}
+
+/// The built-in components, by name.
+fn source() -> Source {
+    let components = Components::new(None);
+    Box::new(move |name: &str| components.file(name).map(|found| found.bytes.into_owned()).map_err(anyhow::Error::from))
 }
 
 /// What a stranger's component or compiler says must not steer a terminal.

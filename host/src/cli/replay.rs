@@ -1,5 +1,7 @@
-//! `bulkhead replay`: a lane of a running host reads again what was accepted in a time.
+//! `bulkhead replay`: a lane of a running host reads again what was accepted in a time. With a file, deliveries that
+//! a host kept are run again here, without one (`author::replay`).
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -7,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::failure::print;
 use super::http_client::{authorised, block_on, client, refusal, unreachable};
-use super::{Exit, Failure, Output};
+use super::{Exit, Failure, Output, author};
 
 /// Between two looks at a replay that is waited for.
 const LOOK: Duration = Duration::from_millis(200);
@@ -20,6 +22,12 @@ pub struct ReplayArgs {
     /// Bearer token of the API.
     #[arg(long, env = "BULKHEAD_API_TOKEN", hide_env_values = true, global = true)]
     token: Option<String>,
+    /// Deliveries that a host kept (`bulkhead instance captured NAME`): run again here, reaching nothing; exits 10
+    /// where something comes out other than then.
+    #[arg(value_name = "FILE", conflicts_with_all = ["lane", "since"])]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    again: author::replay::Again,
     #[command(flatten)]
     begin: Begin,
     #[command(subcommand)]
@@ -60,6 +68,9 @@ enum ReplayVerb {
 }
 
 pub fn run(args: &ReplayArgs, output: Output) -> Result<Exit, Failure> {
+    if let (Some(file), None) = (&args.file, &args.verb) {
+        return author::replay::run(file, &args.again, output);
+    }
     let answer = block_on(ask(args))?;
     let failed = answer["data"]["state"] == "failed";
     match output {
@@ -126,7 +137,7 @@ async fn ask(args: &ReplayArgs) -> Result<Value, Failure> {
     };
     match (&args.verb, &args.begin) {
         (Some(_), Begin { lane: Some(_), .. }) | (None, Begin { lane: None, .. }) => {
-            Err(Failure::new(Exit::Usage, "replay.what", "either name a lane with --lane and a time with --since, or use list, show or cancel"))
+            Err(Failure::new(Exit::Usage, "replay.what", "name a file of kept deliveries, or a lane with --lane and a time with --since, or use list, show or cancel"))
         }
         (Some(ReplayVerb::List { limit }), _) => {
             let url = format!("{base}?limit={limit}");

@@ -24,13 +24,18 @@ pub fn secret_fields(schema: &str, config: &RawConfig) -> Vec<SecretField> {
     let Ok(schema) = serde_json::from_str::<Json>(schema) else { return Vec::new() };
     let marked = config.interpolated.keys().filter(|pointer| {
         let segments: Vec<String> = pointer.split('/').skip(1).map(|segment| segment.replace("~1", "/").replace("~0", "~")).collect();
-        secret(&schema, &schema, &segments, DEPTH, &mut { MOST })
+        is_secret(&schema, &segments)
     });
     let field = |pointer: &String| SecretField {
         path: pointer.trim_start_matches('/').replace('/', ".").replace("~1", "/").replace("~0", "~"),
         span: config.spans.get(pointer).copied().unwrap_or_default(),
     };
     marked.map(field).collect()
+}
+
+/// Whether a schema marks what lies at a path, or anything on the way to it.
+pub fn is_secret(schema: &Json, path: &[String]) -> bool {
+    secret(schema, schema, path, DEPTH, &mut { MOST })
 }
 
 /// Whether the value below a schema, or anything on the way to it, is marked.

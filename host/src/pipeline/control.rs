@@ -18,6 +18,7 @@ use super::Current;
 use super::connect::PendingFlows;
 use super::stored::Stored;
 use super::uploads::Trials;
+use crate::captures::CaptureDesk;
 use crate::components::Catalogue;
 use crate::config::{Fingerprint, UploadSettings};
 use crate::guests::Parts;
@@ -76,6 +77,8 @@ pub struct Control {
     pub(super) trials: Trials,
     pub(super) flows: PendingFlows,
     pub(super) unverified: Unverified,
+    /// Deliveries that are kept on request.
+    pub captures: Arc<CaptureDesk>,
 }
 
 impl Control {
@@ -86,6 +89,7 @@ impl Control {
             periods: Some(&self.periods),
             keyring: self.keyring.as_ref(),
             deliveries: Some(&self.deliveries),
+            captures: Some(&self.captures),
             sync: Some(&self.sync),
         }
     }

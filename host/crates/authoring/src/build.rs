@@ -8,10 +8,12 @@ use crate::language::Language;
 use crate::manifest::{self, Manifest, ManifestError};
 use crate::world;
 
+mod c;
 mod js;
 mod python;
 mod rust;
 
+pub use c::needs as c_needs;
 pub use js::needs as js_needs;
 pub use python::needs as python_needs;
 pub use rust::{TARGET as RUST_TARGET, has_target as has_rust_target};
@@ -53,6 +55,8 @@ pub enum BuildError {
     Run { program: String, source: io::Error },
     #[error("cargo made no component; `crate-type = [\"cdylib\", \"rlib\"]` belongs below [lib] of Cargo.toml")]
     NoArtefact,
+    #[error("{0}")]
+    NoGuest(String),
     #[error("cannot read or write {}", path.display())]
     File { path: PathBuf, source: io::Error },
 }
@@ -69,7 +73,7 @@ impl BuildError {
             Self::Manifest(_) => "build.manifest",
             Self::Missing { .. } => "build.toolchain",
             Self::Failed { .. } | Self::Run { .. } => "build.failed",
-            Self::NoArtefact => "build.no_component",
+            Self::NoArtefact | Self::NoGuest(_) => "build.no_component",
             Self::File { .. } => "build.file",
         }
     }
@@ -91,7 +95,9 @@ pub fn build(folder: &Path, options: Options) -> Result<Built, BuildError> {
     let mut bytes = match language {
         Language::Rust => rust::build(folder, options)?,
         Language::JavaScript => js::build(folder, &manifest)?,
+        Language::TypeScript => js::build_typed(folder, &manifest)?,
         Language::Python => python::build(folder, &manifest)?,
+        Language::C => c::build(folder, &manifest)?,
     };
     let schema = folder.join(SCHEMA_FILE);
     let schema = match std::fs::read(&schema) {

@@ -21,8 +21,9 @@ pub struct Finding {
 pub fn examine(folder: &Path, language: Language) -> Vec<Finding> {
     match language {
         Language::Rust => rust(folder),
-        Language::JavaScript => build::js_needs(folder),
+        Language::JavaScript | Language::TypeScript => build::js_needs(folder, language),
         Language::Python => build::python_needs(folder),
+        Language::C => build::c_needs(folder),
     }
 }
 

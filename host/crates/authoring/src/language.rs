@@ -6,18 +6,23 @@ use std::path::Path;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {
     Rust,
+    TypeScript,
     JavaScript,
     Python,
+    C,
 }
 
 impl Language {
-    pub const ALL: [Self; 3] = [Self::Rust, Self::JavaScript, Self::Python];
+    /// In the order in which their markers count: a folder in TypeScript has what one in JavaScript has, too.
+    pub const ALL: [Self; 5] = [Self::Rust, Self::TypeScript, Self::JavaScript, Self::Python, Self::C];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Rust => "rust",
+            Self::TypeScript => "ts",
             Self::JavaScript => "js",
             Self::Python => "python",
+            Self::C => "c",
         }
     }
 
@@ -25,8 +30,11 @@ impl Language {
     pub fn marker(self) -> &'static str {
         match self {
             Self::Rust => "Cargo.toml",
+            Self::TypeScript => "tsconfig.json",
             Self::JavaScript => "package.json",
             Self::Python => "pyproject.toml",
+            // Editors read it too (clangd): the same flags for them and for the build.
+            Self::C => "compile_flags.txt",
         }
     }
 

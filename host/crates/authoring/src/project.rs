@@ -1,5 +1,6 @@
 //! `bulkhead new`: a template becomes a folder.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -81,33 +82,45 @@ fn reference(language: Language, sdk: &Sdk) -> Result<String, NewError> {
 }
 
 /// The files of the folder, by path below it.
-fn files(name: &Name, language: Language, kind: Kind, sdk: &Sdk, reference: &str) -> Vec<(PathBuf, String)> {
-    let template = format!("{}-{}/", language.name(), kind.name());
+fn files(name: &Name, language: Language, kind: Kind, sdk: &Sdk, reference: &str) -> BTreeMap<PathBuf, String> {
     let fill = |text: &str| {
         text.replace("{{name}}", name.as_str())
             .replace("{{snake_name}}", &name.snake())
             .replace("{{sdk}}", reference)
             .replace("{{bulkhead}}", env!("CARGO_PKG_VERSION"))
     };
-    let mut files: Vec<_> = TEMPLATES
-        .iter()
-        .filter_map(|(path, text)| {
-            let path = path.strip_prefix(&template)?;
+    let template = |language: Language| {
+        let prefix = format!("{}-{}/", language.name(), kind.name());
+        TEMPLATES.iter().filter_map(move |(path, text)| {
+            let path = path.strip_prefix(&prefix)?;
             Some((PathBuf::from(path.strip_suffix(".tmpl").unwrap_or(path)), fill(text)))
         })
-        .collect();
+    };
+    let mut files: BTreeMap<PathBuf, String> = BTreeMap::new();
+    // What does not depend on the language stands once: with JavaScript's.
+    let shared: &[&str] = match language {
+        Language::TypeScript => &["bulkhead_http", "cases", "config.schema.json", "connector.toml", ".github", ".gitignore"],
+        Language::C => &["cases", "config.schema.json", "connector.toml"],
+        Language::Rust | Language::JavaScript | Language::Python => &[],
+    };
+    files.extend(template(Language::JavaScript).filter(|(path, _)| path.to_str().is_some_and(|path| shared.iter().any(|part| path.starts_with(part)))));
+    files.extend(template(language));
     match language {
         Language::Rust if *sdk == Sdk::Vendored => files.extend(sdk::files()),
         Language::Rust => {}
-        Language::JavaScript => files.extend(beside(embedded::SDK_JS)),
-        Language::Python => files.extend(beside(embedded::SDK_PYTHON)),
+        Language::JavaScript | Language::TypeScript => files.extend(beside("", embedded::SDK_JS)),
+        Language::Python => files.extend(beside("", embedded::SDK_PYTHON)),
+        Language::C => files.extend(beside(C_SDK, embedded::SDK_C)),
     }
     files
 }
 
-/// An SDK of single files, which go beside the author's own.
-fn beside(texts: &'static [(&str, &str)]) -> impl Iterator<Item = (PathBuf, String)> {
-    texts.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned()))
+/// Folder of the SDK in C, below the author's.
+pub const C_SDK: &str = "bulkhead";
+
+/// An SDK of single files, which go beside the author's own or into a folder there.
+fn beside(folder: &'static str, texts: &'static [(&str, &str)]) -> impl Iterator<Item = (PathBuf, String)> {
+    texts.iter().map(move |(path, text)| (Path::new(folder).join(path), (*text).to_owned()))
 }
 
 #[cfg(test)]
@@ -127,7 +140,7 @@ mod tests {
                 assert!(folder.join("README.md").is_file() && folder.join(".github/workflows/ci.yml").is_file() && folder.join(".gitignore").is_file());
                 assert!(std::fs::read_dir(folder.join("cases")).expect("cases").count() >= 2, "{language:?} {kind:?}");
                 for (path, text) in files(&name, language, kind, &Sdk::Vendored, "x") {
-                    assert!(!text.contains("{{") || path.starts_with("vendor") || path.starts_with(".github"), "{}", path.display());
+                    assert!(!text.contains("{{") || ["vendor", C_SDK, ".github"].iter().any(|folder| path.starts_with(folder)), "{}", path.display());
                     assert!(path.is_relative() && !path.to_string_lossy().contains(".."), "{}", path.display());
                 }
             }

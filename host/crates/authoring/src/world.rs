@@ -7,7 +7,7 @@ use crate::embedded::WIT;
 use crate::manifest::{Kind, Manifest};
 
 /// The contract's package and version, as the files of `wit/` begin.
-const PACKAGE: &str = "bulkhead:connector";
+pub const PACKAGE: &str = "bulkhead:connector";
 const VERSION: &str = "0.1.0";
 /// Folder that it is written to, below what is built.
 pub const FOLDER: &str = ".wit";

@@ -71,13 +71,18 @@ pub const RECEIVED: u64 = 1_767_323_045_123_000_000;
 impl Bench {
     /// Starts the engine. `data_dir` keeps what was compiled; without it nothing is kept.
     pub fn new(source: Source, data_dir: Option<&Path>) -> Result<Self> {
+        Self::at(source, data_dir, SystemClock::default().unix_nanos())
+    }
+
+    /// The same at another time: its wall clock stands there.
+    pub fn at(source: Source, data_dir: Option<&Path>, at: u64) -> Result<Self> {
         // Somebody in this process may have been first.
         rustls::crypto::ring::default_provider().install_default().ok();
         let log = Arc::new(Lines::default());
         let clock = SystemClock::default();
         let settings = SandboxSettings {
             log: Arc::clone(&log) as Arc<dyn LogSink>,
-            clock: Arc::new(Still { at: clock.unix_nanos(), clock }),
+            clock: Arc::new(Still { at, clock }),
             component_size: Limit::ComponentSize.row().ceiling,
             data_dir: data_dir.map(Path::to_owned),
             ..SandboxSettings::default()

@@ -15,6 +15,7 @@ pub mod formatter;
 pub mod guest;
 pub mod manifest;
 mod pattern;
+pub mod replay;
 pub mod samples;
 pub mod sink;
 pub mod streams;

@@ -14,7 +14,8 @@ use crate::attempt::{self, Attempt, Receipts};
 use crate::bar::Bar;
 use crate::bill::Bill;
 use crate::bindings::{delivering, types};
-use crate::component::Linked;
+use crate::capture::{self, Recording, Tape};
+use crate::component::{Component, Linked};
 use crate::convert::{self, MAX_ID, Projections};
 use crate::egress::redact::Redactor;
 use crate::limits::Limit;
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     pub redactor: Arc<Redactor>,
     /// Where receipts go; none for formatters.
     pub receipts: Option<Arc<Receipts>>,
+    pub component: Component,
+    pub recording: Recording,
 }
 
 impl Shared {
@@ -67,6 +70,10 @@ struct Instance {
     about: Option<About>,
     /// The store's.
     bill: Arc<Bill>,
+    /// What deliveries are kept with.
+    format: RecordFormat,
+    fields: Vec<String>,
+    delivered: u64,
 }
 
 impl Instance {
@@ -75,6 +82,9 @@ impl Instance {
         shared.allowed()?;
         let factory = &shared.factory;
         let mut store = factory.store()?;
+        if let Recording::Played(playback) = &shared.recording {
+            store.data_mut().tape = Tape::Playing(Arc::clone(playback));
+        }
         let bill = Arc::clone(&store.data().bill);
         let attempt = Attempt::begin(&shared, &bill, "instantiate").await;
         // A core start function runs here, under the same limits.
@@ -85,14 +95,19 @@ impl Instance {
         let exports = indices.load(&mut store, &instance).map_err(|error| OpenError::Unfit(format!("the component does not fit its world: {error:#}")))?;
         let attempt = Attempt::begin(&shared, &bill, "configure").await;
         let begun = factory.begin(&mut store)?;
+        let handed = format.clone();
         let format = types::RecordFormatParam { name: &format.name, content_type: &format.content_type };
         let configured = begun.run(exports.call_configure(&mut store, &shared.config, format)).await;
         let configured = attempt::kept(attempt, factory.end(&mut store, &begun, &shared.calls, "configure", configured))?;
         drop(begun);
         let configured = configured.map_err(|text| OpenError::Refused(convert::reason(&text, &shared.redactor)))?;
         let limits = convert::batch_limits(&configured);
+        let fields = configured.fields.clone();
         let projection = shared.projections.of(configured.fields)?;
-        Ok(Self { store, exports, projection, limits, alive: true, about: None, bill, shared })
+        if let Recording::Played(playback) = &shared.recording {
+            playback.configured(&fields);
+        }
+        Ok(Self { store, exports, projection, limits, alive: true, about: None, bill, format: handed, fields, delivered: 0, shared })
     }
 
     fn alive(&self) -> Result<(), GuestFault> {
@@ -115,6 +130,8 @@ impl Instance {
         let attempt = Attempt::begin(&shared, &self.bill, "deliver").await.map(|attempt| attempt.of(self.about.take(), events.count, number));
         self.start()?;
         let count = events.count as usize;
+        let kept = self.capture();
+        let at = shared.factory.clock.unix_nanos();
         let begun = shared.factory.begin(&mut self.store)?;
         let call = self.exports.call_deliver(&mut self.store, convert::records(records), convert::events(events), number);
         let result = begun.run(call).await;
@@ -128,7 +145,45 @@ impl Instance {
             Err(fault) => Err(fault.into()),
         };
         attempt::answered(attempt, &answer, |delivery| attempt::delivered(delivery, events.count));
+        if kept {
+            self.keep(records, events, number, at, &answer);
+        }
+        self.delivered += 1;
         answer
+    }
+
+    /// Whether the delivery that begins is to be kept.
+    fn capture(&mut self) -> bool {
+        match &self.shared.recording {
+            Recording::Off => false,
+            Recording::Kept(capturing) => {
+                let kept = capturing.captures.begin(&*self.shared.factory.clock);
+                if kept {
+                    self.store.data_mut().tape = Tape::keeping();
+                }
+                kept
+            }
+            Recording::Played(playback) => {
+                playback.begin();
+                false
+            }
+        }
+    }
+
+    fn keep(&mut self, records: &RecordBatch, events: &EventBatch, number: u32, at: u64, answer: &Result<Delivery, DeliverError>) {
+        let Recording::Kept(capturing) = &self.shared.recording else { return };
+        let tape = std::mem::take(&mut self.store.data_mut().tape);
+        let begun = capture::Begun {
+            instance: self.shared.factory.capabilities.as_ref().map_or("", |capabilities| &capabilities.instance),
+            component: &self.shared.component,
+            format: &self.format,
+            fields: &self.fields,
+            before: self.delivered,
+            at,
+            number,
+        };
+        let (captured, bytes) = begun.captured(&capturing.config, records, events, tape, answer);
+        capturing.captures.keep(captured, bytes);
     }
 
     async fn call_settle(&mut self, tokens: &[String]) -> Result<Vec<Outcome>, DeliverError> {

@@ -12,6 +12,7 @@ mod bill;
 mod bindings;
 mod cache;
 mod capabilities;
+pub mod capture;
 mod compile;
 mod component;
 mod connector;

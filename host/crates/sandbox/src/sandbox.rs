@@ -15,6 +15,7 @@ use crate::bar::Bars;
 use crate::bindings::{delivering, formatting};
 use crate::cache::Cache;
 use crate::capabilities::Capabilities;
+use crate::capture::Recording;
 use crate::compile::Compiler;
 use crate::component::{Component, Linked, LoadError};
 use crate::convert::Projections;
@@ -87,6 +88,8 @@ pub struct ConnectorGrants {
     pub limits: Limits,
     /// Where receipts go; without, none are kept.
     pub receipts: Option<Receipting>,
+    /// Whether deliveries are kept to be run again, or this is one that is.
+    pub recording: Recording,
 }
 
 /// Under what a formatter runs.
@@ -220,7 +223,7 @@ impl Sandbox {
 
     /// A source of connectors of one instance. `config` is its JSON object.
     pub fn connector(&self, component: &Component, config: String, grants: ConnectorGrants) -> Result<Arc<dyn ConnectorSource>, SetupError> {
-        let ConnectorGrants { tenant, instance, destinations, files, state, machine, limits, receipts } = grants;
+        let ConnectorGrants { tenant, instance, destinations, files, state, machine, limits, receipts, recording } = grants;
         let set = GrantSet { wasi_http: machine.wasi_http, ..GrantSet::of(&destinations, !files.is_empty(), state.is_some()) };
         check_config(&config, &instance)?;
         let watch = self.watch(component, &instance, limits);
@@ -259,7 +262,7 @@ impl Sandbox {
             watch: Arc::clone(&watch),
             machine,
         };
-        let shared = self.shared(component, &instance, config, redactor, watch, linked, Some(Arc::new(capabilities)), receipts, connector::CALLS);
+        let shared = self.shared(component, &instance, config, redactor, watch, linked, Some(Arc::new(capabilities)), receipts, recording, connector::CALLS);
         Ok(Arc::new(connector::Source { shared }))
     }
 
@@ -270,7 +273,7 @@ impl Sandbox {
         let watch = self.watch(component, &instance, limits);
         component.check_limits(&watch).map_err(SetupError::Limits)?;
         let linked = self.link(component, Kind::Formatter, &instance, GrantSet::default())?;
-        let shared = self.shared(component, &instance, config, Arc::default(), watch, linked, None, None, formatter::CALLS);
+        let shared = self.shared(component, &instance, config, Arc::default(), watch, linked, None, None, Recording::Off, formatter::CALLS);
         Ok(Arc::new(formatter::Source { shared }))
     }
 
@@ -290,6 +293,7 @@ impl Sandbox {
         linked: Arc<Linked>,
         capabilities: Option<Arc<Capabilities>>,
         receipts: Option<Arc<Receipts>>,
+        recording: Recording,
         calls: &[&'static str],
     ) -> Arc<connector::Shared> {
         let inner = &self.0;
@@ -308,6 +312,8 @@ impl Sandbox {
             projections: Projections::default(),
             redactor,
             receipts,
+            component: component.clone(),
+            recording,
         })
     }
 

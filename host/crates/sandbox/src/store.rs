@@ -16,6 +16,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::bill::{Bill, Held};
 use crate::capabilities::Capabilities;
+use crate::capture::Tape;
 use crate::engine::{Running, TICK, Ticker, Ticking};
 use crate::fault::{self, Reached};
 use crate::host::log::{GuestLog, InstanceLog};
@@ -42,6 +43,8 @@ pub struct Guest {
     pub deadline: Instant,
     /// What the running call costs; host functions add to it.
     pub bill: Arc<Bill>,
+    /// Where calls of host functions are kept, or answered from.
+    pub tape: Tape,
     held: Held,
     times: Arc<Times>,
 }
@@ -176,6 +179,7 @@ impl Factory {
             capabilities: self.capabilities.clone(),
             deadline: Instant::now(),
             bill: Arc::default(),
+            tape: Tape::default(),
             held: Held::new(Arc::clone(&self.clock), Arc::clone(&self.metrics.costs)),
             times,
         };

@@ -1,5 +1,6 @@
 //! `bulkhead dev`: build, call, show, and again when a file changes. What is built last and works goes on running.
 
+mod asks;
 mod keys;
 mod show;
 mod watch;
@@ -12,10 +13,12 @@ use bulkhead_authoring::build::{self, Built, Options};
 use bulkhead_conformance::trial::{self, Setting};
 use bulkhead_conformance::{Bench, Guest};
 use bulkhead_fault_server::receiver::Script;
+use bulkhead_registry::Asks;
 use clap::Args;
 
 use super::{Project, bench, clean};
 use crate::cli::{Exit, Failure, Output};
+use crate::pipeline::uploads::asked;
 use keys::{Key, Keys};
 use watch::Watch;
 
@@ -65,7 +68,7 @@ pub struct DevArgs {
 
 pub fn run(args: &DevArgs, output: Output) -> Result<Exit, Failure> {
     Script::parse(&args.fault).map_err(|error| Failure::new(Exit::Usage, "dev.fault", format!("{error:#}")))?;
-    let mut session = Session { args, output, bench: None, guest: None, fault: args.fault.clone(), named: None, calls: 0 };
+    let mut session = Session { args, output, bench: None, guest: None, fault: args.fault.clone(), named: None, asked: None, calls: 0 };
     if args.once {
         session.rebuild()?;
         session.call()?;
@@ -88,6 +91,7 @@ pub fn run(args: &DevArgs, output: Output) -> Result<Exit, Failure> {
                 session.next_fault();
                 session.show();
             }
+            Some(Key::Grants) => session.grants(),
             Some(Key::Build) => session.begin(),
             Some(Key::Help) => eprintln!("{}", keys::HELP),
             Some(Key::Quit) => return Ok(Exit::Ok),
@@ -105,6 +109,8 @@ struct Session<'a> {
     fault: String,
     /// Place in [`FAULTS`], once one was chosen by key.
     named: Option<usize>,
+    /// What the first version that loads asked for.
+    asked: Option<Asks>,
     calls: u64,
 }
 
@@ -139,8 +145,23 @@ impl Session<'_> {
             bench.forget(old);
         }
         eprintln!("built {} in {:.1} s: {} bytes{}", path.display(), start.elapsed().as_secs_f64(), guest.bytes.len(), if same { ", unchanged" } else { "" });
+        let asked = asked(&guest.inspection);
+        match &self.asked {
+            None => self.asked = Some(asked),
+            // Who changes it sees it at once: an upload would wait for somebody.
+            Some(first) if !same && *first != asked => eprintln!("{}", clean(&asks::difference(first, &asked))),
+            Some(_) => {}
+        }
         self.guest = Some(guest);
         Ok(())
+    }
+
+    /// What the version that runs asks an operator for, against the first one.
+    fn grants(&self) {
+        match (&self.asked, &self.guest) {
+            (Some(first), Some(guest)) => eprintln!("{}", clean(&asks::difference(first, &asked(&guest.inspection)))),
+            _ => eprintln!("nothing runs yet"),
+        }
     }
 
     fn bench(&self) -> Result<&Bench, Failure> {

@@ -20,7 +20,7 @@ pub struct DoctorArgs {
 
 pub fn run(args: &DoctorArgs, output: Output) -> Result<Exit, Failure> {
     let folder = &args.project.folder;
-    let one = args.lang.map(Lang::language).or_else(|| Language::of(folder));
+    let one = args.lang.map(Lang::language).transpose()?.or_else(|| Language::of(folder));
     let languages = one.map_or_else(|| Language::ALL.to_vec(), |language| vec![language]);
     let findings: Vec<_> = languages.iter().flat_map(|language| doctor::examine(folder, *language)).collect();
     let missing = findings.iter().filter(|finding| finding.found.is_none()).count();

@@ -31,25 +31,45 @@ pub struct NewArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Lang {
     Rust,
+    #[value(alias = "javascript")]
     Js,
+    #[value(alias = "typescript")]
+    Ts,
+    #[value(alias = "py")]
     Python,
+    C,
+    /// There is none; said with what there is instead.
+    #[value(hide = true, alias = "golang", alias = "tinygo")]
+    Go,
 }
 
 impl Lang {
-    pub fn language(self) -> Language {
-        match self {
+    /// What it is to the builds.
+    pub fn language(self) -> Result<Language, Failure> {
+        Ok(match self {
             Self::Rust => Language::Rust,
             Self::Js => Language::JavaScript,
+            Self::Ts => Language::TypeScript,
             Self::Python => Language::Python,
-        }
+            Self::C => Language::C,
+            Self::Go => {
+                return Err(Failure::new(
+                    Exit::Usage,
+                    "new.language",
+                    "there is no template in Go: components in Go take TinyGo (https://tinygo.org) or componentize-go, and neither was tested with this host",
+                )
+                .hint("what they make of the world `bulkhead:connector/connector` is tested and uploaded by its file: `bulkhead test FILE`, `bulkhead push FILE`"));
+            }
+        })
     }
 }
 
 pub fn run(args: &NewArgs, output: Output) -> Result<Exit, Failure> {
+    let language = args.lang.language()?;
     let name: Name = args.name.parse().map_err(|error: NameError| Failure::from_error(Exit::Usage, "new.name", &error))?;
     let kind = if args.formatter { Kind::Formatter } else { Kind::Connector };
     let sdk = args.sdk.clone().map_or(Sdk::Vendored, Sdk::Path);
-    let folder = project::create(&args.into, &name, args.lang.language(), kind, &sdk).map_err(|error| {
+    let folder = project::create(&args.into, &name, language, kind, &sdk).map_err(|error| {
         let exit = match &error {
             NewError::NotEmpty(_) | NewError::NotAFolder(_) | NewError::NoPath(_) => Exit::Usage,
             NewError::NoSdk(_) => Exit::NotFound,
@@ -59,7 +79,7 @@ pub fn run(args: &NewArgs, output: Output) -> Result<Exit, Failure> {
     })?;
     match output {
         Output::Json => {
-            print(json!({"schema_version": 1, "name": name.as_str(), "kind": kind.name(), "language": args.lang.language().name(), "folder": folder}))?;
+            print(json!({"schema_version": 1, "name": name.as_str(), "kind": kind.name(), "language": language.name(), "folder": folder}))?;
         }
         Output::Text => {
             print(format!("{} {name} in {}\n\n  cd {}\n  bulkhead build\n  bulkhead test\n  bulkhead dev", kind.name(), folder.display(), folder.display()))?

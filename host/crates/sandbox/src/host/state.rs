@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bulkhead_core::{BoxFuture, Tenant};
 
 use crate::bindings::state as wit;
+use crate::capture::{Answer, Ask, Bytes};
 use crate::limits::{Limit, Watch};
 use crate::store::Guest;
 
@@ -57,47 +58,73 @@ pub struct State {
 
 impl wit::Host for Guest {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, wit::Error>> {
-        Ok(match self.state(&key) {
-            Ok((capabilities, state)) => {
-                let since = self.meter.wait();
-                let got = state.store.get(&state.scope, &key).await;
-                self.meter.waited(since);
-                got.map_err(|error| translated(&error, &capabilities.watch))
-            }
-            Err(error) => Err(error),
-        })
+        let ask = self.tape.is_on().then(|| Ask::StateGet { key: key.clone() });
+        if let Some(answer) = ask.as_ref().and_then(|ask| self.tape.play(ask)) {
+            return Ok(match answer {
+                Answer::Value(value) => Ok(value.map(|value| value.0)),
+                other => Err(played(other)),
+            });
+        }
+        let answer = self.read(&key).await;
+        if let Some(ask) = ask {
+            self.tape.note(ask, answer.as_ref().map_or_else(noted, |value| Answer::Value(value.clone().map(Bytes))));
+        }
+        Ok(answer)
     }
 
     async fn set(&mut self, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), wit::Error>> {
-        let (capabilities, state) = match self.state(&key) {
-            Ok(both) => both,
-            Err(error) => return Ok(Err(error)),
-        };
-        let limits = &capabilities.limits;
-        if let Err(refusal) = capabilities.watch.check(Limit::StateValue, value.len() as u64) {
-            return Ok(Err(wit::Error::Limit(refusal)));
+        let ask = self.tape.is_on().then(|| Ask::StateSet { key: key.clone(), value: Bytes(value.clone()) });
+        if let Some(answer) = ask.as_ref().and_then(|ask| self.tape.play(ask)) {
+            return Ok(if answer == Answer::Done { Ok(()) } else { Err(played(answer)) });
         }
-        let quota = StateQuota { max_keys: limits.get(Limit::StateKeys), max_bytes: limits.get(Limit::State) };
-        let since = self.meter.wait();
-        let done = state.store.set(&state.scope, &key, value, quota).await;
-        self.meter.waited(since);
-        Ok(done.map_err(|error| translated(&error, &capabilities.watch)))
+        let answer = self.write(&key, value).await;
+        if let Some(ask) = ask {
+            self.tape.note(ask, answer.as_ref().map_or_else(noted, |()| Answer::Done));
+        }
+        Ok(answer)
     }
 
     async fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), wit::Error>> {
-        Ok(match self.state(&key) {
-            Ok((capabilities, state)) => {
-                let since = self.meter.wait();
-                let done = state.store.delete(&state.scope, &key).await;
-                self.meter.waited(since);
-                done.map_err(|error| translated(&error, &capabilities.watch))
-            }
-            Err(error) => Err(error),
-        })
+        let ask = self.tape.is_on().then(|| Ask::StateDelete { key: key.clone() });
+        if let Some(answer) = ask.as_ref().and_then(|ask| self.tape.play(ask)) {
+            return Ok(if answer == Answer::Done { Ok(()) } else { Err(played(answer)) });
+        }
+        let answer = self.remove(&key).await;
+        if let Some(ask) = ask {
+            self.tape.note(ask, answer.as_ref().map_or_else(noted, |()| Answer::Done));
+        }
+        Ok(answer)
     }
 }
 
 impl Guest {
+    async fn read(&mut self, key: &str) -> Result<Option<Vec<u8>>, wit::Error> {
+        let (capabilities, state) = self.state(key)?;
+        let since = self.meter.wait();
+        let got = state.store.get(&state.scope, key).await;
+        self.meter.waited(since);
+        got.map_err(|error| translated(&error, &capabilities.watch))
+    }
+
+    async fn write(&mut self, key: &str, value: Vec<u8>) -> Result<(), wit::Error> {
+        let (capabilities, state) = self.state(key)?;
+        let limits = &capabilities.limits;
+        capabilities.watch.check(Limit::StateValue, value.len() as u64).map_err(wit::Error::Limit)?;
+        let quota = StateQuota { max_keys: limits.get(Limit::StateKeys), max_bytes: limits.get(Limit::State) };
+        let since = self.meter.wait();
+        let done = state.store.set(&state.scope, key, value, quota).await;
+        self.meter.waited(since);
+        done.map_err(|error| translated(&error, &capabilities.watch))
+    }
+
+    async fn remove(&mut self, key: &str) -> Result<(), wit::Error> {
+        let (capabilities, state) = self.state(key)?;
+        let since = self.meter.wait();
+        let done = state.store.delete(&state.scope, key).await;
+        self.meter.waited(since);
+        done.map_err(|error| translated(&error, &capabilities.watch))
+    }
+
     fn state(&self, key: &str) -> Result<(Arc<crate::capabilities::Capabilities>, Arc<State>), wit::Error> {
         if key.is_empty() || key.len() > MAX_KEY || !key.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
             return Err(wit::Error::Invalid(format!("a key is 1 to {MAX_KEY} bytes of printable ASCII")));
@@ -105,6 +132,25 @@ impl Guest {
         let capabilities = self.capabilities.clone();
         let state = capabilities.as_ref().and_then(|capabilities| capabilities.state.clone());
         capabilities.zip(state).ok_or_else(|| wit::Error::Unavailable("this instance has no state".into()))
+    }
+}
+
+fn noted(error: &wit::Error) -> Answer {
+    let (kind, text) = match error {
+        wit::Error::Invalid(text) => ("invalid", text),
+        wit::Error::Limit(text) => ("limit", text),
+        wit::Error::Unavailable(text) => ("unavailable", text),
+    };
+    Answer::Error { kind: kind.to_owned(), text: text.clone() }
+}
+
+/// What a capture says in the place of an answer; one of another call is none.
+fn played(answer: Answer) -> wit::Error {
+    let Answer::Error { kind, text } = answer else { return wit::Error::Unavailable("the capture answers another call here".into()) };
+    match kind.as_str() {
+        "invalid" => wit::Error::Invalid(text),
+        "limit" => wit::Error::Limit(text),
+        _ => wit::Error::Unavailable(text),
     }
 }
 

@@ -10,12 +10,13 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 pub enum Key {
     Replay,
     NextFault,
+    Grants,
     Build,
     Help,
     Quit,
 }
 
-pub const HELP: &str = "keys: r  the last call again   f  the next fault   b  build again   q  end";
+pub const HELP: &str = "keys: r  the last call again   f  the next fault   p  what it asks for now   b  build again   q  end";
 
 /// Keys that were pressed and not looked at yet.
 const QUEUE: usize = 16;
@@ -85,6 +86,7 @@ fn of(byte: u8) -> Option<Key> {
     match byte {
         b'r' => Some(Key::Replay),
         b'f' => Some(Key::NextFault),
+        b'p' => Some(Key::Grants),
         b'b' => Some(Key::Build),
         b'?' | b'h' => Some(Key::Help),
         // Ctrl-D too.
