@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use bulkhead_conformance::{Bench, Check, Guest, suite};
 use bulkhead_tests::host::root;
 
+mod frozen;
 mod page;
 mod seeded;
 
@@ -84,6 +85,7 @@ fn checks() -> Result<Vec<Check>> {
         checks.push(Check::new("page_is_true", &guest, |_, guest| page::page_is_true(guest)));
         checks.extend(suite::checks(&guest).with_context(|| name.clone())?);
     }
+    checks.extend(frozen::checks()?);
     checks.extend(seeded::checks()?);
     Ok(checks)
 }
