@@ -12,6 +12,7 @@ use bulkhead_conformance::{Bench, Check, Guest, suite};
 use bulkhead_tests::host::root;
 
 mod costs;
+mod frozen;
 mod page;
 mod seeded;
 
@@ -103,6 +104,7 @@ fn checks() -> Result<(Vec<Arc<Guest>>, Vec<Check>)> {
         checks.extend(suite::checks(&guest).with_context(|| name.clone())?);
         guests.push(guest);
     }
+    checks.extend(frozen::checks()?);
     checks.extend(seeded::checks()?);
     Ok((guests, checks))
 }

@@ -6,6 +6,7 @@ mod appdynamics;
 mod audit;
 mod authors;
 mod bad_input;
+mod captures;
 mod cli;
 mod clock;
 mod cloudwatch_logs;

@@ -143,13 +143,16 @@ fn dev_builds_again_and_keeps_the_last_good_version() {
     dev.says("== call 2, fault: 503 ==");
     edit(&source, "http::post(", "http::request(\"PUT\", ");
     edit(&folder.join("connector.toml"), "\"POST\"", "\"PUT\"");
+    dev.says("  - http primary: method POST");
+    dev.says("  + http primary: method PUT");
+    dev.says("waits for somebody to approve it");
     dev.says("request   PUT /in");
 }
 
 /// Presses keys on a terminal, each once what stands before it was said.
 const PRESS: &str = r#"
 import os, pty, sys
-program, said, keys = sys.argv[1], b"", [(b"== call 1, fault: none ==", b"f"), (b"== call 2, fault: 429 with Retry-After ==", b"r"), (b"== call 3, fault: 429 with Retry-After ==", b"q")]
+program, said, keys = sys.argv[1], b"", [(b"== call 1, fault: none ==", b"f"), (b"== call 2, fault: 429 with Retry-After ==", b"r"), (b"== call 3, fault: 429 with Retry-After ==", b"p"), (b"no more than when `dev` began", b"q")]
 pid, terminal = pty.fork()
 if pid == 0:
     os.execv(program, [program, "dev"])

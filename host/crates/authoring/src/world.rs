@@ -8,7 +8,7 @@ use crate::manifest::{Kind, Manifest};
 
 /// The contract's package and version, as the files of `wit/` begin.
 pub const PACKAGE: &str = "bulkhead:connector";
-const VERSION: &str = "0.1.0";
+pub const VERSION: &str = "0.1.0";
 /// Folder that it is written to, below what is built.
 pub const FOLDER: &str = ".wit";
 /// Name of the world.

@@ -194,6 +194,26 @@ mod tests {
         assert!(toolchain("/usr/bin/clang-14").parts()[3].2.ends_with("libclang-rt-14-dev-wasm32"));
     }
 
+    /// Each function of the contract has its binding: what was added there and not generated here is missed.
+    #[test]
+    fn the_bindings_are_of_this_contract() {
+        let mut resolve = Resolve::default();
+        let (package, _) = resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../wit")).expect("the contract parses");
+        let text = |name: &str| crate::embedded::SDK_C.iter().find(|(path, _)| *path == name).expect("it is there").1;
+        let (connector, formatter) = (text("bindings/connector_all.c"), text("bindings/formatter.c"));
+        let mut functions = 0;
+        for (name, id) in &resolve.packages[package].interfaces {
+            for function in resolve.interfaces[*id].functions.keys() {
+                let path = format!("{}/{name}@{}", world::PACKAGE, world::VERSION);
+                let (import, export) = (format!("__import_module__(\"{path}\"), __import_name__(\"{function}\")"), format!("__export_name__(\"{path}#{function}\")"));
+                let bound = if name == "formatting" { formatter.contains(&export) } else { connector.contains(&import) || connector.contains(&export) };
+                assert!(bound, "{name}.{function} has no binding; sdk/c/README.md says how they are generated");
+                functions += 1;
+            }
+        }
+        assert!(functions > 30, "{functions}");
+    }
+
     #[test]
     fn what_the_world_has_not_is_named() {
         const TEXT: &str = "name = \"a\"\nversion = \"1\"\nvendor = \"v\"\nkind = \"connector\"\nsystem = \"s\"\noperations = [\"deliver\"]\naccepts = [\"*\"]\ndocs = \"d\"\n[[wants]]\ninterface = \"state\"\nreason = \"the cursor\"\n";
