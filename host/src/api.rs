@@ -28,6 +28,7 @@ mod sign_in;
 mod sync;
 mod tap;
 mod users;
+mod view;
 mod webhooks;
 
 use std::path::PathBuf;

@@ -141,8 +141,9 @@ impl People {
             return Err(TokenDenied::Unknown);
         }
         let user = self.sessions().admit(token, self.clock.unix_ms()).map(|session| session.user.clone())?;
-        let roles = self.roles(&user).ok_or(TokenDenied::Unknown)?;
-        Ok(Principal { actor: user.actor(), permissions: Role::union(&roles) })
+        let users = self.users();
+        let known = users.get(&user).filter(|user| user.enabled).ok_or(TokenDenied::Unknown)?;
+        Ok(Principal { actor: user.actor(), permissions: Role::union(&known.roles), tenant: known.tenant.clone() })
     }
 
     /// Checks name, password and code, and begins a session. Not cancel safe: let it end.
@@ -187,7 +188,7 @@ impl People {
         let roles: Vec<&str> = after.roles.iter().map(|role| role.name()).collect();
         self.trail
             .signed_in(json!({
-                "actor": signed_in.user.actor(), "name": after.name.as_str(), "roles": roles, "from": from, "session": signed_in.session.as_str(),
+                "actor": signed_in.user.actor(), "tenant": after.tenant.as_ref().map(|tenant| tenant.as_str()), "name": after.name.as_str(), "roles": roles, "from": from, "session": signed_in.session.as_str(),
                 "by": if after.totp.is_some() { "password and code" } else { "password" },
             }))
             .await;

@@ -77,6 +77,7 @@ mod syslog_send;
 mod syslog_tls;
 mod tap;
 mod tcp_send;
+mod tenants;
 mod trail;
 mod upkeep;
 mod upload;

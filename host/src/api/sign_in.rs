@@ -68,7 +68,8 @@ pub async fn logout(State(api): State<Api>, From(from): From, headers: HeaderMap
             let noted = Noted { object: format!("sessions/{}", session.id), before: None, after: None };
             let actor = session.user.actor();
             let status = StatusCode::NO_CONTENT;
-            api.trail.change(Change { actor: &actor, from: Some(from), action: ACTION, noted, status: status.as_u16() }).await;
+            let tenant = api.people.get(&session.user).and_then(|user| user.tenant);
+            api.trail.change(Change { actor: &actor, tenant: tenant.as_ref(), from: Some(from), action: ACTION, noted, status: status.as_u16() }).await;
             Ok(status)
         }
     };
@@ -100,7 +101,7 @@ async fn whole(
 }
 
 async fn refused(api: &Api, action: &'static str, from: IpAddr, code: &'static str, status: StatusCode, actor: Option<String>) {
-    let refusal = Refusal { actor, from: Some(from), code, status: status.as_u16(), permission: None };
+    let refusal = Refusal { actor, tenant: None, from: Some(from), code, status: status.as_u16(), permission: None };
     api.trail.refused(action, refusal, api.clock.monotonic()).await;
 }
 

@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
+use bulkhead_access::Scope;
 use bulkhead_core::{EventRef, OpenError};
 use bulkhead_format::{BatchBuilder, FormatFault, FormatterSlot};
-use bulkhead_ingest::{Form, Normaliser};
+use bulkhead_ingest::{Form, Normaliser, Rules};
 use bulkhead_store::Entry;
 use serde_json::Value;
 
 use super::stored::merged;
 use super::{Control, guests};
-use crate::config::{Fault, Section};
+use crate::config::{Config, Fault, Section};
 
 /// In metrics, in place of an instance; no instance can have that name.
 pub(super) const INSTANCE: &str = "@preview";
@@ -47,23 +48,32 @@ pub struct Previewed {
 
 impl Control {
     /// The formatter `name`, or what `definition` would make of it. Cancel safe: nothing is kept.
-    pub async fn preview(&self, name: &str, definition: Option<Value>, events: &[&str]) -> Result<Previewed, PreviewError> {
+    pub async fn preview(&self, asked: &str, definition: Option<Value>, events: &[&str], scope: &Scope) -> Result<Previewed, PreviewError> {
         let current = self.current();
         let mut config = Arc::clone(&current.config);
-        if let Some(definition) = definition {
+        // What is somebody else's is not there.
+        let hidden = config.has(Section::Formatters, asked) && !scope.sees(config.owners.of(Section::Formatters, asked));
+        let tried = if hidden { free(&config) } else { asked.to_owned() };
+        let name = tried.as_str();
+        if let Some(mut definition) = definition {
+            if let (Some(tenant), Value::Object(fields)) = (scope.tenant(), &mut definition) {
+                fields.insert("tenant".into(), tenant.as_str().into());
+            }
             let mut entries = self.stored.all().to_vec();
             entries.retain(|entry| !(entry.section == Section::Formatters.name() && entry.name == name));
             let (section, by) = (Section::Formatters.name().to_owned(), String::new());
             let (id, created_by) = (String::new(), by.clone());
             entries.push(Entry { id, section, name: name.into(), version: 0, definition, created_ms: 0, created_by, updated_ms: 0, updated_by: by });
-            config = Arc::new(merged(&current.config, &entries).map_err(PreviewError::Faults)?);
-        } else if !config.has(Section::Formatters, name) {
-            return Err(PreviewError::Unknown(name.to_owned()));
+            let faults = |faults: Vec<Fault>| PreviewError::Faults(if hidden { renamed(faults, name, asked) } else { faults });
+            config = Arc::new(merged(&current.config, &entries).map_err(faults)?);
+        } else if hidden || !config.has(Section::Formatters, name) {
+            return Err(PreviewError::Unknown(asked.to_owned()));
         }
         let components = self.components(self.registry.index());
         let source = guests::formatter(&config, &components, &self.sandbox, Arc::clone(&self.state), name, INSTANCE).await.map_err(PreviewError::Faults)?;
 
-        let stored = stored(&config.http.rules, events, self.clock.unix_nanos())?;
+        let rules = Rules { tenant: config.data_tenant(scope.tenant()), ..config.http.rules.clone() };
+        let stored = stored(&rules, events, self.clock.unix_nanos())?;
         let refs: Vec<EventRef<'_>> = stored.iter().map(|bytes| EventRef::new(bytes).expect("just written")).collect();
         let mut slot = FormatterSlot::new(source, 1);
         let (mut builder, opened) = (BatchBuilder::default(), slot.ready().await.map_err(PreviewError::Open)?);
@@ -82,8 +92,25 @@ impl Control {
     }
 }
 
+/// A name that no formatter has.
+fn free(config: &Config) -> String {
+    (0_u64..).map(|n| format!("preview-{n}")).find(|name| !config.has(Section::Formatters, name)).unwrap_or_default()
+}
+
+/// Faults in the words of what was asked for.
+fn renamed(faults: Vec<Fault>, tried: &str, asked: &str) -> Vec<Fault> {
+    let (tried, asked) = (format!("formatters.{tried}"), format!("formatters.{asked}"));
+    faults
+        .into_iter()
+        .map(|fault| {
+            let key = fault.key.replacen(&tried, &asked, 1);
+            fault.about(key)
+        })
+        .collect()
+}
+
 /// The events as the intake would take them.
-fn stored(rules: &bulkhead_ingest::Rules, events: &[&str], received: u64) -> Result<Vec<Vec<u8>>, PreviewError> {
+fn stored(rules: &Rules, events: &[&str], received: u64) -> Result<Vec<Vec<u8>>, PreviewError> {
     let mut normaliser = Normaliser::new(rules.clone());
     let one = |(at, text): (usize, &&str)| {
         let mut stored = Vec::new();
