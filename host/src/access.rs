@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bulkhead_access::{
-    Admitted, Allow, ApiKey, Denied, Guesses, KeyId, KeyRecord, Keys, MOST_KEYS, Now, Pepper, PepperError, Permission, Permissions, Principal, Revoked, Role,
-    Room, State, TokenDenied,
+    Admitted, Allow, ApiKey, Denied, Guesses, KeyId, KeyRecord, Keys, MOST_KEYS, MOST_OF_TENANT, Now, Pepper, PepperError, Permission, Permissions, Principal,
+    Revoked, Role, Room, State, TokenDenied,
 };
-use bulkhead_core::Clock;
+use bulkhead_core::{Clock, Tenant};
 use bulkhead_store::{ApiKeys, Store, StoreError};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
@@ -69,7 +69,7 @@ pub enum KeyError {
     Revoked,
     #[error("this is the last key that may give keys out; make another one first")]
     LastAdmin,
-    #[error("{MOST_KEYS} keys are in use, the most of one host; revoke some")]
+    #[error("{MOST_KEYS} keys are in use, the most of one host, or {MOST_OF_TENANT} of one tenant; revoke some")]
     Full,
     #[error("the key was changed through another host at the same time; look at it again")]
     Raced,
@@ -119,6 +119,8 @@ impl Credential<'_> {
 pub struct NewKey {
     pub name: String,
     pub roles: Vec<Role>,
+    /// Whose it is to be; nothing: the host's.
+    pub tenant: Option<Tenant>,
     pub allow: Allow,
     pub rate: u32,
     pub expires_ms: i64,
@@ -185,8 +187,14 @@ impl Access {
             trail: trail.clone(),
         });
         if access.accepts_keys && access.list().is_empty() {
-            let first =
-                NewKey { name: "first".into(), roles: Role::FIRST.to_vec(), allow: Allow::default(), rate: RATE, expires_ms: access.now().unix_ms + LIFE_MS };
+            let first = NewKey {
+                name: "first".into(),
+                roles: Role::FIRST.to_vec(),
+                tenant: None,
+                allow: Allow::default(),
+                rate: RATE,
+                expires_ms: access.now().unix_ms + LIFE_MS,
+            };
             let (record, key) = access.create(first, "the first start").await?;
             tracing::warn!(id = %record.id, "the first API key was made; it is shown once, on standard error");
             show(&key);
@@ -211,7 +219,7 @@ impl Access {
 
     /// Who sends this, from there.
     pub fn identify(&self, credential: &Credential<'_>, from: IpAddr) -> Result<Admitted, Stranger> {
-        let known = |actor: String| Ok(Admitted { principal: Principal { actor, permissions: Permissions::all() }, sign_in: None });
+        let known = |actor: String| Ok(Admitted { principal: Principal { actor, permissions: Permissions::all(), tenant: None }, sign_in: None });
         if self.open {
             return known("whoever is on this machine".into());
         }
@@ -257,7 +265,7 @@ impl Access {
             let keys = self.keys();
             // Just made where there was none.
             let keys = keys.as_ref().ok_or(KeyError::Random)?;
-            (keys.hash(&key), keys.all().is_empty().then(|| keys.mark()), keys.room(now_ms))
+            (keys.hash(&key), keys.all().is_empty().then(|| keys.mark()), keys.room(new.tenant.as_ref(), now_ms))
         };
         if let Some(mark) = mark
             && !self.table.set_mark(&mark).await?
@@ -272,11 +280,12 @@ impl Access {
                 self.with_keys(|keys| keys.remove(&oldest));
             }
         }
-        let NewKey { name, roles, allow, rate, expires_ms } = new;
+        let NewKey { name, roles, tenant, allow, rate, expires_ms } = new;
         let record = KeyRecord {
             id: key.id().clone(),
             name,
             roles,
+            tenant,
             hash,
             previous: None,
             allow,
@@ -319,7 +328,7 @@ impl Access {
         if before.revoked.is_some() {
             return Ok((before.clone(), before));
         }
-        let admin = before.state(now_ms) == State::Active && Role::union(&before.roles).has(Permission::SystemAdmin);
+        let admin = before.tenant.is_none() && before.state(now_ms) == State::Active && Role::union(&before.roles).has(Permission::SystemAdmin);
         let last = admin && self.keys().as_ref().is_some_and(|keys| !keys.another_admin(id, now_ms));
         if self.accepts_keys && self.tokens.is_empty() && last {
             return Err(KeyError::LastAdmin);
@@ -442,7 +451,7 @@ pub fn shown(key: &KeyRecord, state: State) -> serde_json::Value {
     let time = |ms: Option<i64>| ms.and_then(crate::api::rfc3339);
     json!({
         "id": key.id.as_str(), "name": key.name, "state": state.name(), "roles": key.roles.iter().map(|role| role.name()).collect::<Vec<_>>(),
-        "ip_allow": key.allow.texts(), "rate": key.rate,
+        "tenant": key.tenant.as_ref().map(Tenant::as_str), "ip_allow": key.allow.texts(), "rate": key.rate,
         "created_at": time(Some(key.created_ms)), "created_by": key.created_by, "rotated_at": time(key.rotated_ms), "expires_at": time(Some(key.expires_ms)),
         "previous_until": time(key.previous.map(|previous| previous.until_ms)),
         "revoked_at": time(key.revoked.as_ref().map(|revoked| revoked.at_ms)), "revoked_by": key.revoked.as_ref().map(|revoked| revoked.by.as_str()),

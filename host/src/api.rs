@@ -32,6 +32,7 @@ mod sync;
 mod tap;
 mod users;
 mod versions;
+mod view;
 mod webhooks;
 
 use std::path::PathBuf;

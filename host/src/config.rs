@@ -18,7 +18,9 @@ mod ldap;
 mod nearest;
 mod objects;
 mod observed;
+mod owners;
 mod raw;
+mod reach;
 mod reader;
 mod routing;
 mod schedule;
@@ -39,6 +41,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_audit::AuditSettings;
+use bulkhead_core::Tenant;
 use bulkhead_deliver::DeliverySettings;
 use bulkhead_ingest::{FilesSettings, HttpIntakeSettings, InboundSettings, PullSchedule, PullSettings, RepeatSettings, SyslogSettings};
 use bulkhead_journal::JournalSettings;
@@ -52,6 +55,7 @@ pub use fault::{Fault, FaultKind, Source, Span};
 pub use fingerprint::Fingerprint;
 pub use integrity::IntegrityRule;
 pub use objects::{SYNC, webhook_instance, webhook_of};
+pub use owners::{Owners, tenant_of};
 pub use schema::schema;
 pub use secret_fields::{is_secret, secret_fields};
 pub use settings::{
@@ -117,6 +121,8 @@ pub struct Config {
     pub event_index: Option<IndexSettings>,
     /// Not wrong, but perhaps not meant: instances that no route uses, no route at all.
     pub warnings: Vec<Fault>,
+    /// Whose everything is.
+    pub owners: Owners,
     /// Whether stored entries have effect.
     pub stored: bool,
     /// Which of them have, and which stand behind the file's.
@@ -263,9 +269,15 @@ impl Config {
             connector: instance.connector.split('@').next().unwrap_or_default().into(),
             schedule,
             active: instance.pull_active,
-            tenant: self.http.rules.tenant.clone(),
+            tenant: self.data_tenant(instance.tenant.as_ref()),
         };
         pulled.map(settings).collect()
+    }
+
+    /// Under whose name an instance keeps what it keeps, and whose the records are that it brings: the tenant that it
+    /// names, or that of the HTTP intake, as it was before instances had tenants.
+    pub fn data_tenant(&self, owner: Option<&Tenant>) -> Tenant {
+        owner.unwrap_or(&self.http.rules.tenant).clone()
     }
 
     /// Whether there is an entry of this name, stored or not.
@@ -280,9 +292,19 @@ impl Config {
 
     /// What `format:` means: an entry of `formatters`, or a formatter of that name as it is.
     pub fn formatter(&self, format: &str) -> FormatterConfig {
-        let configured = self.formatters.iter().find(|formatter| formatter.name == format);
+        self.formatter_among(format, |_| true)
+    }
+
+    /// The same for a lane of an instance of this owner: entries of tenants are there for their own lanes alone.
+    pub fn formatter_for(&self, format: &str, owner: Option<&Tenant>) -> FormatterConfig {
+        self.formatter_among(format, |formatter| formatter.tenant.is_none() || formatter.tenant.as_ref() == owner)
+    }
+
+    fn formatter_among(&self, format: &str, there: impl Fn(&FormatterConfig) -> bool) -> FormatterConfig {
+        let configured = self.formatters.iter().find(|formatter| formatter.name == format && there(formatter));
         configured.cloned().unwrap_or_else(|| FormatterConfig {
             name: format.to_owned(),
+            tenant: None,
             span: self.lanes.iter().find(|lane| &*lane.id.format == format).map_or_else(Span::default, |lane| lane.span),
             formatter: format.to_owned(),
             config: RawConfig { json: serde_json::json!({}), ..RawConfig::default() },

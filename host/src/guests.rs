@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bulkhead_core::{BoxFuture, Clock, Connector, ConnectorSource, Formatter, FormatterSource, OpenError, RecordFormat, SystemClock};
+use bulkhead_core::{BoxFuture, Clock, Connector, ConnectorSource, Formatter, FormatterSource, OpenError, RecordFormat, SystemClock, Tenant};
 use bulkhead_deliver::{InstanceSettings, LaneSettings};
 use bulkhead_registry::Digest;
 use bulkhead_seal::{Fields, Keyring, RuleFault};
@@ -104,6 +104,9 @@ pub async fn formatter(
     }
 }
 
+/// One name may mean an entry of a tenant to its own lanes, and a formatter as it is to all others.
+type FormatName = (Option<Tenant>, String);
+
 struct Builder<'a> {
     config: &'a Config,
     sandbox: &'a Sandbox,
@@ -114,7 +117,7 @@ struct Builder<'a> {
     /// By what names it; `None` for one that cannot be loaded, which is said once.
     loaded: HashMap<String, Option<Loaded>>,
     /// What formats make, tried once each; `None` where that failed.
-    formats: HashMap<String, Option<RecordFormat>>,
+    formats: HashMap<FormatName, Option<RecordFormat>>,
     faults: Vec<Fault>,
 }
 
@@ -181,7 +184,7 @@ impl<'a> Builder<'a> {
         let mut uses = vec![loaded.used()];
         self.secret_fields(&component, &instance.config, &format!("{key}.config"));
         let grants = ConnectorGrants {
-            tenant: self.config.http.rules.tenant.clone(),
+            tenant: self.config.data_tenant(instance.tenant.as_ref()),
             instance: instance.name.clone(),
             destinations: instance.destinations.clone(),
             files: self.directories(instance, &key)?,
@@ -200,7 +203,8 @@ impl<'a> Builder<'a> {
         };
         let wanted = component.inspection().manifest.as_ref();
         let mut settings = InstanceSettings::new(&instance.name, Arc::clone(&source));
-        settings.tenant = self.config.http.rules.tenant.clone();
+        settings.tenant = self.config.data_tenant(instance.tenant.as_ref());
+        settings.owner = instance.tenant.as_ref().map_or("", |tenant| tenant.as_str()).into();
         settings.connector = component.inspection().digest_hex().into();
         settings.max_calls = instance.max_calls;
         settings.concurrency = instance.concurrency.at_most(wanted.and_then(|manifest| manifest.limits.concurrency).unwrap_or(u32::MAX));
@@ -226,7 +230,7 @@ impl<'a> Builder<'a> {
         });
         let lanes: Vec<_> = self.config.lanes.iter().filter(|lane| lane.instance == at).collect();
         for lane in &lanes {
-            let formatter = self.config.formatter(&lane.id.format);
+            let formatter = self.config.formatter_for(&lane.id.format, instance.tenant.as_ref());
             // Other lanes are looked at all the same: all faults at once.
             let Some((formatter_source, format, used)) = self.formatter(&formatter, &instance.name, &lane.key).await else { continue };
             digest.update(used.digest.bytes());
@@ -285,7 +289,8 @@ impl<'a> Builder<'a> {
         let SubscriptionAction::Sync { instance: target, min_interval } = &known.action else { return None };
         let (door, clock) = self.parts.sync.cloned().unwrap_or_else(|| (SyncDoor::default(), Arc::new(SystemClock::default()) as Arc<dyn Clock>));
         let mut settings = InstanceSettings::new(&instance.name, Arc::new(SyncSource::new(subscription, target, *min_interval, door, clock)));
-        settings.tenant = self.config.http.rules.tenant.clone();
+        settings.tenant = self.config.data_tenant(instance.tenant.as_ref());
+        settings.owner = instance.tenant.as_ref().map_or("", |tenant| tenant.as_str()).into();
         settings.concurrency = instance.concurrency;
         settings.batch = instance.batch;
         settings.backlog = instance.backlog;
@@ -299,7 +304,7 @@ impl<'a> Builder<'a> {
     /// An instance that runs no connector, with its lanes; `digest` has what it was made from so far.
     async fn without_connector(&mut self, at: usize, instance: &Instance, mut settings: InstanceSettings, mut digest: Sha256, mut uses: Vec<Used>) -> Built {
         for lane in self.config.lanes.iter().filter(|lane| lane.instance == at) {
-            let formatter = self.config.formatter(&lane.id.format);
+            let formatter = self.config.formatter_for(&lane.id.format, instance.tenant.as_ref());
             let Some((source, _, used)) = self.formatter(&formatter, &instance.name, &lane.key).await else { continue };
             digest.update(used.digest.bytes());
             uses.push(used);
@@ -329,7 +334,8 @@ impl<'a> Builder<'a> {
     async fn barred(&mut self, at: usize, instance: &Instance, loaded: &Loaded, reason: &Arc<str>) -> Option<Built> {
         tracing::error!(instance = instance.name, reason = &**reason, "instance is held: its component was revoked");
         let mut settings = InstanceSettings::new(&instance.name, Arc::new(Barred(Arc::clone(reason))));
-        settings.tenant = self.config.http.rules.tenant.clone();
+        settings.tenant = self.config.data_tenant(instance.tenant.as_ref());
+        settings.owner = instance.tenant.as_ref().map_or("", |tenant| tenant.as_str()).into();
         settings.backlog = instance.backlog;
         settings.retry = instance.retry;
         settings.filters = instance.filters.clone();
@@ -366,7 +372,8 @@ impl<'a> Builder<'a> {
                 return Some((Arc::new(Barred(Arc::clone(reason))), None, used.clone()));
             }
         };
-        if !self.formats.contains_key(&formatter.name) {
+        let known = (formatter.tenant.clone(), formatter.name.clone());
+        if !self.formats.contains_key(&known) {
             self.secret_fields(&component, &formatter.config, &format!("formatters.{}.config", formatter.name));
         }
         let grants = FormatterGrants { instance: instance.to_owned(), limits: formatter.limits.clone() };
@@ -377,7 +384,7 @@ impl<'a> Builder<'a> {
                 return None;
             }
         };
-        if !self.formats.contains_key(&formatter.name) {
+        if !self.formats.contains_key(&known) {
             let format = match source.open().await {
                 Ok(opened) => Some(opened.record_format().clone()),
                 Err(error) => {
@@ -385,9 +392,9 @@ impl<'a> Builder<'a> {
                     None
                 }
             };
-            self.formats.insert(formatter.name.clone(), format);
+            self.formats.insert(known.clone(), format);
         }
-        Some((source, Some(self.formats.get(&formatter.name)?.clone()?), loaded.used()))
+        Some((source, Some(self.formats.get(&known)?.clone()?), loaded.used()))
     }
 
     async fn load(&mut self, wanted: &Wanted, limits: &Limits, span: Span, key: &str) -> Option<Loaded> {

@@ -14,6 +14,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bulkhead_access::Principal;
 use bulkhead_core::Clock;
 use bulkhead_store::{ApiAnswers, KeptAnswer};
 use serde_json::{Value, json};
@@ -64,7 +65,7 @@ impl Idempotency {
 
     /// The request on its way to its handler, with a claim where it has a key; or the answer. Not cancel safe: it may
     /// have claimed its key.
-    pub async fn begin(self: &Arc<Self>, actor: &str, action: &'static str, request: Request) -> Result<(Request, Option<Claim>), Response> {
+    pub async fn begin(self: &Arc<Self>, caller: &Principal, action: &'static str, request: Request) -> Result<(Request, Option<Claim>), Response> {
         let key = match key(request.headers()) {
             Ok(None) => return Ok((request, None)),
             Ok(Some(key)) if !WITHOUT.contains(&action) => key.to_owned(),
@@ -80,7 +81,9 @@ impl Idempotency {
             let detail = format!("the body of a change with an `Idempotency-Key` has at most {MAX_BODY} bytes");
             return Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &detail));
         };
-        let scope = hash(&[actor.as_bytes(), key.as_bytes()]);
+        let (actor, tenant) = (caller.actor.as_bytes(), caller.tenant.as_ref().map(|tenant| tenant.as_str().as_bytes()));
+        // Two tenants may have people of one name.
+        let scope = tenant.map_or_else(|| hash(&[actor, key.as_bytes()]), |tenant| hash(&[actor, key.as_bytes(), tenant]));
         let if_match = parts.headers.get(header::IF_MATCH).map_or(&b""[..], HeaderValue::as_bytes);
         let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
         let fingerprint = hash(&[parts.method.as_str().as_bytes(), target.as_bytes(), if_match, &body]);

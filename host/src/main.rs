@@ -18,6 +18,7 @@ mod lease;
 mod observed;
 mod oidc;
 mod own_events;
+mod ownership;
 mod people;
 mod pipeline;
 mod receipts;

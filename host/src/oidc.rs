@@ -11,8 +11,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bulkhead_access::{JwtFault, JwtKeys, JwtRules, Principal, Role, RoleMap, check_token, claim_texts};
-use bulkhead_core::Clock;
+use bulkhead_access::{JwtFault, JwtKeys, JwtRules, Principal, Role, RoleMap, SeveralTenants, check_token, claim_texts};
+use bulkhead_core::{Clock, Tenant};
 use serde_json::Value;
 
 use provider::Provider;
@@ -37,6 +37,8 @@ pub struct OidcSettings {
     pub username_claim: String,
     pub role_claims: Vec<String>,
     pub roles: RoleMap,
+    /// Where a token says whose somebody is.
+    pub tenant_claim: Option<String>,
     /// Certificates of the provider's authority, in place of the machine's.
     pub ca: Option<Vec<u8>>,
     /// Who the command line is at the provider.
@@ -50,6 +52,8 @@ pub enum OidcDenied {
     Token(JwtFault),
     /// Its key is not known, and the provider cannot be asked.
     Away,
+    /// It does not say whose somebody is, or says several.
+    Tenant,
 }
 
 /// Somebody whom the provider vouches for, and whether that is news for the record.
@@ -115,22 +119,30 @@ impl Oidc {
                 checked.map_err(OidcDenied::Token)
             }
         }?;
-        Ok(self.vouched(&claims, from))
+        self.vouched(&claims, from)
     }
 
     fn check(&self, token: &str, keys: &JwtKeys) -> Result<Value, JwtFault> {
         check_token(token, &self.settings.rules, keys, self.clock.unix_nanos() / 1_000_000_000)
     }
 
-    fn vouched(&self, claims: &Value, from: IpAddr) -> Vouched {
+    fn vouched(&self, claims: &Value, from: IpAddr) -> Result<Vouched, OidcDenied> {
         let texts = self.settings.role_claims.iter().flat_map(|path| claim_texts(claims, path));
-        let roles = self.settings.roles.roles(texts);
+        let (roles, tenant) = self.settings.roles.judge(texts).map_err(|SeveralTenants| OidcDenied::Tenant)?;
+        // Whoever the claim is not about would see everything: a token that lacks it lets nobody in.
+        let tenant = match self.settings.tenant_claim.as_ref().map(|path| claim_texts(claims, path)) {
+            None => tenant,
+            Some(said) => match said[..] {
+                [one] => Some(Tenant::new(one).ok_or(OidcDenied::Tenant)?),
+                _ => return Err(OidcDenied::Tenant),
+            },
+        };
         let text = |claim: &str| claims[claim].as_str().filter(|text| !text.is_empty());
         let name = text(&self.settings.username_claim).or_else(|| text("sub")).unwrap_or("?");
         let name: String = name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(MOST_NAME).collect();
         let actor = format!("oidc:{name}");
-        let news = self.is_news(&actor, from);
-        Vouched { principal: Principal { actor, permissions: Role::union(&roles) }, roles, news }
+        let news = self.is_news(&format!("{actor} {}", tenant.as_ref().map_or("", Tenant::as_str)), from);
+        Ok(Vouched { principal: Principal { actor, permissions: Role::union(&roles), tenant }, roles, news })
     }
 
     /// The first time since the start, or from another place.

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bulkhead_core::{Clock, EventBuilder, EventRef, LaneId, Shape};
+use bulkhead_core::{Attr, Clock, EventBuilder, EventRef, LaneId, Shape, Tenant};
 use bulkhead_deliver::{BreakerState, Notice};
 use bulkhead_ingest::{FilesNotice, Form, Normaliser, PullNotice, Rules};
 use bulkhead_journal::{AppendBatch, AppendError, Durability, Journal};
@@ -165,21 +165,23 @@ async fn append(normaliser: &mut Normaliser, journal: &Journal, clock: &dyn Cloc
     }
 }
 
-/// An own event for one lane alone, and its id.
-pub fn bound(described: &Described, lane: &LaneId, now: u64) -> Option<(AppendBatch, String)> {
+/// An own event for one lane alone, of the tenant whose that is, and its id.
+pub fn bound(described: &Described, lane: &LaneId, tenant: Option<&Tenant>, now: u64) -> Option<(AppendBatch, String)> {
     let id = described.id.clone()?;
-    let batch = batch(&mut Normaliser::new(Rules::default()), described.cloud_event(now).as_bytes(), now, Some(lane))?;
+    let batch = batch(&mut Normaliser::new(Rules::default()), described.cloud_event(now).as_bytes(), now, Some((lane, tenant)))?;
     Some((batch, id))
 }
 
 /// The event in its stored form, marked as ours: a mark that no sender can set.
-fn batch(normaliser: &mut Normaliser, text: &[u8], now: u64, lane: Option<&LaneId>) -> Option<AppendBatch> {
+fn batch(normaliser: &mut Normaliser, text: &[u8], now: u64, lane: Option<(&LaneId, Option<&Tenant>)>) -> Option<AppendBatch> {
     let mut stored = Vec::new();
     normaliser.event(text, 0, Form::CloudEvents, now, &mut stored).ok()?;
     let event = EventRef::new(&stored).ok()?;
     let (mut builder, mut batch) = (EventBuilder::new(), AppendBatch::new());
     builder.start_from(&event);
-    if let Some(lane) = lane {
+    if let Some((lane, tenant)) = lane {
+        // Said in any case: an own event that says nothing is the host's.
+        tenant.into_iter().for_each(|tenant| builder.text(Attr::Tenant, tenant.as_str()));
         builder.bind(lane, None);
     }
     builder.finish(Shape::Own, event.severity(), now, event.original(), batch.buffer()).ok()?;

@@ -20,7 +20,7 @@ use bulkhead_access::{
     AccessToken, DirectoryName, Granted, Guesses, Lives, Pair, PasswordHash, Person, Principal, RefreshToken, Refreshed, Role, Session, SessionId, Sessions,
     TokenDenied, User, UserName,
 };
-use bulkhead_core::Clock;
+use bulkhead_core::{Clock, Tenant};
 use bulkhead_seal::Keyring;
 use bulkhead_store::{People as Table, PeopleChange, Store, StoreError};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -171,7 +171,7 @@ impl People {
         }
         let (person, granted) = self.sessions().admit(token, self.clock.unix_ms()).map(|session| (session.person.clone(), session.granted.clone()))?;
         let roles = self.roles(&person, granted.as_ref()).ok_or(TokenDenied::Unknown)?;
-        Ok(Principal { actor: person.actor(), permissions: Role::union(&roles) })
+        Ok(Principal { actor: person.actor(), permissions: Role::union(&roles), tenant: self.tenant(&person) })
     }
 
     /// Checks name, password and code, and begins a session. Not cancel safe: let it end.
@@ -241,7 +241,8 @@ impl People {
         let roles: Vec<&str> = after.roles.iter().map(|role| role.name()).collect();
         self.trail
             .signed_in(json!({
-                "actor": signed_in.person.actor(), "name": after.name.as_str(), "roles": roles, "from": from, "session": signed_in.session.as_str(),
+                "actor": signed_in.person.actor(), "tenant": after.tenant.as_ref().map(|tenant| tenant.as_str()), "name": after.name.as_str(),
+                "roles": roles, "from": from, "session": signed_in.session.as_str(),
                 "by": if after.totp.is_some() { "password and code" } else { "password" },
             }))
             .await;
@@ -409,6 +410,14 @@ impl People {
             Person::User(name) if self.accepts_users => self.users().get(name).filter(|user| user.enabled).map(|user| user.roles.clone()),
             Person::Directory(_) if self.directory.is_some() => granted.map(|granted| granted.roles.clone()),
             _ => None,
+        }
+    }
+
+    /// Whose somebody is; people of the directory are of the host.
+    pub fn tenant(&self, person: &Person) -> Option<Tenant> {
+        match person {
+            Person::User(name) => self.users().get(name).and_then(|user| user.tenant.clone()),
+            Person::Directory(_) => None,
         }
     }
 

@@ -61,6 +61,7 @@ use crate::observed::tap::Tap;
 use crate::observed::{Guise, Looking};
 use crate::oidc::{Oidc, ProviderError};
 use crate::own_events::{Lifecycle, OwnEvents};
+use crate::ownership::Ownership;
 use crate::people::{self, People};
 use crate::receipts::{HostReceipts, ReceiptsError};
 use crate::replay::{self, Replayer};
@@ -216,6 +217,8 @@ impl Host {
             MergeError::Raced(words) => StartError::Raced(words),
             MergeError::Faults(faults) => StartError::Faults(faults),
         })?;
+        let ownership = Ownership::open(&store, &clock).await?;
+        store.with_room(async || ownership.settle(&config).await).await?;
         forget_lanes(&journal, &config, given_up.lanes)?;
         let (gate, follower) = gate::open(&config, &journal, &clock, &metrics)?;
         let (stop_following, mut following) = (CancellationToken::new(), JoinSet::new());
@@ -299,7 +302,8 @@ impl Host {
         let hears = Arc::clone(&heard);
         let unverified = Unverified::default();
         unverified.set(&built);
-        let routing = RoutingTable::new(current.rules.router()?, current.rules.places(), &metrics);
+        let router = current.rules.router()?.with_owners_since(ownership.lanes(current.rules.places()));
+        let routing = RoutingTable::new(router, current.rules.places(), &metrics);
         let guise = Guise::new(&config, keyring.as_ref())?;
         let tap = Tap::new(guise.clone(), Arc::clone(&routing), journal.clone(), Arc::clone(&clock));
         let index = match config.event_index {
@@ -411,6 +415,7 @@ impl Host {
             sandbox,
             state,
             stored,
+            ownership,
             registry,
             catalogue: Catalogue::default(),
             inbound: inbound.clone(),

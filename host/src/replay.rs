@@ -11,7 +11,7 @@ pub mod edit;
 pub mod lane;
 mod patch;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -72,6 +72,9 @@ pub struct Replayed {
     pub last: Option<i64>,
 }
 
+/// Lanes, each with whose its instance is; empty: the host's.
+pub type Owned = HashMap<LaneId, Arc<str>>;
+
 pub struct Replayer {
     pub letters: DeadLetters,
     pub journal: Journal,
@@ -91,13 +94,13 @@ impl Replayer {
     }
 
     /// Hands open letters to their lanes, at most [`MOST`]. Runs to its end even where the caller goes away.
-    pub async fn replay(self: &Arc<Self>, lanes: HashSet<LaneId>, filter: DeadLetterFilter, by: By, after: Option<i64>) -> Result<Replayed, ReplayError> {
+    pub async fn replay(self: &Arc<Self>, lanes: Owned, filter: DeadLetterFilter, by: By, after: Option<i64>) -> Result<Replayed, ReplayError> {
         let this = Arc::clone(self);
         let work = tokio::spawn(async move { this.pages(&lanes, filter, by, after).await });
         work.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
-    async fn pages(&self, lanes: &HashSet<LaneId>, filter: DeadLetterFilter, by: By, mut after: Option<i64>) -> Result<Replayed, ReplayError> {
+    async fn pages(&self, lanes: &Owned, filter: DeadLetterFilter, by: By, mut after: Option<i64>) -> Result<Replayed, ReplayError> {
         let filter = DeadLetterFilter { states: vec![State::Open], ..filter };
         let mut done = Replayed::default();
         let result = loop {
@@ -120,14 +123,7 @@ impl Replayer {
     }
 
     /// One append. False where there is nothing behind it.
-    async fn page(
-        &self,
-        lanes: &HashSet<LaneId>,
-        filter: &DeadLetterFilter,
-        by: By,
-        after: &mut Option<i64>,
-        done: &mut Replayed,
-    ) -> Result<bool, ReplayError> {
+    async fn page(&self, lanes: &Owned, filter: &DeadLetterFilter, by: By, after: &mut Option<i64>, done: &mut Replayed) -> Result<bool, ReplayError> {
         let _one = self.one.lock().await;
         let before = (*after, *done);
         let mut page = self.letters.list(filter, *after, PAGE).await?;
@@ -142,7 +138,9 @@ impl Replayer {
         let mut batch = AppendBatch::new();
         let mut taken: Vec<(i64, LaneId)> = Vec::new();
         for letter in page {
-            if !lanes.contains(&letter.lane) {
+            // An instance of the same name may be somebody else's by now. What was the operator's goes where the operator says.
+            let same = lanes.get(&letter.lane).is_some_and(|owner| letter.owner() == &**owner || (by == By::Manual && letter.owner().is_empty()));
+            if !same {
                 done.without_lane += 1;
                 continue;
             }
@@ -330,7 +328,8 @@ impl Replayer {
         for lane in wanted.into_iter().filter(|lane| free.contains_key(lane)) {
             let filter = DeadLetterFilter { instance: Some(lane.instance.to_string()), format: Some(lane.format.to_string()), ..due.clone() };
             let mut done = Replayed::default();
-            let lanes = HashSet::from([lane]);
+            let owner = delivery.owned_lanes().remove(&lane).unwrap_or_default();
+            let lanes = Owned::from([(lane, owner)]);
             let this = Arc::clone(self);
             let work = tokio::spawn(async move { this.page(&lanes, &filter, By::Automatic, &mut None, &mut done).await.map(|_| done) });
             let done = work.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bulkhead_audit::TrailKind;
+use bulkhead_core::Tenant;
 use serde_json::{Value, json};
 
 pub use refusals::Refusal;
@@ -43,6 +44,8 @@ struct Inner {
 #[derive(Debug)]
 pub struct Change<'a> {
     pub actor: &'a str,
+    /// Whose they are; nothing: the host's.
+    pub tenant: Option<&'a Tenant>,
     pub from: Option<IpAddr>,
     /// Name of the endpoint's row.
     pub action: &'a str,
@@ -68,9 +71,12 @@ impl Trail {
 
     /// Waits for a place in the chain. Cancel safe.
     pub async fn change(&self, change: Change<'_>) {
-        let Change { actor, from, action, noted, status } = change;
-        self.0.logs.change(&noted.object, actor, action, status);
-        let mut about = json!({"actor": actor, "from": from, "object": noted.object.chars().take(MOST_OBJECT).collect::<String>(), "status": status});
+        let Change { actor, tenant, from, action, noted, status } = change;
+        // What somebody of a tenant was refused may be about an instance of another's, which must not hear of it.
+        if tenant.is_none() || status < 400 {
+            self.0.logs.change(&noted.object, actor, action, status);
+        }
+        let mut about = json!({"actor": actor, "tenant": tenant.map(Tenant::as_str), "from": from, "object": noted.object.chars().take(MOST_OBJECT).collect::<String>(), "status": status});
         for (name, detail) in [("before", noted.before), ("after", noted.after)] {
             if let Some(detail) = detail {
                 about[name] = bounded(detail);

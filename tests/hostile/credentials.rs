@@ -212,6 +212,7 @@ async fn h60_base64_of_what_is_around_it_is_redacted() {
 async fn h60_tokens_that_nobody_configured_are_redacted() {
     let server = TokenServer::start(Options { prefix: "hunter2/+token".into(), life: 1, delay: Duration::ZERO, refusals: Vec::new() }).expect("starts");
     let settings = OAuth2Settings {
+        tenant: None,
         endpoint: DestinationSettings { url: server.url(), ..DestinationSettings::default() },
         grant: Grant::ClientCredentials,
         client_id: "bulkhead".into(),

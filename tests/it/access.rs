@@ -36,7 +36,11 @@ impl Guarded {
 
     /// `more` is YAML beside what is there.
     pub fn configured(listen: &str, more: &str) -> Self {
-        let story = Story::listening(listen, &format!("{more}{}", config()));
+        Self::of(Story::listening(listen, &format!("{more}{}", config())))
+    }
+
+    /// A host that was started for the first time.
+    pub fn of(story: Story) -> Self {
         let first = first_keys(&story).pop().expect("a first key is shown");
         Self { story, first }
     }
@@ -118,7 +122,7 @@ pub fn err(output: &Output) -> String {
 }
 
 /// The rows of a table of the page, which a test of the host holds against the code.
-fn rows(table: &str) -> Vec<Vec<String>> {
+pub fn rows(table: &str) -> Vec<Vec<String>> {
     let page = fs::read_to_string(host::root().join("docs/operators/access.md")).expect("the page");
     let begin = page.find(&format!("<!-- {table}, ")).expect("the table");
     let rows = page[begin..].lines().skip(1).take_while(|line| line.starts_with('|')).skip(2);

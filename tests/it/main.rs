@@ -81,6 +81,7 @@ mod syslog_send;
 mod syslog_tls;
 mod tap;
 mod tcp_send;
+mod tenants;
 mod top;
 mod trail;
 mod upkeep;

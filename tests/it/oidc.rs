@@ -113,6 +113,49 @@ fn a_providers_tokens_let_in_and_no_others() {
     assert!(!guarded.story.host.log().contains(&good[good.len() - 40..]), "a token is in the log");
 }
 
+/// Whose somebody is stands in the rows of roles, or in a claim; who says two, or none where one is asked for, stays
+/// outside.
+#[test]
+fn a_token_says_whose_somebody_is() {
+    let Some(provider) = provider("oidc::a_token_says_whose_somebody_is", port::free().expect("a port"), "one") else { return };
+    let listening = |more: &str| {
+        let issuer = provider.issuer();
+        let oidc = format!(r#"{{issuer: "{issuer}", audience: [bulkhead], role_claims: realm_access.roles, {more}}}"#);
+        Guarded::listening(&format!(r#"{{api: {{addr: "127.0.0.1:0", auth: [keys, oidc], oidc: {oidc}}}, http: "127.0.0.1:0"}}"#))
+    };
+    let token = |roles: &[&str], tenant: Value| {
+        let mut claims = provider.claims(roles);
+        claims["org"] = json!({"tenant": tenant});
+        provider.mint("own", &json!({"alg": "RS256", "kid": "one", "typ": "at+jwt"}), &claims)
+    };
+    let made_by = |guarded: &Guarded, token: &str| {
+        let made = guarded.with(token, "POST", PATH, r#"{"name": "made", "roles": ["auditor"]}"#);
+        assert_eq!(made.status, 201, "{}", made.text());
+        made.json().expect("JSON")["data"]["tenant"].clone()
+    };
+    let by_roles = listening(
+        "roles: [{value: all, roles: security_admin}, {value: acme, roles: [security_admin, integration_admin], tenant: acme}, {value: other, roles: auditor, tenant: other}]",
+    );
+    assert_eq!(made_by(&by_roles, &token(&["all"], Value::Null)), Value::Null);
+    let acme = token(&["all", "acme"], json!("other"));
+    assert_eq!(made_by(&by_roles, &acme), "acme", "a value of a tenant takes what is the host's, and no claim is asked");
+    let keys = by_roles.with(&acme, "GET", PATH, "").text();
+    assert!(keys.contains("\"made\"") && !keys.contains("\"first\""), "{keys}");
+    problem(&by_roles.with(&acme, "GET", "/metrics", ""), 403, "host_only");
+    problem(&by_roles.with(&token(&["acme", "other"], Value::Null), "GET", HEALTH, ""), 403, "token_tenant");
+    let signed_in = by_roles.trail("kind=sign_in&actor=oidc:ada", 2);
+    assert!(signed_in.iter().any(|one| one["tenant"] == "acme") && signed_in.iter().any(|one| one["tenant"].is_null()), "{signed_in:#?}");
+
+    let by_claim = listening("tenant_claim: org.tenant");
+    let acme = token(&["security_admin"], json!("acme"));
+    assert_eq!(made_by(&by_claim, &acme), "acme");
+    assert_eq!(made_by(&by_claim, &token(&["security_admin"], json!(["other"]))), "other");
+    assert!(!by_claim.with(&acme, "GET", PATH, "").text().contains("other"));
+    for none in [Value::Null, json!([]), json!(["acme", "other"]), json!("ACME"), json!(""), json!({"acme": true}), json!("*")] {
+        problem(&by_claim.with(&token(&["security_admin"], none), "GET", HEALTH, ""), 403, "token_tenant");
+    }
+}
+
 /// Known keys go on while the provider is away; a new key counts soon after it is back, and one that it dropped no more.
 #[test]
 fn keys_come_and_go_with_the_provider() {

@@ -21,10 +21,19 @@ impl Listener {
     /// Listened to once this returns. HTTP/1.0, so that the stream comes without chunks.
     #[track_caller]
     pub fn start(story: &Story, query: &str, last: Option<&str>) -> Self {
+        Self::with(story, query, &last.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default())
+    }
+
+    /// Somebody with a key.
+    #[track_caller]
+    pub fn of(story: &Story, query: &str, key: &str) -> Self {
+        Self::with(story, query, &format!("X-API-Key: {key}\r\n"))
+    }
+
+    fn with(story: &Story, query: &str, headers: &str) -> Self {
         let mut stream = TcpStream::connect(story.host.api).expect("connects");
         stream.set_read_timeout(Some(PATIENCE)).expect("set");
-        let last_id = last.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
-        write!(stream, "GET /api/integration/tap?{query} HTTP/1.0\r\nHost: x\r\n{last_id}\r\n").expect("sent");
+        write!(stream, "GET /api/integration/tap?{query} HTTP/1.0\r\nHost: x\r\n{headers}\r\n").expect("sent");
         let mut listener = Self { stream: BufReader::new(stream), last: None };
         let head: Vec<String> = std::iter::from_fn(|| Some(listener.line()).filter(|line| !line.is_empty())).collect();
         assert!(head[0].contains(" 200 ") && head.iter().any(|line| line.eq_ignore_ascii_case("content-type: text/event-stream")), "{head:?}");

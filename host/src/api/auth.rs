@@ -8,18 +8,19 @@ use std::time::Duration;
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode as S, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
 use bulkhead_access::{AccessToken, Admitted, Denied, JwtFault, Permission, Principal, Role, SignIn, TokenDenied, looks_like_token};
+use bulkhead_core::Tenant;
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::Api;
 use super::listener::TlsListener;
 use super::problem::Problem;
-use super::routes::{Info, PREFIX};
+use super::routes::{Info, PREFIX, Reach};
 use crate::access::{Credential, Stranger};
 use crate::oidc::{Oidc, OidcDenied};
 use crate::trail::{Change, Note, Refusal};
@@ -62,6 +63,9 @@ impl<S: Send + Sync> FromRequestParts<S> for From {
     }
 }
 
+/// Code of what is refused to people of a tenant, whatever their roles.
+const HOST_ONLY: &str = "host_only";
+
 /// Stands before every endpoint that needs a permission.
 pub async fn guard(State((api, info)): State<(Api, &'static Info)>, mut request: Request, next: Next) -> Response {
     let from = peer(&request);
@@ -72,13 +76,20 @@ pub async fn guard(State((api, info)): State<(Api, &'static Info)>, mut request:
     if let Some(permission) = info.needs.filter(|permission| !caller.permissions.has(*permission)) {
         let refusal = Refusal {
             actor: Some(caller.actor),
+            tenant: caller.tenant,
             from: Some(from),
             code: "forbidden",
-            status: StatusCode::FORBIDDEN.as_u16(),
+            status: S::FORBIDDEN.as_u16(),
             permission: Some(permission.name()),
         };
         api.trail.refused(info.action, refusal, api.clock.monotonic()).await;
         return lacks(permission, "this needs").into_response();
+    }
+    if info.reach == Reach::Host && caller.tenant.is_some() {
+        let refusal =
+            Refusal { actor: Some(caller.actor), tenant: caller.tenant, from: Some(from), code: HOST_ONLY, status: S::FORBIDDEN.as_u16(), permission: None };
+        api.trail.refused(info.action, refusal, api.clock.monotonic()).await;
+        return Problem::new(S::FORBIDDEN, HOST_ONLY, "this is about the host as a whole, and you are of a tenant").into_response();
     }
     request.extensions_mut().insert(Actor(caller.actor.clone()));
     request.extensions_mut().insert(caller.clone());
@@ -92,13 +103,20 @@ pub async fn guard(State((api, info)): State<(Api, &'static Info)>, mut request:
     // that one which broke off half way is on record as well.
     let changes = api.changes.clone();
     let work = changes.spawn(async move {
-        let (request, claim) = match api.idempotency.begin(&caller.actor, info.action, request).await {
+        let (request, claim) = match api.idempotency.begin(&caller, info.action, request).await {
             Ok(begun) => begun,
             // Nothing is changed by it.
             Err(answer) => return answer,
         };
         let response = tokio::spawn(next.run(request)).await.unwrap_or_else(|error| Problem::internal(&error).into_response());
-        let change = Change { actor: &caller.actor, from: Some(from), action: info.action, noted: note.take(), status: response.status().as_u16() };
+        let change = Change {
+            actor: &caller.actor,
+            tenant: caller.tenant.as_ref(),
+            from: Some(from),
+            action: info.action,
+            noted: note.take(),
+            status: response.status().as_u16(),
+        };
         api.trail.change(change).await;
         match claim {
             Some(claim) => claim.answered(response).await,
@@ -112,7 +130,7 @@ pub async fn guard(State((api, info)): State<(Api, &'static Info)>, mut request:
 pub fn lacks(permission: Permission, what: &str) -> Problem {
     let roles: Vec<&str> = Role::ALL.into_iter().filter(|role| role.permissions().has(permission)).map(Role::name).collect();
     let detail = format!("{what} the permission `{}`; roles with it: {}", permission.name(), roles.join(", "));
-    Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).errors(vec![json!({"permission": permission.name()})])
+    Problem::new(S::FORBIDDEN, "forbidden", detail).errors(vec![json!({"permission": permission.name()})])
 }
 
 /// For paths that lead nowhere: a stranger learns no more than at any other.
@@ -126,7 +144,7 @@ pub async fn nowhere(State(api): State<Api>, request: Request) -> Problem {
 /// The same for methods.
 pub async fn no_such_method(State(api): State<Api>, request: Request) -> Problem {
     match identify(&api, request.headers(), peer(&request), "nowhere").await {
-        Ok(_) => Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method"),
+        Ok(_) => Problem::new(S::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method"),
         Err(problem) => problem,
     }
 }
@@ -152,14 +170,14 @@ async fn identify(api: &Api, headers: &HeaderMap, from: IpAddr, action: &'static
         Ok(admitted) => {
             if let Some(news) = admitted.sign_in {
                 let roles: Vec<&str> = news.roles.iter().map(|role| role.name()).collect();
-                let about = json!({"actor": admitted.principal.actor, "name": news.name, "roles": roles, "from": from, "from_before": news.before});
+                let about = json!({"actor": admitted.principal.actor, "tenant": admitted.principal.tenant.as_ref().map(Tenant::as_str), "name": news.name, "roles": roles, "from": from, "from_before": news.before});
                 api.trail.signed_in(about).await;
             }
             return Ok(admitted.principal);
         }
         Err(refused) => refused.parts(),
     };
-    let refusal = Refusal { actor, from: Some(from), code, status: status.as_u16(), permission: None };
+    let refusal = Refusal { actor, tenant: None, from: Some(from), code, status: status.as_u16(), permission: None };
     api.trail.refused(action, refusal, api.clock.monotonic()).await;
     Err(problem)
 }
@@ -175,8 +193,7 @@ enum Refused {
 
 impl Refused {
     /// Status and code for the record, the answer, and whose key it was where the secret was right.
-    fn parts(self) -> (StatusCode, &'static str, Problem, Option<String>) {
-        use StatusCode as S;
+    fn parts(self) -> (S, &'static str, Problem, Option<String>) {
         let (status, code, detail, wait) = match &self {
             Self::Page => {
                 (S::FORBIDDEN, "forbidden", "requests from web pages need credentials; set `listen.api.auth: keys`, or `listen.api.tokens`".into(), None)
@@ -207,6 +224,12 @@ impl Refused {
                     "provider_unavailable",
                     "the token's key is not known, and the OpenID provider does not answer".into(),
                     Some(PROVIDER_WAIT),
+                ),
+                Stranger::Oidc(OidcDenied::Tenant) => (
+                    S::FORBIDDEN,
+                    "token_tenant",
+                    "the token does not say of which one tenant you are (`listen.api.oidc.tenant_claim`, or `tenant` of its `roles`)".into(),
+                    None,
                 ),
                 Stranger::Oidc(OidcDenied::Token(fault)) => {
                     let (code, detail) = said(fault);

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::problem::Problem;
+use super::view::View;
 use crate::captures::CaptureError;
+use crate::config::Section;
 use crate::trail::Note;
 
 #[derive(Debug, Deserialize)]
@@ -30,6 +32,7 @@ fn default_seconds() -> u64 {
 /// `{"deliveries": N, "seconds": S}`: the next ones, in place of those that were kept.
 pub async fn begin(
     State(api): State<Api>,
+    view: View,
     Extension(note): Extension<Note>,
     Path(instance): Path<String>,
     body: Bytes,
@@ -42,23 +45,31 @@ pub async fn begin(
     if !(1..=MOST_TIME.as_secs()).contains(&wanted.seconds) {
         return Err(bad(format!("`seconds` is {}; it must be 1 to {}", wanted.seconds, MOST_TIME.as_secs())));
     }
+    known(&api, &view, &instance)?;
     note.object(format!("instances/{instance}")).after(json!({"capture": wanted.deliveries, "seconds": wanted.seconds}));
     let progress = api.control.captures.arm(&instance, wanted.deliveries, Duration::from_secs(wanted.seconds), api.clock.monotonic());
     Ok((StatusCode::ACCEPTED, Json(json!({"data": shown(progress.map_err(|error| refused(&instance, &error))?)}))))
 }
 
 /// What was kept, whole: the file of `bulkhead replay`.
-pub async fn list(State(api): State<Api>, Path(instance): Path<String>) -> Result<Json<Value>, Problem> {
+pub async fn list(State(api): State<Api>, view: View, Path(instance): Path<String>) -> Result<Json<Value>, Problem> {
+    known(&api, &view, &instance)?;
     let (progress, kept) = api.control.captures.kept(&instance, api.clock.monotonic()).map_err(|error| refused(&instance, &error))?;
     let data = kept.iter().map(|captured| serde_json::to_value(&**captured)).collect::<Result<Vec<_>, _>>();
     let data = data.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "capture_unwritten", error.to_string()))?;
     Ok(Json(json!({"meta": shown(progress), "data": data})))
 }
 
-pub async fn clear(State(api): State<Api>, Extension(note): Extension<Note>, Path(instance): Path<String>) -> Result<StatusCode, Problem> {
+pub async fn clear(State(api): State<Api>, view: View, Extension(note): Extension<Note>, Path(instance): Path<String>) -> Result<StatusCode, Problem> {
+    known(&api, &view, &instance)?;
     note.object(format!("instances/{instance}")).after(json!({"capture": 0}));
     api.control.captures.clear(&instance).map_err(|error| refused(&instance, &error))?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What somebody does not see is not there.
+fn known(api: &Api, view: &View, instance: &str) -> Result<(), Problem> {
+    if view.hides(api, Section::Instances, instance) { Err(refused(instance, &CaptureError::Unknown)) } else { Ok(()) }
 }
 
 fn shown(progress: Progress) -> Value {

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use super::auth::{Actor, Peer};
 use super::extract::Words;
 use super::problem::Problem;
+use super::view::View;
 use super::{Api, rfc3339};
+use crate::config::Section;
 use crate::pipeline::connect::{ConnectError, Connected, PATIENCE};
 use crate::trail::{Change, Note};
 
@@ -23,17 +25,20 @@ const REFUSALS: [&str; 7] =
     ["invalid_request", "unauthorized_client", "access_denied", "unsupported_response_type", "invalid_scope", "server_error", "temporarily_unavailable"];
 
 /// Whether it can be had now. Of OAuth2, a token is asked for; of a program, it is run.
-pub async fn test(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
-    tried(&api, &name).await
+pub async fn test(State(api): State<Api>, view: View, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+    tried(&api, &view, &name).await
 }
 
 /// The same, for those who want a new refresh token kept: on record.
-pub async fn refresh(State(api): State<Api>, Path(name): Path<String>, Extension(note): Extension<Note>) -> Result<Json<Value>, Problem> {
+pub async fn refresh(State(api): State<Api>, view: View, Path(name): Path<String>, Extension(note): Extension<Note>) -> Result<Json<Value>, Problem> {
     note.object(format!("credentials/{name}"));
-    tried(&api, &name).await
+    tried(&api, &view, &name).await
 }
 
-async fn tried(api: &Api, name: &str) -> Result<Json<Value>, Problem> {
+async fn tried(api: &Api, view: &View, name: &str) -> Result<Json<Value>, Problem> {
+    if view.hides(api, Section::Credentials, name) {
+        return Err(refused(ConnectError::Unknown));
+    }
     let tried = api.control.try_credential(name).await.map_err(refused)?;
     let data = match tried {
         Tried::Fixed => {
@@ -48,6 +53,7 @@ async fn tried(api: &Api, name: &str) -> Result<Json<Value>, Problem> {
 /// Where somebody is to agree.
 pub async fn authorize(
     State(api): State<Api>,
+    view: View,
     Path(name): Path<String>,
     Extension(actor): Extension<Actor>,
     Extension(note): Extension<Note>,
@@ -59,6 +65,9 @@ pub async fn authorize(
     })?;
     let base = redirect.path().trim_end_matches('/').to_owned();
     redirect.set_path(&format!("{base}/{CALLBACK}"));
+    if view.hides(&api, Section::Credentials, &name) {
+        return Err(refused(ConnectError::Unknown));
+    }
     let url = api.control.authorize(&name, redirect.clone(), &actor.0).map_err(refused)?;
     let until = api.clock.unix_ms().saturating_add(PATIENCE.as_millis() as i64);
     Ok(Json(json!({
@@ -102,7 +111,9 @@ pub async fn callback(State(api): State<Api>, peer: axum::extract::ConnectInfo<P
 async fn on_record(api: &Api, by: &str, peer: &Peer, credential: &str, after: Value, status: StatusCode) {
     let note = Note::default();
     note.object(format!("credentials/{credential}")).after(after);
-    let change = Change { actor: by, from: Some(peer.ip()), action: "auth_configs.connect", noted: note.take(), status: status.as_u16() };
+    let tenant = api.control.config().owners.of(Section::Credentials, credential).cloned();
+    let change =
+        Change { actor: by, tenant: tenant.as_ref(), from: Some(peer.ip()), action: "auth_configs.connect", noted: note.take(), status: status.as_u16() };
     api.trail.change(change).await;
 }
 

@@ -24,6 +24,7 @@ use super::Api;
 use super::auth::Actor;
 use super::page::Page;
 use super::problem::{Chain, Problem};
+use super::view::View;
 use crate::components::{Catalogue, ComponentError, Components, FORMATTER_PREFIX, Found, Origin, Wanted};
 use crate::pipeline::uploads::{ChangeError, Parcel, by_digest};
 use crate::trail::Note;
@@ -35,12 +36,12 @@ const MAX_SIGNATURE: usize = 256;
 /// Longest time for the bytes of one upload.
 const TIME: Duration = Duration::from_secs(300);
 
-pub async fn list(State(api): State<Api>, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
+pub async fn list(State(api): State<Api>, view: View, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
     let bounds = page.bounds()?;
     blocking(move || {
         let index = api.control.registry.index();
         let components = api.control.components(index.clone());
-        let users = api.control.users();
+        let users = seen(&view, api.control.users());
         let (names, by_user) = (components.shown(&api.control.catalogue), by_digest(&users));
         let show = |name: &String| summary(&components, &api.control.catalogue, &index, name, &by_user);
         Ok(bounds.answer("/api/integration/connectors", &names, show))
@@ -48,11 +49,11 @@ pub async fn list(State(api): State<Api>, Query(page): Query<Page>) -> Result<Js
     .await
 }
 
-pub async fn show(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+pub async fn show(State(api): State<Api>, view: View, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
     blocking(move || {
         let index = api.control.registry.index();
         let components = api.control.components(index.clone());
-        let users = api.control.users();
+        let users = seen(&view, api.control.users());
         let name = match Wanted::connector(&id) {
             Wanted::Name(name) | Wanted::Version { name, .. } => name,
             Wanted::Digest(digest) => index.find(&digest).map(|(name, _)| name.to_owned()).ok_or_else(|| unknown(&id))?,
@@ -65,11 +66,11 @@ pub async fn show(State(api): State<Api>, Path(id): Path<String>) -> Result<Json
     .await
 }
 
-pub async fn show_version(State(api): State<Api>, Path((name, digest)): Path<(String, String)>) -> Result<Json<Value>, Problem> {
+pub async fn show_version(State(api): State<Api>, view: View, Path((name, digest)): Path<(String, String)>) -> Result<Json<Value>, Problem> {
     let digest = parse(&digest)?;
     let index = api.control.registry.index();
     let version = index.named(&name).and_then(|named| named.version(&digest)).ok_or_else(|| unknown(&format!("{name} {digest}")))?;
-    let users = api.control.users();
+    let users = seen(&view, api.control.users());
     Ok(Json(json!({"data": version_of(&index, &name, version, &by_digest(&users))})))
 }
 
@@ -491,6 +492,11 @@ fn refused(error: ChangeError) -> Problem {
         ChangeError::Read(_) | ChangeError::Broken => return Problem::internal(&error),
     };
     Problem::new(status, code, Chain(&error).to_string())
+}
+
+/// Components are everybody's, the instances that run them are not.
+fn seen(view: &View, users: Vec<(String, Digest, Arc<str>)>) -> Vec<(String, Digest, Arc<str>)> {
+    users.into_iter().filter(|(.., instance)| view.scope.is_host() || !view.hides_instance(instance)).collect()
 }
 
 type Users<'a> = BTreeMap<Digest, Vec<&'a str>>;

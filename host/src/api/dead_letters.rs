@@ -12,6 +12,7 @@ use super::Api;
 use super::extract::{Id, Words};
 use super::problem::Problem;
 use super::rfc3339;
+use super::view::View;
 use crate::replay::edit::{self, EditFault, NewEvent};
 use crate::replay::{MOST, ReplayError};
 use crate::trail::Note;
@@ -84,9 +85,9 @@ fn explicit(body: &Bytes) -> Result<(DeadLetterFilter, Option<i64>), Problem> {
     Ok((filter, words.number("after")?))
 }
 
-pub async fn list(State(api): State<Api>, words: Words) -> Result<Json<Value>, Problem> {
+pub async fn list(State(api): State<Api>, view: View, words: Words) -> Result<Json<Value>, Problem> {
     words.known(&FILTERS)?;
-    let (limit, filter) = (words.limit()?, filter(&words)?);
+    let (limit, filter) = (words.limit()?, view.letters(filter(&words)?));
     settle(&api).await;
     let letters = api.dead_letters.list(&filter, words.number("after")?, limit).await.map_err(|error| Problem::internal(&error))?;
     let total = api.dead_letters.count(&filter).await.map_err(|error| Problem::internal(&error))?;
@@ -95,34 +96,43 @@ pub async fn list(State(api): State<Api>, words: Words) -> Result<Json<Value>, P
     Ok(Json(json!({
         "data": letters.iter().map(summary).collect::<Vec<_>>(),
         // Of those that match, and the bytes of all.
-        "meta": {"total": total, "bytes": api.dead_letters.totals().bytes, "count": letters.len(), "limit": limit},
+        "meta": {"total": total, "bytes": bytes(&api, &view).await?, "count": letters.len(), "limit": limit},
         "links": {"next": next.map(|after| format!("/api/integration/dead-letters?{more}after={after}"))},
     })))
 }
 
-pub async fn show(State(api): State<Api>, Id(id): Id) -> Result<Json<Value>, Problem> {
+/// Of all letters that somebody sees.
+async fn bytes(api: &Api, view: &View) -> Result<u64, Problem> {
+    if view.scope.is_host() {
+        return Ok(api.dead_letters.totals().bytes);
+    }
+    let totals = api.dead_letters.totals_of(&view.letters(DeadLetterFilter::default())).await;
+    totals.map(|(_, bytes)| bytes).map_err(|error| Problem::internal(&error))
+}
+
+pub async fn show(State(api): State<Api>, view: View, Id(id): Id) -> Result<Json<Value>, Problem> {
     settle(&api).await;
-    Ok(Json(json!({"data": whole(&letter(&api, id).await?)})))
+    Ok(Json(json!({"data": whole(&letter(&api, &view, id).await?)})))
 }
 
 /// `PUT`: the whole event. `PATCH`: a JSON merge patch (RFC 7396).
-pub async fn replace(State(api): State<Api>, Id(id): Id, body: Bytes) -> Result<Json<Value>, Problem> {
-    edited(&api, id, |letter, strict| edit::replace(letter, &body, strict)).await
+pub async fn replace(State(api): State<Api>, view: View, Id(id): Id, body: Bytes) -> Result<Json<Value>, Problem> {
+    edited(&api, &view, id, |letter, strict| edit::replace(letter, &body, strict)).await
 }
 
-pub async fn patch(State(api): State<Api>, Id(id): Id, headers: HeaderMap, body: Bytes) -> Result<Json<Value>, Problem> {
+pub async fn patch(State(api): State<Api>, view: View, Id(id): Id, headers: HeaderMap, body: Bytes) -> Result<Json<Value>, Problem> {
     let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim();
     if !["application/merge-patch+json", "application/json"].contains(&media) {
         let detail = "a change is a JSON merge patch (RFC 7396) of type application/merge-patch+json";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
     }
-    edited(&api, id, |letter, strict| edit::change(letter, &body, strict)).await
+    edited(&api, &view, id, |letter, strict| edit::change(letter, &body, strict)).await
 }
 
-async fn edited(api: &Api, id: i64, make: impl FnOnce(&DeadLetter, bool) -> Result<NewEvent, EditFault>) -> Result<Json<Value>, Problem> {
+async fn edited(api: &Api, view: &View, id: i64, make: impl FnOnce(&DeadLetter, bool) -> Result<NewEvent, EditFault>) -> Result<Json<Value>, Problem> {
     settle(api).await;
-    let before = letter(api, id).await?;
+    let before = letter(api, view, id).await?;
     if before.state != LetterState::Open {
         return Err(not_open(id, before.state));
     }
@@ -143,11 +153,12 @@ async fn edited(api: &Api, id: i64, make: impl FnOnce(&DeadLetter, bool) -> Resu
         Err(error) => return Err(Problem::internal(&error)),
     }
     api.trail.act("dead_letters.edit", json!({"letter": id, "event_id": before.event_id, "lane": before.lane.to_string()})).await;
-    Ok(Json(json!({"data": whole(&letter(api, id).await?)})))
+    Ok(Json(json!({"data": whole(&letter(api, view, id).await?)})))
 }
 
-pub async fn purge(State(api): State<Api>, Extension(note): Extension<Note>, body: Bytes) -> Result<Json<Value>, Problem> {
-    let (mut filter, after) = explicit(&body)?;
+pub async fn purge(State(api): State<Api>, view: View, Extension(note): Extension<Note>, body: Bytes) -> Result<Json<Value>, Problem> {
+    let (filter, after) = explicit(&body)?;
+    let mut filter = view.letters(filter);
     if after.is_some() {
         return Err(Problem::bad_request("bad_field", "`after` goes with a replay"));
     }
@@ -167,8 +178,9 @@ pub async fn purge(State(api): State<Api>, Extension(note): Extension<Note>, bod
     Ok(Json(json!({"purged": purged, "replaying": under_way})))
 }
 
-pub async fn replay(State(api): State<Api>, Extension(note): Extension<Note>, body: Bytes) -> Result<(StatusCode, Json<Value>), Problem> {
+pub async fn replay(State(api): State<Api>, view: View, Extension(note): Extension<Note>, body: Bytes) -> Result<(StatusCode, Json<Value>), Problem> {
     let (filter, after) = explicit(&body)?;
+    let filter = view.letters(filter);
     if filter.states.iter().any(|state| *state != LetterState::Open) {
         return Err(Problem::bad_request("bad_field", "only open letters are handed back; leave `state` out"));
     }
@@ -176,7 +188,9 @@ pub async fn replay(State(api): State<Api>, Extension(note): Extension<Note>, bo
     settle(&api).await;
     let under_way = DeadLetterFilter { states: vec![LetterState::Replaying], ..filter.clone() };
     let under_way = api.dead_letters.count(&under_way).await.map_err(|error| Problem::internal(&error))?;
-    let lanes = api.delivery.lanes().into_iter().collect();
+    // Letters of an instance that is somebody else's by now stay.
+    let mut lanes = api.delivery.owned_lanes();
+    lanes.retain(|_, owner| view.scope.name().is_none_or(|tenant| **owner == *tenant));
     let done = api.replayer.replay(lanes, filter, By::Manual, after).await.map_err(|error| match error {
         ReplayError::Journal(error) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "journal", error.to_string()).retry_after(1),
         ReplayError::Store(error) => Problem::internal(&error),
@@ -197,8 +211,9 @@ async fn settle(api: &Api) {
     }
 }
 
-async fn letter(api: &Api, id: i64) -> Result<DeadLetter, Problem> {
-    api.dead_letters.get(id).await.map_err(|error| Problem::internal(&error))?.ok_or_else(|| missing(id))
+async fn letter(api: &Api, view: &View, id: i64) -> Result<DeadLetter, Problem> {
+    let found = api.dead_letters.get(id).await.map_err(|error| Problem::internal(&error))?;
+    found.filter(|letter| view.sees_letter(letter)).ok_or_else(|| missing(id))
 }
 
 fn missing(id: i64) -> Problem {

@@ -9,16 +9,17 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use bulkhead_access::Scope;
 use bulkhead_store::Entry;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::auth::Actor;
 use super::lanes::Running;
 use super::page::Page;
 use super::problem::Problem;
+use super::view::View;
 use super::{Api, rfc3339};
-use crate::config::{self, Config, Fault, Section};
+use crate::config::{self, Config, Fault, Section, tenant_of};
 use crate::pipeline::stored::{Changed, Done, Edit, EntryError, MOST_BYTES, MOST_ENTRIES, Stored, To};
 use crate::pipeline::{ReloadError, Reloaded};
 use crate::trail::Note;
@@ -60,11 +61,12 @@ pub struct Shown<'a> {
     config: Arc<Config>,
     stored: &'a Stored,
     section: Section,
+    scope: &'a Scope,
 }
 
 impl<'a> Shown<'a> {
-    pub fn of(api: &'a Api, section: Section) -> Self {
-        Self { config: api.control.config(), stored: &api.control.stored, section }
+    pub fn of(api: &'a Api, view: &'a View, section: Section) -> Self {
+        Self { config: Arc::clone(&view.config), stored: &api.control.stored, section, scope: &view.scope }
     }
 
     /// In force or not, in the order of their names.
@@ -77,12 +79,30 @@ impl<'a> Shown<'a> {
         names.extend(self.stored.all().iter().filter(|entry| entry.section == self.section.name()).map(|entry| entry.name.clone()));
         names.sort();
         names.dedup();
+        if !self.scope.is_host() {
+            names.retain(|name| self.is_seen(name));
+        }
         names
     }
 
+    /// Whether the entry, in force or not, is within.
+    fn is_seen(&self, name: &str) -> bool {
+        match self.config.owners.of(self.section, name) {
+            Some(owner) => self.scope.sees(Some(owner)),
+            // Of nobody, or not in force.
+            None => {
+                let stored = self.stored.get(self.section, name);
+                stored.is_some_and(|entry| self.scope.sees(tenant_of(&entry.definition).as_ref())) && self.effective(name).is_none()
+            }
+        }
+    }
+
     pub fn entry(&self, name: &str) -> Option<Value> {
+        if !self.scope.is_host() && !self.is_seen(name) {
+            return None;
+        }
         let in_force = self.config.merged.in_force.contains(&(self.section, name.to_owned()));
-        let kept = self.stored.get(self.section, name);
+        let kept = self.stored.get(self.section, name).filter(|entry| self.scope.sees(tenant_of(&entry.definition).as_ref()));
         let Some(definition) = self.effective(name).filter(|_| !in_force) else {
             let mut shown = stored(self.section, &kept?);
             shown["in_force"] = in_force.into();
@@ -115,15 +135,15 @@ fn stored(section: Section, entry: &Entry) -> Value {
     })
 }
 
-pub async fn list<S: Of>(State(api): State<Api>, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
+pub async fn list<S: Of>(State(api): State<Api>, view: View, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
     let bounds = page.bounds()?;
-    let shown = Shown::of(&api, S::SECTION);
+    let shown = Shown::of(&api, &view, S::SECTION);
     let running = Running::of(&api, S::SECTION);
     Ok(bounds.answer(path(S::SECTION), &shown.names(), |name| running.with(name, shown.entry(name).unwrap_or_default())))
 }
 
-pub async fn show<S: Of>(State(api): State<Api>, Path(name): Path<String>) -> Result<Answer, Problem> {
-    let data = Shown::of(&api, S::SECTION).entry(&name).ok_or_else(|| unknown(S::SECTION, &name))?;
+pub async fn show<S: Of>(State(api): State<Api>, view: View, Path(name): Path<String>) -> Result<Answer, Problem> {
+    let data = Shown::of(&api, &view, S::SECTION).entry(&name).ok_or_else(|| unknown(S::SECTION, &name))?;
     Ok(Answer::of(S::SECTION, &name, Running::of(&api, S::SECTION).with(&name, data)))
 }
 
@@ -148,22 +168,16 @@ pub struct Definition {
     pub definition: Value,
 }
 
-pub async fn make<S: Of>(
-    State(api): State<Api>,
-    Query(how): Query<How>,
-    Extension(actor): Extension<Actor>,
-    Extension(note): Extension<Note>,
-    body: Bytes,
-) -> Result<Answer, Problem> {
+pub async fn make<S: Of>(State(api): State<Api>, view: View, Query(how): Query<How>, Extension(note): Extension<Note>, body: Bytes) -> Result<Answer, Problem> {
     let New { name, definition } = read(&body)?;
-    edit(&api, Edit { section: S::SECTION, name, to: To::Make(definition), of_version: None }, &actor, &note, &how).await
+    edit(&api, &view, Edit { section: S::SECTION, name, to: To::Make(definition), of_version: None }, &note, &how).await
 }
 
 pub async fn put<S: Of>(
     State(api): State<Api>,
+    view: View,
     Path(name): Path<String>,
     Query(how): Query<How>,
-    Extension(actor): Extension<Actor>,
     Extension(note): Extension<Note>,
     headers: HeaderMap,
     body: Bytes,
@@ -172,22 +186,23 @@ pub async fn put<S: Of>(
     let of_version = if_match(&headers)?;
     // A change of a version is no making.
     let to = if of_version.is_some() { To::Change(definition) } else { To::Put(definition) };
-    edit(&api, Edit { section: S::SECTION, name, to, of_version }, &actor, &note, &how).await
+    edit(&api, &view, Edit { section: S::SECTION, name, to, of_version }, &note, &how).await
 }
 
 pub async fn delete<S: Of>(
     State(api): State<Api>,
+    view: View,
     Path(name): Path<String>,
     Query(how): Query<How>,
-    Extension(actor): Extension<Actor>,
     Extension(note): Extension<Note>,
     headers: HeaderMap,
 ) -> Result<Answer, Problem> {
-    edit(&api, Edit { section: S::SECTION, name, to: To::Gone, of_version: if_match(&headers)? }, &actor, &note, &how).await
+    edit(&api, &view, Edit { section: S::SECTION, name, to: To::Gone, of_version: if_match(&headers)? }, &note, &how).await
 }
 
-pub async fn versions<S: Of>(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
-    let entry = api.control.stored.get(S::SECTION, &name).ok_or_else(|| unknown(S::SECTION, &name))?;
+pub async fn versions<S: Of>(State(api): State<Api>, view: View, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+    let seen = !view.hides(&api, S::SECTION, &name) && !view.hides_stored(&api, S::SECTION, &name);
+    let entry = api.control.stored.get(S::SECTION, &name).filter(|_| seen).ok_or_else(|| unknown(S::SECTION, &name))?;
     let former = api.control.stored.versions(&entry.id).await.map_err(|error| refused(None, &error.into()))?;
     let version = |version: i64, at: i64, by: &str, definition: &Value| json!({"version": version, "updated_at": rfc3339(at), "updated_by": by, "definition": config::hide(S::SECTION, definition)});
     let mut data = vec![version(entry.version, entry.updated_ms, &entry.updated_by, &entry.definition)];
@@ -207,21 +222,21 @@ struct Which {
 /// A former version in force again, as a new one.
 pub async fn roll_back<S: Of>(
     State(api): State<Api>,
+    view: View,
     Path(name): Path<String>,
     Query(how): Query<How>,
-    Extension(actor): Extension<Actor>,
     Extension(note): Extension<Note>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Answer, Problem> {
     let Which { version } = read(&body)?;
-    edit(&api, Edit { section: S::SECTION, name, to: To::Version(version), of_version: if_match(&headers)? }, &actor, &note, &how).await
+    edit(&api, &view, Edit { section: S::SECTION, name, to: To::Version(version), of_version: if_match(&headers)? }, &note, &how).await
 }
 
 /// All stored entries, in an order that stays.
-pub async fn export(State(api): State<Api>) -> Json<Value> {
+pub async fn export(State(api): State<Api>, view: View) -> Json<Value> {
     let shown = api.control.stored.all();
-    let shown = shown.iter().filter_map(|entry| {
+    let shown = shown.iter().filter(|entry| view.sees(tenant_of(&entry.definition).as_ref())).filter_map(|entry| {
         let section = Section::named(&entry.section)?;
         Some(json!({"section": section.name(), "name": entry.name, "definition": config::hide(section, &entry.definition)}))
     });
@@ -247,13 +262,7 @@ struct Imported {
 }
 
 /// Many entries in one change.
-pub async fn import(
-    State(api): State<Api>,
-    Query(how): Query<How>,
-    Extension(actor): Extension<Actor>,
-    Extension(note): Extension<Note>,
-    body: Bytes,
-) -> Result<Json<Value>, Problem> {
+pub async fn import(State(api): State<Api>, view: View, Query(how): Query<How>, Extension(note): Extension<Note>, body: Bytes) -> Result<Json<Value>, Problem> {
     let Import { entries, prune } = read(&body)?;
     if entries.len() > MOST_ENTRIES {
         // More than there can be, whatever is there already.
@@ -269,7 +278,12 @@ pub async fn import(
     }
     if prune {
         let there = api.control.stored.all();
-        let gone = there.iter().cloned().filter_map(|entry| Some((Section::named(&entry.section)?, entry)));
+        // What somebody else stored is not meant by what they do not name.
+        let gone = there
+            .iter()
+            .filter(|entry| view.sees(tenant_of(&entry.definition).as_ref()))
+            .cloned()
+            .filter_map(|entry| Some((Section::named(&entry.section)?, entry)));
         let gone: Vec<Edit> = gone
             .filter(|(section, entry)| !edits.iter().any(|edit| edit.section == *section && edit.name == entry.name))
             // What was looked at goes, and nothing that was changed meanwhile.
@@ -277,19 +291,22 @@ pub async fn import(
             .collect();
         edits.extend(gone);
     }
-    let done = api.control.edit(&edits, &actor.0, how.dry_run).await.map_err(|error| refused(None, &error))?;
+    let done = api.control.edit(&edits, &view.actor.0, &view.scope, how.dry_run).await.map_err(|error| refused(None, &error))?;
     let entries: Vec<Value> = done.entries.iter().map(difference).collect();
     // A line of the record has a bound.
     note.object("import").after(json!({"dry_run": how.dry_run, "count": entries.len(), "entries": entries.iter().take(50).collect::<Vec<_>>()}));
-    Ok(Json(json!({"data": {"dry_run": how.dry_run, "entries": entries, "instances": instances(&done.instances)}})))
+    Ok(Json(json!({"data": {"dry_run": how.dry_run, "entries": entries, "instances": instances(&view, &done.instances)}})))
 }
 
-pub async fn edit(api: &Api, edit: Edit, actor: &Actor, note: &Note, how: &How) -> Result<Answer, Problem> {
+pub async fn edit(api: &Api, view: &View, edit: Edit, note: &Note, how: &How) -> Result<Answer, Problem> {
     let (section, name) = (edit.section, edit.name.clone());
     note.object(format!("{}/{name}", section.name()));
-    let Done { entries, instances: changed } =
-        api.control.edit(std::slice::from_ref(&edit), &actor.0, how.dry_run).await.map_err(|error| refused(Some((section, &name)), &error))?;
-    let mut more = json!({"dry_run": how.dry_run, "instances": instances(&changed)});
+    let Done { entries, instances: changed } = api
+        .control
+        .edit(std::slice::from_ref(&edit), &view.actor.0, &view.scope, how.dry_run)
+        .await
+        .map_err(|error| refused(Some((section, &name)), &error))?;
+    let mut more = json!({"dry_run": how.dry_run, "instances": instances(view, &changed)});
     let made = entries.first().is_some_and(|entry| entry.before.is_none());
     let data = match entries.first() {
         Some(entry) => {
@@ -297,7 +314,7 @@ pub async fn edit(api: &Api, edit: Edit, actor: &Actor, note: &Note, how: &How) 
             if how.dry_run {
                 note.after(json!({"dry_run": true}));
             } else {
-                tracing::info!(section = section.name(), name, by = actor.0, change = what(entry), "stored entry changed");
+                tracing::info!(section = section.name(), name, by = view.actor.0, change = what(entry), "stored entry changed");
                 entry.before.iter().for_each(|before| _ = note.before(hidden(before)));
                 entry.after.iter().for_each(|after| _ = note.after(hidden(after)));
             }
@@ -305,7 +322,7 @@ pub async fn edit(api: &Api, edit: Edit, actor: &Actor, note: &Note, how: &How) 
             entry.after.as_ref().map_or(Value::Null, |after| stored(section, after))
         }
         // It says already what it is to say.
-        None => Shown::of(api, section).entry(&name).unwrap_or_default(),
+        None => Shown::of(api, view, section).entry(&name).unwrap_or_default(),
     };
     let status = if made && !how.dry_run { StatusCode::CREATED } else { StatusCode::OK };
     Ok(Answer { path: path(section), name, status, data, more })
@@ -399,9 +416,10 @@ fn differing(before: &Value, after: &Value, pointer: String) -> Vec<String> {
     }
 }
 
-fn instances(changed: &Reloaded) -> Value {
+/// Only its own change with what a tenant changes; how many others there are is not its business.
+fn instances(view: &View, changed: &Reloaded) -> Value {
     let names = |names: &[Arc<str>]| names.iter().map(|name| Value::from(&**name)).collect::<Value>();
-    json!({"added": names(&changed.added), "changed": names(&changed.changed), "removed": names(&changed.removed), "unchanged": changed.unchanged})
+    json!({"added": names(&changed.added), "changed": names(&changed.changed), "removed": names(&changed.removed), "unchanged": view.scope.is_host().then_some(changed.unchanged)})
 }
 
 /// `If-Match: "3"` (RFC 9110 §13.1.1); `*` asks for nothing but that it is there.
@@ -435,11 +453,15 @@ pub fn refused(about: Option<(Section, &str)>, error: &EntryError) -> Problem {
         EntryError::InFile { .. } => conflict("in_file"),
         EntryError::Made { .. } => conflict("part_of_another"),
         EntryError::Unknown { .. } | EntryError::NoVersion { .. } | EntryError::NoInstance(_) => Problem::not_found(text),
-        EntryError::Exists { .. } => conflict("exists"),
+        EntryError::Exists { .. } | EntryError::Taken { .. } | EntryError::NameOfFormatter { .. } => conflict("exists"),
+        EntryError::OtherTenant { .. } | EntryError::TenantStays { .. } => {
+            let fault = json!({"pointer": "/definition/tenant", "detail": text});
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "other_tenant", text.clone()).errors(vec![fault])
+        }
         EntryError::Raced { .. } => conflict("raced"),
         EntryError::Stale { .. } => Problem::new(StatusCode::PRECONDITION_FAILED, "stale", text),
         EntryError::Twice { .. } => Problem::bad_request("twice", text),
-        EntryError::Many(_) => conflict("too_many"),
+        EntryError::Many(_) | EntryError::ManyOfTenant(_) => conflict("too_many"),
         EntryError::Large { .. } => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", text),
         EntryError::NoKey => conflict("no_key"),
         EntryError::Hidden { pointer, .. } => {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::Api;
 use super::problem::Problem;
 use super::rfc3339;
+use super::view::View;
 use crate::own_events::KINDS;
 
 /// Events that are looked at, the last ones.
@@ -22,7 +23,7 @@ struct Seen {
     last_ms: i64,
 }
 
-pub async fn list(State(api): State<Api>) -> Result<Json<Value>, Problem> {
+pub async fn list(State(api): State<Api>, view: View) -> Result<Json<Value>, Problem> {
     let head = api.journal.head();
     let mut after = Seq(head.0.saturating_sub(EVENTS).max(api.journal.stats().oldest.0.saturating_sub(1)));
     let mut reader = api.journal.reader(after);
@@ -34,7 +35,7 @@ pub async fn list(State(api): State<Api>) -> Result<Json<Value>, Problem> {
         let from = after;
         after = Seq(frame.first().0 + frame.len() as u64 - 1);
         for (_, event) in frame.events().filter(|(seq, _)| *seq > from && *seq <= head) {
-            if event.shape() == Shape::Own {
+            if event.shape() == Shape::Own || view.scope.name().is_some_and(|tenant| event.tenant() != Some(tenant)) {
                 continue;
             }
             looked += 1;
@@ -52,6 +53,6 @@ pub async fn list(State(api): State<Api>) -> Result<Json<Value>, Problem> {
     let came = seen.iter().map(|(name, seen)| json!({"type": name, "origin": "events", "events": seen.events, "last_seen": rfc3339(seen.last_ms)}));
     let own = KINDS.iter().map(|(kind, meaning)| json!({"type": format!("bulkhead.{kind}"), "origin": "bulkhead", "meaning": meaning}));
     let data: Vec<Value> = came.chain(own).collect();
-    let meta = json!({"total": types + KINDS.len(), "count": data.len(), "events_looked_at": looked, "own_events": api.control.config().own_events});
+    let meta = json!({"total": types + KINDS.len(), "count": data.len(), "events_looked_at": looked, "own_events": view.config.own_events});
     Ok(Json(json!({"data": data, "meta": meta, "links": {"self": "/api/integration/events/types"}})))
 }

@@ -7,9 +7,9 @@ use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bulkhead_core::{EventRef, LaneId, Seq};
-use bulkhead_ingest::{BodyFault, Bounds, Media, Normaliser, read_events};
+use bulkhead_ingest::{BodyFault, Bounds, Media, Normaliser, Rules, read_events};
 use bulkhead_journal::{AppendBatch, AppendError, Durability};
-use bulkhead_store::{DeadLetter, DeadLetterFilter, EventFilter, IndexedEvent, State as LetterState};
+use bulkhead_store::{DeadLetter, DeadLetterFilter, EventFilter, IndexedEvent, OF_HOST, State as LetterState};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -18,6 +18,7 @@ use super::extract::{Words, percent};
 use super::logs::{Listed, bounds, millis, page};
 use super::problem::Problem;
 use super::tap::{fault, severity};
+use super::view::View;
 use super::{Api, rfc3339};
 use crate::observed::index::Index;
 use crate::observed::shown;
@@ -49,7 +50,7 @@ pub struct Shown {
     deliveries: Option<Vec<Value>>,
 }
 
-pub async fn list(State(api): State<Api>, words: Words) -> Result<Json<Listed<Shown>>, Problem> {
+pub async fn list(State(api): State<Api>, view: View, words: Words) -> Result<Json<Listed<Shown>>, Problem> {
     let index = index(&api)?;
     words.known(&["limit", "offset", "start_time", "end_time", "severity", "source_ip", "event_type"])?;
     let bounds = bounds(&words)?;
@@ -64,6 +65,7 @@ pub async fn list(State(api): State<Api>, words: Words) -> Result<Json<Listed<Sh
             .map_err(|_| fault("source_ip", "`source_ip` is an address of IPv4 or IPv6, such as 192.0.2.1 or 2001:db8::1"))
     };
     let filter = EventFilter {
+        tenant: view.scope.name().map(str::to_owned),
         types,
         severities: severities.iter().map(|word| severity(word).map(|known| known.name().to_owned())).collect::<Result<_, _>>()?,
         source_ip: words.text("source_ip")?.map(address).transpose()?,
@@ -74,22 +76,23 @@ pub async fn list(State(api): State<Api>, words: Words) -> Result<Json<Listed<Sh
     let query = words.query_without(&["limit", "offset"]);
     let mut answer = page(bounds, PATH, &query, total, events.into_iter().map(shown_event).collect());
     answer.meta["total_is_at_least"] = (total >= bulkhead_store::MOST_COUNTED).into();
-    answer.meta["index"] = status(index);
+    answer.meta["index"] = if view.scope.is_host() { status(index) } else { Value::Null };
     Ok(Json(answer))
 }
 
-pub async fn show(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<One<Shown>>, Problem> {
+pub async fn show(State(api): State<Api>, view: View, Path(id): Path<String>) -> Result<Json<One<Shown>>, Problem> {
     let index = index(&api)?;
     if id.len() > MOST_ID {
         return Err(Problem::bad_request("bad_id", format!("an id has at most {MOST_ID} bytes")));
     }
-    let found = index.table.get(&id).await.map_err(|error| Problem::unavailable(&error))?;
+    let found = index.table.get(&id, view.scope.name()).await.map_err(|error| Problem::unavailable(&error))?;
     let event = found.ok_or_else(|| {
-        let behind = index.status().behind;
+        // How much others sent is not a tenant's to see.
+        let behind = if view.scope.is_host() { index.status().behind } else { 0 };
         let late = if behind > 0 { format!("; the index is {behind} events behind") } else { String::new() };
         Problem::not_found(format!("there is no event `{}` in the index{late}", id.escape_default()))
     })?;
-    let deliveries = Some(deliveries(&api, index, &event).await?);
+    let deliveries = Some(deliveries(&api, &view, index, &event).await?);
     Ok(Json(One { data: Shown { deliveries, ..shown_event(event) }, links: json!({"self": format!("{PATH}/{}", percent(&id))}) }))
 }
 
@@ -109,7 +112,7 @@ struct Posted<'a> {
 }
 
 /// One event; on disk when 201 is answered, or 200 where it was there before (`journal.dedup_window`).
-pub async fn post(State(api): State<Api>, Extension(note): Extension<Note>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
+pub async fn post(State(api): State<Api>, view: View, Extension(note): Extension<Note>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
     let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = Media::from_content_type(declared).filter(|media| matches!(media, Media::Json | Media::CloudEvent)).ok_or_else(|| {
         Problem::new(
@@ -119,7 +122,9 @@ pub async fn post(State(api): State<Api>, Extension(note): Extension<Note>, head
         )
     })?;
     let mut batch = AppendBatch::new();
-    let mut normaliser = Normaliser::new(api.control.config().http.rules.clone());
+    // What somebody of a tenant posts is its own.
+    let rules = Rules { tenant: view.config.data_tenant(view.scope.tenant()), ..view.config.http.rules.clone() };
+    let mut normaliser = Normaliser::new(rules);
     let summary = read_events(&mut normaliser, &media, &body, api.clock.unix_nanos(), Bounds { events: 1 }, &mut batch).map_err(|fault| match fault {
         BodyFault::Empty => Problem::bad_request("no_event", fault.to_string()),
         BodyFault::TooManyEvents { .. } => Problem::bad_request("one_event", "the body holds more than one event; many go to the intake listener"),
@@ -175,7 +180,7 @@ fn shown_event(event: IndexedEvent) -> Shown {
     Shown {
         id: event.event_id,
         source: event.source,
-        tenant: Some(event.tenant).filter(|tenant| !tenant.is_empty()),
+        tenant: Some(event.tenant).filter(|tenant| !tenant.is_empty() && tenant != OF_HOST),
         event_type: event.event_type,
         severity: event.severity,
         time: rfc3339(event.time_ms),
@@ -194,11 +199,14 @@ fn raw(text: String) -> Option<Box<RawValue>> {
 }
 
 /// What became of an event in each lane that it was for, as far as that is known.
-async fn deliveries(api: &Api, index: &Index, event: &IndexedEvent) -> Result<Vec<Value>, Problem> {
+async fn deliveries(api: &Api, view: &View, index: &Index, event: &IndexedEvent) -> Result<Vec<Value>, Problem> {
     let lanes: Vec<String> = serde_json::from_str(&event.lanes).unwrap_or_default();
     let mut deliveries = Vec::with_capacity(lanes.len());
     for name in &lanes {
         let Some((instance, format)) = name.rsplit_once('/') else { continue };
+        if !view.scope.is_host() && view.hides_instance(instance) {
+            continue;
+        }
         let lane = LaneId::new(instance, format);
         let mut delivery = json!({"instance": instance, "format": format});
         let about = if index.is_own(event) { delivery_of(api, &lane, event).await? } else { json!({"state": "unknown"}) };

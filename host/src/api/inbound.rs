@@ -6,15 +6,21 @@ use bulkhead_ingest::InboundStatus;
 use serde_json::{Value, json};
 
 use super::problem::Problem;
+use super::view::View;
 use super::{Api, rfc3339};
 
-pub async fn list(State(api): State<Api>) -> Json<Value> {
-    let data: Vec<Value> = api.control.inbound.status().iter().map(one).collect();
+/// Whether somebody sees an inbound webhook: people of a tenant, where it says that its events are theirs.
+fn seen(view: &View, status: &InboundStatus) -> bool {
+    view.sees(view.config.owners.of_inbound(&status.name))
+}
+
+pub async fn list(State(api): State<Api>, view: View) -> Json<Value> {
+    let data: Vec<Value> = api.control.inbound.status().iter().filter(|status| seen(&view, status)).map(one).collect();
     Json(json!({"meta": {"total": data.len(), "count": data.len()}, "data": data}))
 }
 
-pub async fn show(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
-    let status = api.control.inbound.status().into_iter().find(|status| status.name == name);
+pub async fn show(State(api): State<Api>, view: View, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+    let status = api.control.inbound.status().into_iter().find(|status| status.name == name && seen(&view, status));
     let status = status.ok_or_else(|| Problem::not_found(format!("there is no inbound webhook `{}`", name.escape_default())))?;
     Ok(Json(json!({"data": one(&status)})))
 }
@@ -33,10 +39,10 @@ fn one(status: &InboundStatus) -> Value {
 }
 
 /// For health: enough to see that nothing comes, or that all of it is refused.
-pub fn summary(api: &Api) -> Vec<Value> {
+pub fn summary(api: &Api, view: &View) -> Vec<Value> {
     let brief = |status: &InboundStatus| {
         let refused: u64 = status.refused.iter().map(|refused| refused.count).sum();
         json!({"name": status.name, "verify": status.verify, "last_received": status.last_received_ms.and_then(rfc3339), "accepted": status.accepted, "refused": refused})
     };
-    api.control.inbound.status().iter().map(brief).collect()
+    api.control.inbound.status().iter().filter(|status| seen(view, status)).map(brief).collect()
 }

@@ -17,6 +17,7 @@ use super::auth::Actor;
 use super::extract::Words;
 use super::page::Page;
 use super::problem::Problem;
+use super::view::View;
 use crate::access::{self, KeyError, LIFE_MS, LONGEST_LIFE_MS, NewKey, RATE};
 use crate::trail::Note;
 
@@ -29,41 +30,55 @@ const OVERLAP: i64 = 3_600;
 const LONGEST_OVERLAP: i64 = 7 * 86_400;
 const PATH: &str = "/api/integration/api-keys";
 
-pub async fn list(State(api): State<Api>, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
-    Ok(page.bounds()?.answer(PATH, &api.access.list(), |key| shown(&api, key)))
+pub async fn list(State(api): State<Api>, view: View, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
+    let keys: Vec<KeyRecord> = api.access.list().into_iter().filter(|key| view.sees(key.tenant.as_ref())).collect();
+    Ok(page.bounds()?.answer(PATH, &keys, |key| shown(&api, key)))
 }
 
-pub async fn show(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
-    let key = api.access.get(&parse(&id)?).ok_or_else(|| refused(KeyError::Unknown))?;
+/// A key that the caller sees: a key of somebody else is none. Whose a key is stays.
+fn find(api: &Api, view: &View, id: &KeyId) -> Result<KeyRecord, Problem> {
+    api.access.get(id).filter(|key| view.sees(key.tenant.as_ref())).ok_or_else(|| refused(KeyError::Unknown))
+}
+
+pub async fn show(State(api): State<Api>, view: View, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+    let key = find(&api, &view, &parse(&id)?)?;
     Ok(Json(json!({"data": shown(&api, &key), "links": {"self": format!("{PATH}/{id}")}})))
 }
 
-pub async fn create(State(api): State<Api>, Extension(actor): Extension<Actor>, Extension(note): Extension<Note>, body: Bytes) -> Result<Response, Problem> {
+pub async fn create(
+    State(api): State<Api>,
+    view: View,
+    Extension(actor): Extension<Actor>,
+    Extension(note): Extension<Note>,
+    body: Bytes,
+) -> Result<Response, Problem> {
     let words = Words::body(&body)?;
-    words.known(&["name", "roles", "ip_allow", "rate", "expires_at"])?;
+    words.known(&["name", "roles", "tenant", "ip_allow", "rate", "expires_at"])?;
     let name = words.text("name")?.unwrap_or_default().trim();
     if name.is_empty() || name.chars().count() > MOST_NAME || name.chars().any(char::is_control) {
         return Err(fault("/name", format!("`name` is 1 to {MOST_NAME} characters that say whose key it is, no control characters")));
     }
     let roles = roles(&words)?;
+    let tenant = view.tenant_of_new(words.text("tenant")?)?;
     let networks = words.list("ip_allow")?;
     let allow = Allow::parse(networks.iter().map(String::as_str)).map_err(|error| fault("/ip_allow", error.to_string()))?;
     let rate = words.number("rate")?.unwrap_or(i64::from(RATE));
     let rate = u32::try_from(rate).ok().filter(|_| (1..=MOST_RATE).contains(&rate));
     let rate = rate.ok_or_else(|| fault("/rate", format!("`rate` is 1 to {MOST_RATE} requests a second")))?;
     let expires_ms = expiry(&api, &words)?.unwrap_or_else(|| api.clock.unix_ms().saturating_add(LIFE_MS));
-    let (key, text) = api.access.create(NewKey { name: name.to_owned(), roles, allow, rate, expires_ms }, &actor.0).await.map_err(refused)?;
+    let (key, text) = api.access.create(NewKey { name: name.to_owned(), roles, tenant, allow, rate, expires_ms }, &actor.0).await.map_err(refused)?;
     note.object(format!("api-keys/{}", key.id)).after(shown(&api, &key));
     Ok((StatusCode::CREATED, [(header::LOCATION, format!("{PATH}/{}", key.id))], with_secret(&api, &key, &text)).into_response())
 }
 
-pub async fn rotate(State(api): State<Api>, Extension(note): Extension<Note>, Path(id): Path<String>, body: Bytes) -> Result<Response, Problem> {
+pub async fn rotate(State(api): State<Api>, view: View, Extension(note): Extension<Note>, Path(id): Path<String>, body: Bytes) -> Result<Response, Problem> {
     let words = Words::body(&body)?;
     words.known(&["overlap_seconds", "expires_at"])?;
     let overlap = words.number("overlap_seconds")?.unwrap_or(OVERLAP);
     let overlap = u64::try_from(overlap).ok().filter(|_| overlap <= LONGEST_OVERLAP);
     let overlap = overlap.ok_or_else(|| fault("/overlap_seconds", format!("`overlap_seconds` is 0 to {LONGEST_OVERLAP}")))?;
     let (expires_ms, id) = (expiry(&api, &words)?, parse(&id)?);
+    find(&api, &view, &id)?;
     let (before, after, text) = api.access.rotate(&id, Duration::from_secs(overlap), expires_ms).await.map_err(refused)?;
     note.object(format!("api-keys/{id}")).before(shown(&api, &before)).after(shown(&api, &after));
     Ok(with_secret(&api, &after, &text).into_response())
@@ -71,11 +86,13 @@ pub async fn rotate(State(api): State<Api>, Extension(note): Extension<Note>, Pa
 
 pub async fn revoke(
     State(api): State<Api>,
+    view: View,
     Extension(actor): Extension<Actor>,
     Extension(note): Extension<Note>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let id = parse(&id)?;
+    find(&api, &view, &id)?;
     let (before, after) = api.access.revoke(&id, &actor.0).await.map_err(refused)?;
     note.object(format!("api-keys/{id}")).before(shown(&api, &before)).after(shown(&api, &after));
     Ok(Json(json!({"data": shown(&api, &after)})))

@@ -14,16 +14,27 @@ use super::auth::Actor;
 use super::connect::connection;
 use super::entries::refused;
 use super::problem::Problem;
+use super::view::View;
 use crate::config::Section;
+use crate::pipeline::stored::EntryError;
 use crate::trail::Note;
+use bulkhead_store::DeadLetterFilter;
 
-pub async fn health(State(api): State<Api>) -> Json<Value> {
-    let lanes = api.delivery.status();
+/// To people of a tenant: how the host is, in a word, and what is theirs.
+pub async fn health(State(api): State<Api>, view: View) -> Result<Json<Value>, Problem> {
+    let own = view.instances();
+    let sees = |instance: &str| own.as_ref().is_none_or(|own| own.contains(instance));
+    let mut lanes = api.delivery.status();
+    lanes.retain(|lane| sees(&lane.lane.instance));
     let stats = api.journal.stats();
-    let letters = api.dead_letters.totals();
-    let files: Vec<(&str, FilesStatus)> = api.files.iter().map(|files| (&*files.name, files.status())).collect();
+    let host = view.scope.is_host();
+    let totals = api.dead_letters.totals();
+    let of_all = || async { api.dead_letters.totals_of(&view.letters(DeadLetterFilter::default())).await };
+    let (letters, letter_bytes) = if host { (totals.letters, totals.bytes) } else { of_all().await.map_err(|error| Problem::internal(&error))? };
+    let files: Vec<(&str, FilesStatus)> = api.files.iter().filter(|_| host).map(|files| (&*files.name, files.status())).collect();
     let unread = files.iter().any(|(_, files)| files.unreadable_count > 0 || files.beyond > 0 || files.stopped.is_some());
-    let pulls = api.pulls.status();
+    let mut pulls = api.pulls.status();
+    pulls.retain(|(instance, _)| sees(instance));
     // A reload takes an instance away for a moment.
     let behind = pulls.iter().any(|(_, pull)| pull.failures > 0 || pull.idle.is_some_and(|(_, turns)| turns > 10));
     let store_up = api.store_health.is_up();
@@ -35,40 +46,49 @@ pub async fn health(State(api): State<Api>) -> Json<Value> {
     } else {
         "healthy"
     };
-    Json(json!({
+    let mut unverified = api.unverified.all();
+    unverified.retain(|instance, _| sees(instance));
+    let journal = if stats.fault.is_some() { "unhealthy" } else { "healthy" };
+    let mut shown = json!({
         "status": status,
-        "checks": checks(&api, &lanes).await,
-        "event_index": api.index.as_deref().map(super::events::status),
+        "checks": checks(&api, &lanes, host).await,
         "version": env!("CARGO_PKG_VERSION"),
-        "journal": {
-            "status": if stats.fault.is_some() { "unhealthy" } else { "healthy" }, "message": stats.fault,
-            "bytes": stats.bytes, "max_bytes": stats.max_bytes, "segments": stats.segments, "head": stats.head.0, "oldest": stats.oldest.0,
-            "lost_ranges": stats.lost_ranges,
-        },
+        "journal": {"status": journal},
         // Without it events are taken in and delivered all the same: degraded, never unready.
-        "store": {
-            "status": if store_up { "healthy" } else { "degraded" }, "engine": if api.store_health.shared { "postgresql" } else { "sqlite" },
-            "message": (!store_up).then_some("the database does not answer (store.url); the host's log says why"),
-        },
-        "dead_letters": {"letters": letters.letters, "bytes": letters.bytes, "max_bytes": api.dead_letters.settings().max_bytes},
+        "store": {"status": if store_up { "healthy" } else { "degraded" }},
+        "dead_letters": {"letters": letters, "bytes": letter_bytes},
         "lanes": lanes.iter().map(lane).collect::<Vec<_>>(),
-        "inbound": super::inbound::summary(&api),
+        "inbound": super::inbound::summary(&api, &view),
         "files": files.iter().map(|(name, status)| read_files(name, status)).collect::<Vec<_>>(),
         "pulls": pulls.iter().map(|(instance, pull)| super::pulls::shown(instance, pull)).collect::<Vec<_>>(),
         // Not degraded: the operator wanted it. But nobody shall forget it.
-        "unverified_destinations": api.unverified.all(),
-    }))
+        "unverified_destinations": unverified,
+    });
+    if host {
+        shown["event_index"] = api.index.as_deref().map(super::events::status).into();
+        shown["journal"] = json!({
+            "status": journal, "message": stats.fault,
+            "bytes": stats.bytes, "max_bytes": stats.max_bytes, "segments": stats.segments, "head": stats.head.0, "oldest": stats.oldest.0,
+            "lost_ranges": stats.lost_ranges,
+        });
+        shown["store"]["engine"] = if api.store_health.shared { "postgresql" } else { "sqlite" }.into();
+        shown["store"]["message"] = (!store_up).then_some("the database does not answer (store.url); the host's log says why").into();
+        shown["dead_letters"]["max_bytes"] = api.dead_letters.settings().max_bytes.into();
+    }
+    Ok(Json(shown))
 }
 
 /// Each part by itself: its name, how it is, how long it took to see, and why.
-async fn checks(api: &Api, lanes: &[LaneStatus]) -> Vec<Value> {
+async fn checks(api: &Api, lanes: &[LaneStatus], host: bool) -> Vec<Value> {
     let check = |name: String, status: &str, message: Option<String>| json!({"name": name, "status": status, "latency_ms": Value::Null, "message": message});
     let fault = api.journal.stats().fault;
-    let mut checks = vec![check("journal".into(), if fault.is_some() { "unhealthy" } else { "healthy" }, fault.map(|fault| fault.to_string()))];
+    // Why says something of the host as a whole.
+    let why = |why: Option<String>| why.filter(|_| host);
+    let mut checks = vec![check("journal".into(), if fault.is_some() { "unhealthy" } else { "healthy" }, why(fault.map(|fault| fault.to_string())))];
     let began = api.clock.monotonic();
     let store = api.store.ping().await;
     // Delivery goes on without it, but for dead letters.
-    let mut of_store = check("store".into(), if store.is_ok() { "healthy" } else { "degraded" }, store.err().map(|error| error.to_string()));
+    let mut of_store = check("store".into(), if store.is_ok() { "healthy" } else { "degraded" }, why(store.err().map(|error| error.to_string())));
     of_store["latency_ms"] = (api.clock.monotonic().saturating_sub(began).as_micros() as f64 / 1_000.0).into();
     checks.push(of_store);
     let mut instances: Vec<(&str, Option<String>)> = Vec::new();
@@ -85,7 +105,7 @@ async fn checks(api: &Api, lanes: &[LaneStatus]) -> Vec<Value> {
         }
     }
     checks.extend(instances.into_iter().map(|(name, why)| check(format!("instance:{name}"), if why.is_some() { "degraded" } else { "healthy" }, why)));
-    if let Some(index) = &api.index {
+    if let Some(index) = api.index.as_ref().filter(|_| host) {
         let error = index.status().error;
         checks.push(check("event_index".into(), if error.is_some() { "degraded" } else { "healthy" }, error));
     }
@@ -136,22 +156,26 @@ impl<'a> Running<'a> {
 }
 
 /// Switches an instance off: what is for it waits, over restarts too.
-pub async fn pause(api: State<Api>, instance: Path<String>, actor: Extension<Actor>, note: Extension<Note>) -> Result<Json<Value>, Problem> {
-    switch(api, instance, actor, note, false).await
+pub async fn pause(api: State<Api>, view: View, instance: Path<String>, actor: Extension<Actor>, note: Extension<Note>) -> Result<Json<Value>, Problem> {
+    switch(api, view, instance, actor, note, false).await
 }
 
 /// Ends a pause or a hold and closes the breaker.
-pub async fn resume(api: State<Api>, instance: Path<String>, actor: Extension<Actor>, note: Extension<Note>) -> Result<Json<Value>, Problem> {
-    switch(api, instance, actor, note, true).await
+pub async fn resume(api: State<Api>, view: View, instance: Path<String>, actor: Extension<Actor>, note: Extension<Note>) -> Result<Json<Value>, Problem> {
+    switch(api, view, instance, actor, note, true).await
 }
 
 async fn switch(
     State(api): State<Api>,
+    view: View,
     Path(instance): Path<String>,
     Extension(actor): Extension<Actor>,
     Extension(note): Extension<Note>,
     active: bool,
 ) -> Result<Json<Value>, Problem> {
+    if view.hides(&api, Section::Instances, &instance) {
+        return Err(refused(None, &EntryError::NoInstance(instance)));
+    }
     note.object(format!("instances/{instance}")).after(json!({"paused": !active}));
     api.control.set_active(&instance, active, &actor.0).await.map_err(|error| refused(None, &error))?;
     tracing::warn!(instance, active, by = actor.0, "instance switched by hand");

@@ -12,31 +12,33 @@ use super::extract::Words;
 use super::page::Bounds;
 use super::problem::Problem;
 use super::tap::fault;
+use super::view::View;
 use super::{Api, rfc3339};
+use crate::config::Section;
 
 const PATH: &str = "/api/integration/logs";
 /// Bytes of a text that is looked for.
 const MOST_TEXT: usize = 256;
 
-pub async fn list(State(api): State<Api>, words: Words) -> Result<Json<Listed<Value>>, Problem> {
+pub async fn list(State(api): State<Api>, view: View, words: Words) -> Result<Json<Listed<Value>>, Problem> {
     words.known(&["instance", "type", "operation", "sync_id", "since", "until", "text", "limit", "offset"])?;
     let instance = words.text("instance")?.map(str::to_owned);
-    answer(&api, PATH, instance, &words).await
+    answer(&api, &view, PATH, instance, &words).await
 }
 
 /// What is forgotten about an instance that is there is an empty list.
-pub async fn of_instance(State(api): State<Api>, Path(instance): Path<String>, words: Words) -> Result<Json<Listed<Value>>, Problem> {
+pub async fn of_instance(State(api): State<Api>, view: View, Path(instance): Path<String>, words: Words) -> Result<Json<Listed<Value>>, Problem> {
     words.known(&["type", "operation", "sync_id", "since", "until", "text", "limit", "offset"])?;
-    let known = api.control.config().instances.iter().any(|known| known.name == instance);
+    let known = view.config.has(Section::Instances, &instance) && !view.hides_instance(&instance);
     let path = format!("{PATH}/{}", super::extract::percent(&instance));
-    let answer = answer(&api, &path, Some(instance.clone()), &words).await?;
+    let answer = answer(&api, &view, &path, Some(instance.clone()), &words).await?;
     if !known && answer.meta["total"] == 0 {
         return Err(Problem::not_found(format!("there is no instance `{}`, and no log of one", instance.escape_default())));
     }
     Ok(answer)
 }
 
-async fn answer(api: &Api, path: &str, instance: Option<String>, words: &Words) -> Result<Json<Listed<Value>>, Problem> {
+async fn answer(api: &Api, view: &View, path: &str, instance: Option<String>, words: &Words) -> Result<Json<Listed<Value>>, Problem> {
     let bounds = bounds(words)?;
     let kind = |word: &String| {
         let names = || LogType::ALL.map(LogType::name).join(", ");
@@ -48,6 +50,7 @@ async fn answer(api: &Api, path: &str, instance: Option<String>, words: &Words) 
     }
     let id = |text: &str| text.parse::<Uuid>().map_err(|_| fault("sync_id", "`sync_id` is the id of a run, a UUID"));
     let filter = LogFilter {
+        tenant: view.scope.name().map(str::to_owned),
         instance,
         types: words.list("type")?.iter().map(kind).collect::<Result<_, _>>()?,
         operation: words.text("operation")?.map(str::to_owned),

@@ -18,11 +18,12 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::Api;
-use super::auth::{Actor, lacks};
+use super::auth::lacks;
 use super::entries::{self, Answer, How, Shown, faults, if_match, read};
 use super::page::Page;
 use super::preview::{MOST_EVENTS, problem};
 use super::problem::Problem;
+use super::view::View;
 use crate::config::Section;
 use crate::pipeline::stored::{Edit, To};
 use crate::pipeline::{Preview, PreviewError};
@@ -87,18 +88,18 @@ fn parts(mut shown: Value) -> Value {
 }
 
 /// With the instances that are handed what it makes.
-fn with_instances(api: &Api, name: &str, shown: Value) -> Value {
+fn with_instances(api: &Api, view: &View, name: &str, shown: Value) -> Value {
     let mut shown = parts(shown);
     if shown.is_object() {
         let lanes = api.delivery.status();
-        let instances: BTreeSet<&str> = lanes.iter().filter(|lane| &*lane.lane.format == name).map(|lane| &*lane.lane.instance).collect();
+        let instances: BTreeSet<&str> = lanes.iter().filter(|lane| &*lane.lane.format == name && !view.hides_instance(&lane.lane.instance)).map(|lane| &*lane.lane.instance).collect();
         shown["instances"] = json!(instances);
     }
     shown
 }
 
-fn entry(api: &Api, name: &str) -> Option<Value> {
-    Shown::of(api, SECTION).entry(name).filter(|entry| is_mapping(&entry["definition"]))
+fn entry(api: &Api, view: &View, name: &str) -> Option<Value> {
+    Shown::of(api, view, SECTION).entry(name).filter(|entry| is_mapping(&entry["definition"]))
 }
 
 fn unknown(name: &str) -> Problem {
@@ -106,8 +107,8 @@ fn unknown(name: &str) -> Problem {
 }
 
 /// A formatter of that name that is something else stays what it is.
-fn not_another(api: &Api, name: &str) -> Result<(), Problem> {
-    match Shown::of(api, SECTION).entry(name).filter(|entry| !is_mapping(&entry["definition"])) {
+fn not_another(api: &Api, view: &View, name: &str) -> Result<(), Problem> {
+    match Shown::of(api, view, SECTION).entry(name).filter(|entry| !is_mapping(&entry["definition"])) {
         None => Ok(()),
         Some(other) => {
             let text = format!("`formatters.{name}` is no mapping but one of `{}`", other["definition"]["formatter"].as_str().unwrap_or_default());
@@ -136,29 +137,29 @@ fn moved(within: &str) -> Option<String> {
     })
 }
 
-pub async fn list(State(api): State<Api>, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
+pub async fn list(State(api): State<Api>, view: View, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
     let bounds = page.bounds()?;
-    let shown = Shown::of(&api, SECTION);
+    let shown = Shown::of(&api, &view, SECTION);
     let all: Vec<(String, Value)> = shown.names().into_iter().filter_map(|name| Some((name.clone(), shown.entry(&name)?))).collect();
     let all: Vec<_> = all.into_iter().filter(|(_, entry)| is_mapping(&entry["definition"])).collect();
-    Ok(bounds.answer(PATH, &all, |(name, entry)| with_instances(&api, name, entry.clone())))
+    Ok(bounds.answer(PATH, &all, |(name, entry)| with_instances(&api, &view, name, entry.clone())))
 }
 
-pub async fn show(State(api): State<Api>, Path(name): Path<String>) -> Result<Answer, Problem> {
-    let data = entry(&api, &name).ok_or_else(|| unknown(&name))?;
-    Ok(Answer::at(PATH, &name, with_instances(&api, &name, data)))
+pub async fn show(State(api): State<Api>, view: View, Path(name): Path<String>) -> Result<Answer, Problem> {
+    let data = entry(&api, &view, &name).ok_or_else(|| unknown(&name))?;
+    Ok(Answer::at(PATH, &name, with_instances(&api, &view, &name, data)))
 }
 
-async fn edit(api: &Api, name: String, to: To, of_version: Option<i64>, actor: &Actor, note: &Note, how: &How) -> Result<Answer, Problem> {
-    let done = entries::edit(api, Edit { section: SECTION, name: name.clone(), to, of_version }, actor, note, how).await;
+async fn edit(api: &Api, view: &View, name: String, to: To, of_version: Option<i64>, note: &Note, how: &How) -> Result<Answer, Problem> {
+    let done = entries::edit(api, view, Edit { section: SECTION, name: name.clone(), to, of_version }, note, how).await;
     let done = done.map_err(|problem| problem.pointers(place))?;
-    Ok(done.seen(PATH, name.clone(), |data| with_instances(api, &name, data)))
+    Ok(done.seen(PATH, name.clone(), |data| with_instances(api, view, &name, data)))
 }
 
 pub async fn make(
     State(api): State<Api>,
     Query(how): Query<How>,
-    Extension(actor): Extension<Actor>,
+    view: View,
     Extension(note): Extension<Note>,
     body: Bytes,
 ) -> Result<Answer, Problem> {
@@ -166,14 +167,14 @@ pub async fn make(
     let Some(name) = mapping.name.take() else {
         return Err(Problem::bad_request("bad_field", "`name` is missing").errors(vec![json!({"pointer": "/name"})]));
     };
-    edit(&api, name, To::Make(mapping.definition()), None, &actor, &note, &how).await
+    edit(&api, &view, name, To::Make(mapping.definition()), None, &note, &how).await
 }
 
 pub async fn put(
     State(api): State<Api>,
     Path(name): Path<String>,
     Query(how): Query<How>,
-    Extension(actor): Extension<Actor>,
+    view: View,
     Extension(note): Extension<Note>,
     headers: HeaderMap,
     body: Bytes,
@@ -183,28 +184,28 @@ pub async fn put(
         let text = "`name` is not that of the path: a mapping keeps its name";
         return Err(Problem::bad_request("bad_field", text).errors(vec![json!({"pointer": "/name"})]));
     }
-    not_another(&api, &name)?;
+    not_another(&api, &view, &name)?;
     let of_version = if_match(&headers)?;
     let definition = mapping.definition();
     let to = if of_version.is_some() { To::Change(definition) } else { To::Put(definition) };
-    edit(&api, name, to, of_version, &actor, &note, &how).await
+    edit(&api, &view, name, to, of_version, &note, &how).await
 }
 
 pub async fn delete(
     State(api): State<Api>,
     Path(name): Path<String>,
     Query(how): Query<How>,
-    Extension(actor): Extension<Actor>,
+    view: View,
     Extension(note): Extension<Note>,
     headers: HeaderMap,
 ) -> Result<Answer, Problem> {
-    entry(&api, &name).ok_or_else(|| unknown(&name))?;
-    edit(&api, name, To::Gone, if_match(&headers)?, &actor, &note, &how).await
+    entry(&api, &view, &name).ok_or_else(|| unknown(&name))?;
+    edit(&api, &view, name, To::Gone, if_match(&headers)?, &note, &how).await
 }
 
-pub async fn versions(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
-    entry(&api, &name).ok_or_else(|| unknown(&name))?;
-    let Json(mut answer) = entries::versions::<entries::Formatters>(State(api), Path(name.clone())).await?;
+pub async fn versions(State(api): State<Api>, view: View, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+    entry(&api, &view, &name).ok_or_else(|| unknown(&name))?;
+    let Json(mut answer) = entries::versions::<entries::Formatters>(State(api), view, Path(name.clone())).await?;
     if let Some(versions) = answer["data"].as_array_mut() {
         // It may have been another formatter before.
         versions.retain(|version| is_mapping(&version["definition"]));
@@ -226,26 +227,26 @@ pub async fn roll_back(
     State(api): State<Api>,
     Path(name): Path<String>,
     Query(how): Query<How>,
-    Extension(actor): Extension<Actor>,
+    view: View,
     Extension(note): Extension<Note>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Answer, Problem> {
     let Which { version } = read(&body)?;
-    let Json(known) = versions(State(api.clone()), Path(name.clone())).await?;
+    let Json(known) = versions(State(api.clone()), view.clone(), Path(name.clone())).await?;
     if !known["data"].as_array().is_some_and(|known| known.iter().any(|known| known["version"] == version)) {
         return Err(Problem::not_found(format!("the mapping `{name}` has no version {version}")));
     }
-    edit(&api, name, To::Version(version), if_match(&headers)?, &actor, &note, &how).await
+    edit(&api, &view, name, To::Version(version), if_match(&headers)?, &note, &how).await
 }
 
 /// Whether a definition compiles in the guest of delivery; the stored one where none is sent. Nothing is kept.
-pub async fn validate(State(api): State<Api>, Path(name): Path<String>, body: Bytes) -> Result<Json<Value>, Problem> {
+pub async fn validate(State(api): State<Api>, view: View, Path(name): Path<String>, body: Bytes) -> Result<Json<Value>, Problem> {
     let definition = if body.is_empty() { None } else { Some(read::<Mapping>(&body)?.definition()) };
     if definition.is_none() {
-        entry(&api, &name).ok_or_else(|| unknown(&name))?;
+        entry(&api, &view, &name).ok_or_else(|| unknown(&name))?;
     }
-    let found = match api.control.preview(&name, definition, &[]).await {
+    let found = match api.control.preview(&name, definition, &[], &view.scope).await {
         Ok(_) => Vec::new(),
         Err(PreviewError::Faults(found)) => faults(Some((SECTION, &name)), &found),
         Err(error @ (PreviewError::Open(_) | PreviewError::Guest(_))) => vec![json!({"pointer": "/definition/config", "detail": error.to_string()})],
@@ -292,7 +293,7 @@ pub struct Trials {
     meta: Value,
 }
 
-pub async fn test(State(api): State<Api>, Extension(caller): Extension<Principal>, Path(name): Path<String>, body: Bytes) -> Result<Json<Trials>, Problem> {
+pub async fn test(State(api): State<Api>, view: View, Extension(caller): Extension<Principal>, Path(name): Path<String>, body: Bytes) -> Result<Json<Trials>, Problem> {
     let Trial { field_mappings, transformations, rules, limits, samples, last, event_type } = read(&body)?;
     let definition = match field_mappings {
         Some(field_mappings) => Some(Mapping { name: None, field_mappings, transformations, rules, limits }.definition()),
@@ -301,13 +302,13 @@ pub async fn test(State(api): State<Api>, Extension(caller): Extension<Principal
             return Err(Problem::bad_request("bad_field", text).errors(vec![json!({"pointer": "/field_mappings"})]));
         }
         None => {
-            entry(&api, &name).ok_or_else(|| unknown(&name))?;
+            entry(&api, &view, &name).ok_or_else(|| unknown(&name))?;
             None
         }
     };
     let samples = match (samples, last) {
         (Some(samples), None) if event_type.is_none() => samples,
-        (None, Some(last)) => recent(&api, &caller, last, event_type).await?,
+        (None, Some(last)) => recent(&api, &view, &caller, last, event_type).await?,
         _ => {
             let text = "what is tried is either `samples`, or the `last` events of the index, perhaps of one `event_type`";
             return Err(Problem::bad_request("bad_samples", text));
@@ -317,7 +318,7 @@ pub async fn test(State(api): State<Api>, Extension(caller): Extension<Principal
         return Err(Problem::bad_request("bad_samples", format!("{} samples; 1 to {MOST_EVENTS} are possible", samples.len())));
     }
     let texts: Vec<&str> = samples.iter().map(|sample| sample.get()).collect();
-    let previewed = api.control.preview(&name, definition, &texts).await.map_err(|error| problem(&name, error).pointers(place))?;
+    let previewed = api.control.preview(&name, definition, &texts, &view.scope).await.map_err(|error| problem(&name, error).pointers(place))?;
     let data = samples.into_iter().zip(previewed.events).map(|(input, event)| {
         let fault = |pointer: &str, reason: String| Some(json!({"pointer": pointer, "detail": reason}));
         let (output, fault) = match event {
@@ -340,7 +341,7 @@ fn raw(record: String) -> Result<Box<RawValue>, String> {
 }
 
 /// The last events, as people may see them.
-async fn recent(api: &Api, caller: &Principal, last: u32, event_type: Option<String>) -> Result<Vec<Box<RawValue>>, Problem> {
+async fn recent(api: &Api, view: &View, caller: &Principal, last: u32, event_type: Option<String>) -> Result<Vec<Box<RawValue>>, Problem> {
     if !caller.permissions.has(Permission::EventsRead) {
         return Err(lacks(Permission::EventsRead, "`last` needs"));
     }
@@ -348,7 +349,7 @@ async fn recent(api: &Api, caller: &Principal, last: u32, event_type: Option<Str
         return Err(Problem::bad_request("bad_samples", format!("`last` is {last}; 1 to {MOST_EVENTS} are possible")).errors(vec![json!({"pointer": "/last"})]));
     }
     let index = super::events::index(api)?;
-    let filter = EventFilter { types: event_type.into_iter().collect(), ..EventFilter::default() };
+    let filter = EventFilter { types: event_type.into_iter().collect(), tenant: view.scope.name().map(str::to_owned), ..EventFilter::default() };
     let (events, _) = index.table.list(&filter, 0, last).await.map_err(|error| Problem::unavailable(&error))?;
     let found = events.len();
     let bodies: Vec<Box<RawValue>> = events.into_iter().filter_map(|event| RawValue::from_string(event.body?).ok()).collect();

@@ -448,6 +448,7 @@ const DOCS: &[Doc] = &[
         body: Body::Fields(&[
             must("name", Of::Text, "1 to 64 letters, digits, `.`, `_`, `-`, `@`."),
             must("roles", Of::Words, "At least one."),
+            field("tenant", Of::Text, "Whose they are; the host's where absent. People of a tenant make users of that tenant alone."),
             must("password", Of::Text, "12 to 128 characters, not the name."),
         ]),
         answers: &[(201, Form::One)],
@@ -480,6 +481,7 @@ const DOCS: &[Doc] = &[
         body: Body::Fields(&[
             must("name", Of::Text, "Whose it is."),
             must("roles", Of::Words, "At least one."),
+            field("tenant", Of::Text, "Whose it is; the host's where absent. People of a tenant make keys of that tenant alone."),
             field("ip_allow", Of::Words, "Networks that it may be used from."),
             field("rate", Of::Count(10_000), "Requests a second."),
             field("expires_at", Of::Time, "A year from now where absent."),

@@ -9,31 +9,34 @@ use super::extract::{Words, percent};
 use super::logs::{Listed, bounds, millis, page};
 use super::problem::Problem;
 use super::tap::fault;
+use super::view::View;
 use super::{Api, rfc3339};
+use crate::config::Section;
 
 const PATH: &str = "/api/integration/metrics";
 
-pub async fn list(State(api): State<Api>, words: Words) -> Result<Json<Listed<Value>>, Problem> {
+pub async fn list(State(api): State<Api>, view: View, words: Words) -> Result<Json<Listed<Value>>, Problem> {
     words.known(&["instance", "period", "since", "until", "limit", "offset"])?;
     let instance = words.text("instance")?.map(str::to_owned);
-    answer(&api, PATH, instance, &words).await
+    answer(&api, &view, PATH, instance, &words).await
 }
 
-pub async fn of_instance(State(api): State<Api>, Path(instance): Path<String>, words: Words) -> Result<Json<Listed<Value>>, Problem> {
+pub async fn of_instance(State(api): State<Api>, view: View, Path(instance): Path<String>, words: Words) -> Result<Json<Listed<Value>>, Problem> {
     words.known(&["period", "since", "until", "limit", "offset"])?;
-    let known = api.control.config().instances.iter().any(|known| known.name == instance);
-    let answer = answer(&api, &format!("{PATH}/{}", percent(&instance)), Some(instance.clone()), &words).await?;
+    let known = view.config.has(Section::Instances, &instance) && !view.hides_instance(&instance);
+    let answer = answer(&api, &view, &format!("{PATH}/{}", percent(&instance)), Some(instance.clone()), &words).await?;
     if !known && answer.meta["total"] == 0 {
         return Err(Problem::not_found(format!("there is no instance `{}`, and there are no figures of one", instance.escape_default())));
     }
     Ok(answer)
 }
 
-async fn answer(api: &Api, path: &str, instance: Option<String>, words: &Words) -> Result<Json<Listed<Value>>, Problem> {
+async fn answer(api: &Api, view: &View, path: &str, instance: Option<String>, words: &Words) -> Result<Json<Listed<Value>>, Problem> {
     let bounds = bounds(words)?;
     let word = words.text("period")?.unwrap_or(Period::Hour.name());
     let period = Period::named(word).ok_or_else(|| fault("period", format!("`period` is `{}`; it must be hour or day", word.escape_default())))?;
-    let filter = PeriodFilter { instance, period, since_ms: millis(words, "since")?, until_ms: millis(words, "until")? };
+    let filter =
+        PeriodFilter { tenant: view.scope.name().map(str::to_owned), instance, period, since_ms: millis(words, "since")?, until_ms: millis(words, "until")? };
     // What was counted a moment ago belongs to it.
     // On a task of its own: what was counted is not lost with a client that goes away.
     let periods = api.periods.clone();

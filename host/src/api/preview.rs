@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::Api;
 use super::entries::{faults, read};
 use super::problem::Problem;
+use super::view::View;
 use crate::config::Section;
 use crate::pipeline::{Preview, PreviewError};
 
@@ -28,13 +29,13 @@ struct Trial {
     events: Vec<Box<RawValue>>,
 }
 
-pub async fn test(State(api): State<Api>, Path(name): Path<String>, body: Bytes) -> Result<Json<Value>, Problem> {
+pub async fn test(State(api): State<Api>, view: View, Path(name): Path<String>, body: Bytes) -> Result<Json<Value>, Problem> {
     let Trial { definition, events } = read(&body)?;
     if events.is_empty() || events.len() > MOST_EVENTS {
         return Err(Problem::bad_request("bad_events", format!("{} events; 1 to {MOST_EVENTS} are possible", events.len())));
     }
     let texts: Vec<&str> = events.iter().map(|event| event.get()).collect();
-    let previewed = api.control.preview(&name, definition, &texts).await.map_err(|error| problem(&name, error))?;
+    let previewed = api.control.preview(&name, definition, &texts, &view.scope).await.map_err(|error| problem(&name, error))?;
     let one = |preview: &Preview| match preview {
         Preview::Record(bytes) => match std::str::from_utf8(bytes) {
             Ok(text) => json!({"record": text}),

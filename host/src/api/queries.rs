@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 use super::Api;
 use super::auth::Actor;
 use super::problem::Problem;
+use super::view::View;
 use crate::answers::QuestionId;
-use crate::config::QueryCacheSettings;
+use crate::config::{QueryCacheSettings, Section};
 use crate::observed::logs::Said;
 
 /// Characters of an operation that the log names.
@@ -33,11 +34,20 @@ struct Question<'a> {
 }
 
 /// `{"operation": …, "parameters": {…}}`; the answer is the connector's, under `data`.
-pub async fn ask(State(api): State<Api>, Extension(actor): Extension<Actor>, Path(instance): Path<String>, body: Bytes) -> Result<Response, Problem> {
+pub async fn ask(
+    State(api): State<Api>,
+    view: View,
+    Extension(actor): Extension<Actor>,
+    Path(instance): Path<String>,
+    body: Bytes,
+) -> Result<Response, Problem> {
     let question: Question<'_> = serde_json::from_slice(&body).map_err(|error| Problem::bad_request("bad_query", format!("the body is no query: {error}")))?;
     let parameters = question.parameters.map_or("{}", RawValue::get);
     if !parameters.starts_with('{') {
         return Err(Problem::bad_request("bad_query", "`parameters` is an object"));
+    }
+    if view.hides(&api, Section::Instances, &instance) {
+        return Err(refused(&instance, &AskError::Gone));
     }
     let began = api.clock.monotonic();
     let kept = cached(&api, &instance, &question.operation, parameters);
@@ -107,7 +117,10 @@ fn millis(time: Duration) -> u64 {
 }
 
 /// The connection test: what was reached, or what failed. That it failed is an answer, not an error.
-pub async fn test(State(api): State<Api>, Extension(actor): Extension<Actor>, Path(instance): Path<String>) -> Result<Json<Value>, Problem> {
+pub async fn test(State(api): State<Api>, view: View, Extension(actor): Extension<Actor>, Path(instance): Path<String>) -> Result<Json<Value>, Problem> {
+    if view.hides(&api, Section::Instances, &instance) {
+        return Err(refused(&instance, &AskError::Gone));
+    }
     let began = api.clock.monotonic();
     let result = api.delivery.check(&instance).await;
     let latency_ms = millis(api.clock.monotonic().saturating_sub(began));

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::Api;
 use super::extract::Words;
 use super::problem::Problem;
+use super::view::View;
 
 /// Which receipts; no condition means all.
 #[derive(Debug, Default, Deserialize)]
@@ -26,7 +27,7 @@ pub struct Which {
     limit: Option<usize>,
 }
 
-pub async fn list(State(api): State<Api>, Query(which): Query<Which>) -> Result<Json<Value>, Problem> {
+pub async fn list(State(api): State<Api>, view: View, Query(which): Query<Which>) -> Result<Json<Value>, Problem> {
     let limit = which.limit.unwrap_or(100);
     if !(1..=1000).contains(&limit) {
         return Err(Problem::bad_request("bad_limit", format!("`limit` is {limit}; it must be 1 to 1000")));
@@ -41,12 +42,19 @@ pub async fn list(State(api): State<Api>, Query(which): Query<Which>) -> Result<
     utc("since", which.since.as_deref())?;
     utc("until", which.until.as_deref())?;
     let Which { instance, call, since, until, before, .. } = which;
-    let filter = Filter { instance, kind: call, outcome, since, until, before, ..Filter::default() };
+    // Those of own instances, since they are its own.
+    let own = |tenant: &str| api.control.ownership.of(tenant).into_iter().map(|(name, ms)| (name, super::rfc3339(ms).unwrap_or_default())).collect();
+    let (tenant, instances) = (view.scope.name().map(str::to_owned), view.scope.name().map(own));
+    let filter = Filter { tenant, instances, instance, kind: call, outcome, since, until, before, ..Filter::default() };
+    if !view.scope.is_host() && filter.kind.as_deref().is_some_and(|kind| TrailKind::named(kind).is_some()) {
+        // The trail has a list of its own, and marks of the chain are the host's.
+        return page(&api, Filter { instances: Some(Default::default()), ..filter }, limit, String::new()).await;
+    }
     page(&api, filter, limit, format!("/api/integration/audit/receipts?limit={limit}&")).await
 }
 
 /// What people, and rules of theirs, did; and who was not let through.
-pub async fn trail(State(api): State<Api>, words: Words) -> Result<Json<Value>, Problem> {
+pub async fn trail(State(api): State<Api>, view: View, words: Words) -> Result<Json<Value>, Problem> {
     words.known(&["kind", "actor", "action", "since", "until", "before", "limit"])?;
     let text = |name: &str| words.text(name).map(|text| text.map(str::to_owned));
     let kind = text("kind")?;
@@ -58,7 +66,9 @@ pub async fn trail(State(api): State<Api>, words: Words) -> Result<Json<Value>, 
     utc("since", since.as_deref())?;
     utc("until", until.as_deref())?;
     let before = words.number("before")?.map(|before| u64::try_from(before).map_err(|_| Problem::bad_request("bad_field", "`before` is less than 0")));
-    let filter = Filter { trail: true, kind, actor: text("actor")?, action: text("action")?, since, until, before: before.transpose()?, ..Filter::default() };
+    let tenant = view.scope.name().map(str::to_owned);
+    let filter =
+        Filter { tenant, trail: true, kind, actor: text("actor")?, action: text("action")?, since, until, before: before.transpose()?, ..Filter::default() };
     page(&api, filter, words.limit()? as usize, format!("/api/integration/audit/trail?{}", words.query_without(&["before"]))).await
 }
 

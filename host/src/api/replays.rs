@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::Api;
 use super::extract::{Id, Words};
 use super::problem::Problem;
+use super::view::View;
 use super::{lane_id, rfc3339};
 use crate::replay::lane::{Refused, Since};
 use crate::trail::Note;
@@ -17,19 +18,23 @@ use crate::trail::Note;
 /// Lanes that a refusal names.
 const NAMED: usize = 20;
 
-pub async fn begin(State(api): State<Api>, Extension(note): Extension<Note>, body: Bytes) -> Result<(StatusCode, Json<Value>), Problem> {
+pub async fn begin(State(api): State<Api>, view: View, Extension(note): Extension<Note>, body: Bytes) -> Result<(StatusCode, Json<Value>), Problem> {
     let words = Words::body(&body)?;
     words.known(&["lane", "since", "until", "dry_run"])?;
     let Some(lane) = words.text("lane")? else { return Err(Problem::bad_request("missing_field", "`lane` is missing: instance/format")) };
     let lane = lane_id(lane)?;
+    let refused = |error| refused(&api, &view, error);
     let since = match words.text("since")? {
         None => return Err(Problem::bad_request("missing_field", "`since` is missing: an RFC 3339 time, or `beginning` for all that is there")),
         Some("beginning") => Since::Beginning,
         Some(_) => Since::Time(words.time("since")?.unwrap_or_default()),
     };
     let until = words.time("until")?;
+    if view.hides_instance(&lane.instance) {
+        return Err(refused(Refused::UnknownLane(lane)));
+    }
     if words.flag("dry_run")? {
-        let (asked, counted) = api.lane_replays.count(lane, since, until).await.map_err(|error| refused(&api, error))?;
+        let (asked, counted) = api.lane_replays.count(lane, since, until).await.map_err(refused)?;
         let data = json!({
             "lane": asked.lane.to_string(), "since": nanos(asked.since), "until": nanos(asked.until),
             "first": asked.first.0, "last": asked.last.0,
@@ -38,16 +43,17 @@ pub async fn begin(State(api): State<Api>, Extension(note): Extension<Note>, bod
         });
         return Ok((StatusCode::OK, Json(json!({"data": data, "dry_run": true}))));
     }
-    let replay = api.lane_replays.begin(lane, since, until).await.map_err(|error| refused(&api, error))?;
+    let replay = api.lane_replays.begin(lane, since, until).await.map_err(refused)?;
     note.object(format!("replays/{}", replay.id))
         .after(json!({"lane": replay.asked.lane.to_string(), "first": replay.asked.first.0, "last": replay.asked.last.0}));
     Ok((StatusCode::ACCEPTED, Json(json!({"data": shown(&replay)}))))
 }
 
-pub async fn list(State(api): State<Api>, words: Words) -> Result<Json<Value>, Problem> {
+pub async fn list(State(api): State<Api>, view: View, words: Words) -> Result<Json<Value>, Problem> {
     words.known(&["limit", "before"])?;
     let limit = words.limit()?;
-    let replays = api.lane_replays.replays.list(false, words.number("before")?, limit).await.map_err(|error| Problem::internal(&error))?;
+    let replays =
+        api.lane_replays.replays.list_of(view.scope.name(), false, words.number("before")?, limit).await.map_err(|error| Problem::internal(&error))?;
     let next = if replays.len() == limit as usize { replays.last().map(|replay| replay.id) } else { None };
     Ok(Json(json!({
         "data": replays.iter().map(shown).collect::<Vec<_>>(),
@@ -56,27 +62,33 @@ pub async fn list(State(api): State<Api>, words: Words) -> Result<Json<Value>, P
     })))
 }
 
-pub async fn show(State(api): State<Api>, Id(id): Id) -> Result<Json<Value>, Problem> {
+/// One that the caller sees.
+async fn find(api: &Api, view: &View, id: i64) -> Result<Option<LaneReplay>, Problem> {
     let replay = api.lane_replays.replays.get(id).await.map_err(|error| Problem::internal(&error))?;
-    replay.map(|replay| Json(json!({"data": shown(&replay)}))).ok_or_else(|| Problem::not_found(format!("there is no replay {id}")))
+    Ok(replay.filter(|replay| view.scope.name().is_none_or(|tenant| replay.asked.owner == tenant)))
 }
 
-pub async fn cancel(State(api): State<Api>, id: Id) -> Result<Json<Value>, Problem> {
+pub async fn show(State(api): State<Api>, view: View, Id(id): Id) -> Result<Json<Value>, Problem> {
+    find(&api, &view, id).await?.map(|replay| Json(json!({"data": shown(&replay)}))).ok_or_else(|| Problem::not_found(format!("there is no replay {id}")))
+}
+
+pub async fn cancel(State(api): State<Api>, view: View, id: Id) -> Result<Json<Value>, Problem> {
     let number = id.0;
-    if api.lane_replays.cancel(number).await.map_err(|error| Problem::internal(&error))? {
-        return show(State(api), id).await;
+    let seen = find(&api, &view, number).await?.is_some();
+    if seen && api.lane_replays.cancel(number).await.map_err(|error| Problem::internal(&error))? {
+        return show(State(api), view, id).await;
     }
-    let replay = api.lane_replays.replays.get(number).await.map_err(|error| Problem::internal(&error))?;
-    match replay {
+    match find(&api, &view, number).await? {
         None => Err(Problem::not_found(format!("there is no replay {number}"))),
         Some(replay) => Err(Problem::new(StatusCode::CONFLICT, "ended", format!("replay {number} has ended: {}", replay.state.name()))),
     }
 }
 
-fn refused(api: &Api, error: Refused) -> Problem {
+fn refused(api: &Api, view: &View, error: Refused) -> Problem {
     match error {
         Refused::UnknownLane(lane) => {
-            let lanes = api.delivery.lanes();
+            let mut lanes = api.delivery.lanes();
+            lanes.retain(|lane| view.scope.is_host() || !view.hides_instance(&lane.instance));
             let mut named: Vec<String> = lanes.iter().take(NAMED).map(ToString::to_string).collect();
             if lanes.len() > NAMED {
                 named.push("…".into());

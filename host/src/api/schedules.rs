@@ -12,10 +12,10 @@ use bulkhead_store::Entry;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::auth::Actor;
 use super::entries::{self, Answer, How, if_match, read};
 use super::page::Page;
 use super::problem::Problem;
+use super::view::View;
 use super::{Api, rfc3339};
 use crate::config::{SYNC, Section, Subscription, SubscriptionAction};
 use crate::pipeline::stored::{Edit, To};
@@ -134,31 +134,33 @@ fn place(pointer: &str, _: &Value) -> Option<String> {
     })
 }
 
-pub async fn list(State(api): State<Api>, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
-    Ok(page.bounds()?.answer(PATH, &all(&api), Value::clone))
+pub async fn list(State(api): State<Api>, view: View, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
+    Ok(page.bounds()?.answer(PATH, &all(&api, &view), Value::clone))
 }
 
-pub async fn show(State(api): State<Api>, Path(id): Path<String>) -> Result<Answer, Problem> {
-    let found = find(&api, &id).ok_or_else(|| unknown(&id))?;
+pub async fn show(State(api): State<Api>, view: View, Path(id): Path<String>) -> Result<Answer, Problem> {
+    let found = find(&api, &view, &id).ok_or_else(|| unknown(&id))?;
     Ok(Answer::at(PATH, &id, found))
 }
 
 /// Those of instances, then those of events.
-fn all(api: &Api) -> Vec<Value> {
-    let config = api.control.config();
+fn all(api: &Api, view: &View) -> Vec<Value> {
     let pulls = api.pulls.schedules();
-    let by_time = pulls.iter().map(|(settings, status)| of_instance(api, settings, status));
-    let by_event = config.subscriptions.iter().filter_map(|subscription| of_events(api, subscription));
+    let by_time = pulls.iter().filter(|(settings, _)| !view.hides_instance(&settings.instance)).map(|(settings, status)| of_instance(api, settings, status));
+    let by_event = view.config.subscriptions.iter().filter(|known| sees(view, known)).filter_map(|subscription| of_events(api, subscription));
     by_time.chain(by_event).collect()
 }
 
-fn find(api: &Api, id: &str) -> Option<Value> {
+fn find(api: &Api, view: &View, id: &str) -> Option<Value> {
     if let Some(name) = id.strip_prefix(EVENT) {
-        let config = api.control.config();
-        return config.subscriptions.iter().find(|known| known.name == name).and_then(|known| of_events(api, known));
+        return view.config.subscriptions.iter().find(|known| known.name == name && sees(view, known)).and_then(|known| of_events(api, known));
     }
     let pulls = api.pulls.schedules();
-    pulls.iter().find(|(settings, _)| &*settings.instance == id).map(|(settings, status)| of_instance(api, settings, status))
+    pulls.iter().find(|(settings, _)| &*settings.instance == id && !view.hides_instance(id)).map(|(settings, status)| of_instance(api, settings, status))
+}
+
+fn sees(view: &View, subscription: &Subscription) -> bool {
+    view.sees(view.config.owners.of(Section::Subscriptions, &subscription.name))
 }
 
 fn unknown(id: &str) -> Problem {
@@ -218,8 +220,11 @@ fn with_entry(api: &Api, section: Section, name: &str, mut shown: Value) -> Valu
 }
 
 /// The stored instance that a schedule is to be a part of.
-fn stored(api: &Api, instance: &str) -> Result<Entry, Problem> {
-    let config = api.control.config();
+fn stored(api: &Api, view: &View, instance: &str) -> Result<Entry, Problem> {
+    let config = &view.config;
+    if view.hides(api, Section::Instances, instance) {
+        return Err(wrong("/instance", &format!("there is no instance `{}`", instance.escape_default())));
+    }
     match api.control.stored.get(Section::Instances, instance).filter(|_| config.merged.in_force.contains(&(Section::Instances, instance.to_owned()))) {
         Some(entry) => Ok(entry),
         None if config.has(Section::Instances, instance) => {
@@ -230,21 +235,21 @@ fn stored(api: &Api, instance: &str) -> Result<Entry, Problem> {
     }
 }
 
-pub async fn make(State(api): State<Api>, Extension(actor): Extension<Actor>, Extension(note): Extension<Note>, body: Bytes) -> Result<Answer, Problem> {
+pub async fn make(State(api): State<Api>, view: View, Extension(note): Extension<Note>, body: Bytes) -> Result<Answer, Problem> {
     let mut schedule: Schedule = read(&body)?;
     let instance = schedule.instance.take().ok_or_else(|| wrong("/instance", "`instance` is missing"))?;
     match schedule.part(&instance)? {
         Part::Pull(pull) => {
-            let entry = stored(&api, &instance)?;
+            let entry = stored(&api, &view, &instance)?;
             if !entry.definition["pull"].is_null() {
                 let text = format!("`{instance}` has a schedule already; change it with PUT {PATH}/{instance}");
                 return Err(Problem::new(StatusCode::CONFLICT, "exists", text));
             }
-            put_pull(&api, entry, Some(pull), None, &actor, &note).await.map(Answer::made)
+            put_pull(&api, &view, entry, Some(pull), None, &note).await.map(Answer::made)
         }
         Part::Subscription { name, definition } => {
             let name = name.unwrap_or_else(|| instance.clone());
-            edit(&api, Edit { section: Section::Subscriptions, name, to: To::Make(definition), of_version: None }, &actor, &note).await
+            edit(&api, &view, Edit { section: Section::Subscriptions, name, to: To::Make(definition), of_version: None }, &note).await
         }
     }
 }
@@ -252,13 +257,13 @@ pub async fn make(State(api): State<Api>, Extension(actor): Extension<Actor>, Ex
 pub async fn put(
     State(api): State<Api>,
     Path(id): Path<String>,
-    Extension(actor): Extension<Actor>,
+    view: View,
     Extension(note): Extension<Note>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Answer, Problem> {
     let mut schedule: Schedule = read(&body)?;
-    let (found, of_version) = (find(&api, &id).ok_or_else(|| unknown(&id))?, if_match(&headers)?);
+    let (found, of_version) = (find(&api, &view, &id).ok_or_else(|| unknown(&id))?, if_match(&headers)?);
     let by_event = id.strip_prefix(EVENT);
     if (schedule.schedule_type == "event") != by_event.is_some() {
         return Err(wrong("/schedule_type", "a schedule by time is no one by events: delete it, and make the other"));
@@ -269,14 +274,14 @@ pub async fn put(
         return Err(wrong("/instance", &format!("this is the schedule of `{before}`, and stays it")));
     }
     match (schedule.part(&instance)?, by_event) {
-        (Part::Pull(pull), _) => put_pull(&api, stored(&api, &instance)?, Some(pull), of_version, &actor, &note).await,
+        (Part::Pull(pull), _) => put_pull(&api, &view, stored(&api, &view, &instance)?, Some(pull), of_version, &note).await,
         (Part::Subscription { name, .. }, Some(own)) if name.as_deref().is_some_and(|name| name != own) => {
             Err(wrong("/event_trigger/name", &format!("the subscription is `{own}`, and keeps its name")))
         }
         (Part::Subscription { definition, .. }, own) => {
             let edit_to = Edit { section: Section::Subscriptions, name: own.unwrap_or(&id).to_owned(), to: To::Change(definition), of_version };
             let of_file = found["origin"] == "file";
-            edit(&api, edit_to, &actor, &note).await.map_err(|problem| if of_file { in_file(&id) } else { problem })
+            edit(&api, &view, edit_to, &note).await.map_err(|problem| if of_file { in_file(&id) } else { problem })
         }
     }
 }
@@ -288,30 +293,29 @@ fn in_file(id: &str) -> Problem {
 pub async fn delete(
     State(api): State<Api>,
     Path(id): Path<String>,
-    Extension(actor): Extension<Actor>,
+    view: View,
     Extension(note): Extension<Note>,
     headers: HeaderMap,
 ) -> Result<Answer, Problem> {
-    let (found, of_version) = (find(&api, &id).ok_or_else(|| unknown(&id))?, if_match(&headers)?);
+    let (found, of_version) = (find(&api, &view, &id).ok_or_else(|| unknown(&id))?, if_match(&headers)?);
     if let Some(name) = id.strip_prefix(EVENT) {
         if found["origin"] == "file" {
             return Err(in_file(&id));
         }
-        return edit(&api, Edit { section: Section::Subscriptions, name: name.to_owned(), to: To::Gone, of_version }, &actor, &note).await;
+        return edit(&api, &view, Edit { section: Section::Subscriptions, name: name.to_owned(), to: To::Gone, of_version }, &note).await;
     }
-    let entry = stored(&api, &id)?;
-    let config = api.control.config();
+    let entry = stored(&api, &view, &id)?;
     let needs = |known: &&Subscription| matches!(&known.action, SubscriptionAction::Sync { instance, .. } if *instance == id);
-    let users: Vec<Value> = config.subscriptions.iter().filter(needs).map(|known| json!({"key": format!("subscriptions.{}", known.name)})).collect();
+    let users: Vec<Value> = view.config.subscriptions.iter().filter(needs).map(|known| json!({"key": format!("subscriptions.{}", known.name)})).collect();
     if !users.is_empty() {
         let text = "subscriptions begin runs of this instance; delete them first, or set `is_active: false`";
         return Err(Problem::new(StatusCode::CONFLICT, "in_use", text).errors(users));
     }
-    put_pull(&api, entry, None, of_version, &actor, &note).await
+    put_pull(&api, &view, entry, None, of_version, &note).await
 }
 
 /// The key `pull` of a stored instance, as it shall be.
-async fn put_pull(api: &Api, entry: Entry, pull: Option<Value>, of_version: Option<i64>, actor: &Actor, note: &Note) -> Result<Answer, Problem> {
+async fn put_pull(api: &Api, view: &View, entry: Entry, pull: Option<Value>, of_version: Option<i64>, note: &Note) -> Result<Answer, Problem> {
     let Entry { name, version, mut definition, .. } = entry;
     if let Value::Object(fields) = &mut definition {
         match pull {
@@ -321,13 +325,13 @@ async fn put_pull(api: &Api, entry: Entry, pull: Option<Value>, of_version: Opti
     }
     // Nothing else of the instance is written over: another version of it is refused.
     let of_version = Some(of_version.unwrap_or(version));
-    edit(api, Edit { section: Section::Instances, name, to: To::Change(definition), of_version }, actor, note).await
+    edit(api, view, Edit { section: Section::Instances, name, to: To::Change(definition), of_version }, note).await
 }
 
-async fn edit(api: &Api, edit: Edit, actor: &Actor, note: &Note) -> Result<Answer, Problem> {
+async fn edit(api: &Api, view: &View, edit: Edit, note: &Note) -> Result<Answer, Problem> {
     let id = if edit.section == Section::Subscriptions { format!("{EVENT}{}", edit.name) } else { edit.name.clone() };
-    let done = entries::edit(api, edit, actor, note, &How::default()).await.map_err(|problem| problem.pointers(place))?;
-    let shown = find(api, &id).unwrap_or_default();
+    let done = entries::edit(api, view, edit, note, &How::default()).await.map_err(|problem| problem.pointers(place))?;
+    let shown = find(api, &view.again(api), &id).unwrap_or_default();
     Ok(done.seen(PATH, id, |_| shown))
 }
 

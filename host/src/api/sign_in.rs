@@ -71,7 +71,8 @@ pub async fn logout(State(api): State<Api>, From(from): From, headers: HeaderMap
             let noted = Noted { object: format!("sessions/{}", session.id), before: None, after: None };
             let actor = session.person.actor();
             let status = StatusCode::NO_CONTENT;
-            api.trail.change(Change { actor: &actor, from: Some(from), action: ACTION, noted, status: status.as_u16() }).await;
+            let tenant = api.people.tenant(&session.person);
+            api.trail.change(Change { actor: &actor, tenant: tenant.as_ref(), from: Some(from), action: ACTION, noted, status: status.as_u16() }).await;
             Ok(status)
         }
     };
@@ -92,7 +93,8 @@ pub async fn password(State(api): State<Api>, From(from): From, headers: HeaderM
                 Ok((session, ended)) => {
                     let (status, actor) = (StatusCode::NO_CONTENT, session.person.actor());
                     let noted = Noted { object: format!("users/{}", session.person.name()), before: None, after: Some(json!({"sessions_ended": ended})) };
-                    api.trail.change(Change { actor: &actor, from: Some(from), action: ACTION, noted, status: status.as_u16() }).await;
+                    let tenant = api.people.tenant(&session.person);
+                    api.trail.change(Change { actor: &actor, tenant: tenant.as_ref(), from: Some(from), action: ACTION, noted, status: status.as_u16() }).await;
                     Ok(status)
                 }
                 Err(error) => {
@@ -151,7 +153,7 @@ async fn whole(
 }
 
 async fn refused(api: &Api, action: &'static str, from: IpAddr, code: &'static str, status: StatusCode, actor: Option<String>) {
-    let refusal = Refusal { actor, from: Some(from), code, status: status.as_u16(), permission: None };
+    let refusal = Refusal { actor, tenant: None, from: Some(from), code, status: status.as_u16(), permission: None };
     api.trail.refused(action, refusal, api.clock.monotonic()).await;
 }
 

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::auth::Actor;
 use super::extract::Words;
 use super::problem::Problem;
+use super::view::View;
 use super::{Api, rfc3339};
 use crate::trail::Note;
 
@@ -21,10 +22,14 @@ const PATH: &str = "/api/integration/sync-executions";
 /// A run now, not at the next time.
 pub async fn now(
     State(api): State<Api>,
+    view: View,
     Extension(actor): Extension<Actor>,
     Extension(note): Extension<Note>,
     Path(instance): Path<String>,
 ) -> Result<Response, Problem> {
+    if view.hides(&api, Section::Instances, &instance) {
+        return Err(refusal(&instance, SyncRefused::Unknown));
+    }
     note.object(format!("instances/{instance}"));
     let run = api.pulls.sync(&instance, &actor.0).await.map_err(|refused| refusal(&instance, refused))?;
     Ok(accepted(shown(&run), run.id))
@@ -33,10 +38,14 @@ pub async fn now(
 /// Forgets the cursor: everything that the system still gives is brought again.
 pub async fn anew(
     State(api): State<Api>,
+    view: View,
     Extension(actor): Extension<Actor>,
     Extension(note): Extension<Note>,
     Path(instance): Path<String>,
 ) -> Result<Response, Problem> {
+    if view.hides(&api, Section::Instances, &instance) {
+        return Err(refusal(&instance, SyncRefused::Unknown));
+    }
     note.object(format!("instances/{instance}"));
     let id = api.pulls.anew(&instance, &actor.0).await.map_err(|refused| refusal(&instance, refused))?;
     tracing::warn!(instance, "what was pulled is pulled again from the beginning, by hand");
@@ -62,21 +71,21 @@ fn refusal(instance: &str, refused: SyncRefused) -> Problem {
     }
 }
 
-pub async fn list(State(api): State<Api>, words: Words) -> Result<Json<Value>, Problem> {
+pub async fn list(State(api): State<Api>, view: View, words: Words) -> Result<Json<Value>, Problem> {
     words.known(&["instance", "status", "limit", "before"])?;
     let limit = words.limit()?;
     let status = words.text("status")?.map(status).transpose()?;
     let before = words.text("before")?.map(id).transpose()?;
-    let filter = SyncFilter { instance: words.text("instance")?.map(str::to_owned), status };
+    let filter = SyncFilter { tenant: view.scope.name().map(str::to_owned), instance: words.text("instance")?.map(str::to_owned), status };
     let runs = api.sync_executions.list(&filter, before, limit).await.map_err(|error| Problem::internal(&error))?;
     let last = if runs.len() == limit as usize { runs.last().map(|run| run.id) } else { None };
     let next = last.map(|last| format!("{PATH}?{}before={last}", words.query_without(&["before"])));
     Ok(Json(json!({"data": runs.iter().map(shown).collect::<Vec<_>>(), "meta": {"count": runs.len(), "limit": limit}, "links": {"next": next}})))
 }
 
-pub async fn show(State(api): State<Api>, Path(text): Path<String>) -> Result<Json<Value>, Problem> {
+pub async fn show(State(api): State<Api>, view: View, Path(text): Path<String>) -> Result<Json<Value>, Problem> {
     let id = id(&text)?;
-    let run = api.sync_executions.get(id).await.map_err(|error| Problem::internal(&error))?;
+    let run = api.sync_executions.get_of(id, view.scope.name()).await.map_err(|error| Problem::internal(&error))?;
     run.map(|run| Json(json!({"data": shown(&run), "links": {"self": format!("{PATH}/{id}")}})))
         .ok_or_else(|| Problem::not_found(format!("there is no run {id}, or it is forgotten")))
 }

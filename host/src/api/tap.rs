@@ -17,6 +17,8 @@ use tokio::sync::mpsc;
 use super::Api;
 use super::extract::Words;
 use super::problem::Problem;
+use super::view::View;
+use crate::config::Section;
 use crate::observed::tap::{Filter, Listener, OUTCOMES, Told};
 
 const LIFE: Duration = Duration::from_secs(300);
@@ -31,9 +33,9 @@ const MOST_VALUES: usize = 64;
 const AHEAD: usize = 16;
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-pub async fn listen(State(api): State<Api>, headers: HeaderMap, words: Words) -> Result<Response, Problem> {
+pub async fn listen(State(api): State<Api>, view: View, headers: HeaderMap, words: Words) -> Result<Response, Problem> {
     words.known(&["instance", "route", "type", "severity", "outcome", "body", "last_event_id"])?;
-    let filter = filter(&api, &words)?;
+    let filter = filter(&view, &words)?;
     let header = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok());
     let last = header.or(words.text("last_event_id")?);
     let listener = api.tap.listen(filter, last).map_err(|full| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "tap_full", full.to_string()).retry_after(10))?;
@@ -63,7 +65,7 @@ async fn speak(mut listener: Listener, events: mpsc::Sender<Event>) {
     }
 }
 
-fn filter(api: &Api, words: &Words) -> Result<Filter, Problem> {
+fn filter(view: &View, words: &Words) -> Result<Filter, Problem> {
     let list = |name: &str| {
         let values = words.list(name)?;
         if values.len() > MOST_VALUES {
@@ -71,12 +73,13 @@ fn filter(api: &Api, words: &Words) -> Result<Filter, Problem> {
         }
         Ok(values)
     };
-    let config = api.control.config();
+    let config = &view.config;
+    let hidden = |section, name: &str| !view.sees(config.owners.of(section, name));
     let (instances, routes) = (list("instance")?, list("route")?);
-    if let Some(name) = instances.iter().find(|name| !config.instances.iter().any(|known| known.name == **name)) {
+    if let Some(name) = instances.iter().find(|name| hidden(Section::Instances, name) || !config.instances.iter().any(|known| known.name == **name)) {
         return Err(Problem::not_found(format!("there is no instance `{}`", name.escape_default())));
     }
-    if let Some(id) = routes.iter().find(|id| !config.routes.iter().any(|known| *known.id == ***id)) {
+    if let Some(id) = routes.iter().find(|id| hidden(Section::Routes, id) || !config.routes.iter().any(|known| *known.id == ***id)) {
         return Err(Problem::not_found(format!("there is no route `{}`", id.escape_default())));
     }
     let severities = list("severity")?.iter().map(|word| severity(word)).collect::<Result<_, _>>()?;
@@ -85,7 +88,7 @@ fn filter(api: &Api, words: &Words) -> Result<Filter, Problem> {
         known.ok_or_else(|| fault("outcome", format!("there is no outcome `{}`; known are {}", word.escape_default(), OUTCOMES.join(", "))))
     };
     let outcomes = list("outcome")?.iter().map(outcome).collect::<Result<_, _>>()?;
-    Ok(Filter { instances, routes, types: list("type")?, severities, outcomes, body: words.flag("body")? })
+    Ok(Filter { instances, routes, types: list("type")?, severities, outcomes, body: words.flag("body")?, within: view.within() })
 }
 
 /// One of the five names; synonyms of other systems are for events, not for questions.

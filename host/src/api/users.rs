@@ -16,35 +16,49 @@ use super::extract::Words;
 use super::keys::{fault, roles};
 use super::page::Page;
 use super::problem::Problem;
+use super::view::View;
 use crate::people::{NewUser, UserChange, UserError, shown};
 use crate::trail::Note;
 
 const PATH: &str = "/api/integration/users";
 
-pub async fn list(State(api): State<Api>, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
-    Ok(page.bounds()?.answer(PATH, &api.people.list(), shown))
+pub async fn list(State(api): State<Api>, view: View, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
+    let users: Vec<User> = api.people.list().into_iter().filter(|user| view.sees(user.tenant.as_ref())).collect();
+    Ok(page.bounds()?.answer(PATH, &users, shown))
 }
 
-pub async fn show(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
-    let user = api.people.get(&parse(&name)?).ok_or_else(|| refused(&UserError::Unknown))?;
-    Ok(answer(&user))
+pub async fn show(State(api): State<Api>, view: View, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+    Ok(answer(&find(&api, &view, &parse(&name)?)?))
 }
 
-pub async fn create(State(api): State<Api>, Extension(actor): Extension<Actor>, Extension(note): Extension<Note>, body: Bytes) -> Result<Response, Problem> {
+/// A user whom the caller sees: one of somebody else is none. Whose a user is stays.
+fn find(api: &Api, view: &View, name: &UserName) -> Result<User, Problem> {
+    api.people.get(name).filter(|user| view.sees(user.tenant.as_ref())).ok_or_else(|| refused(&UserError::Unknown))
+}
+
+pub async fn create(
+    State(api): State<Api>,
+    view: View,
+    Extension(actor): Extension<Actor>,
+    Extension(note): Extension<Note>,
+    body: Bytes,
+) -> Result<Response, Problem> {
     let words = Words::body(&body)?;
-    words.known(&["name", "roles", "password"])?;
+    words.known(&["name", "roles", "tenant", "password"])?;
     let name = words.text("name")?.unwrap_or_default().trim();
     let name = UserName::parse(name).ok_or_else(|| fault("/name", format!("`name` is {}", UserName::RULE)))?;
     let (roles, password) = (roles(&words)?, password(&words)?);
+    let tenant = view.tenant_of_new(words.text("tenant")?)?;
     let id = Uuid::now_v7().to_string();
     note.object(format!("users/{name}"));
-    let user = api.people.create(NewUser { id, name, roles, password }, &actor.0).await.map_err(|error| refused(&error))?;
+    let user = api.people.create(NewUser { id, name, roles, tenant, password }, &actor.0).await.map_err(|error| refused(&error))?;
     note.after(shown(&user));
     Ok((StatusCode::CREATED, [(header::LOCATION, format!("{PATH}/{}", user.name))], answer(&user)).into_response())
 }
 
 pub async fn put(
     State(api): State<Api>,
+    view: View,
     Extension(actor): Extension<Actor>,
     Extension(note): Extension<Note>,
     Path(name): Path<String>,
@@ -52,11 +66,12 @@ pub async fn put(
 ) -> Result<Json<Value>, Problem> {
     let words = Words::body(&body)?;
     words.known(&["roles"])?;
-    change(&api, &actor, &note, &name, UserChange::Roles(roles(&words)?)).await.map(|user| answer(&user))
+    change(&api, &view, &actor, &note, &name, UserChange::Roles(roles(&words)?)).await.map(|user| answer(&user))
 }
 
 pub async fn set_password(
     State(api): State<Api>,
+    view: View,
     Extension(actor): Extension<Actor>,
     Extension(note): Extension<Note>,
     Path(name): Path<String>,
@@ -64,36 +79,39 @@ pub async fn set_password(
 ) -> Result<Json<Value>, Problem> {
     let words = Words::body(&body)?;
     words.known(&["password"])?;
-    change(&api, &actor, &note, &name, UserChange::Password(password(&words)?)).await.map(|user| answer(&user))
+    change(&api, &view, &actor, &note, &name, UserChange::Password(password(&words)?)).await.map(|user| answer(&user))
 }
 
 pub async fn enable(
     State(api): State<Api>,
+    view: View,
     Extension(actor): Extension<Actor>,
     Extension(note): Extension<Note>,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    change(&api, &actor, &note, &name, UserChange::Enabled(true)).await.map(|user| answer(&user))
+    change(&api, &view, &actor, &note, &name, UserChange::Enabled(true)).await.map(|user| answer(&user))
 }
 
 pub async fn disable(
     State(api): State<Api>,
+    view: View,
     Extension(actor): Extension<Actor>,
     Extension(note): Extension<Note>,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    change(&api, &actor, &note, &name, UserChange::Enabled(false)).await.map(|user| answer(&user))
+    change(&api, &view, &actor, &note, &name, UserChange::Enabled(false)).await.map(|user| answer(&user))
 }
 
 /// The one answer that holds a secret; nobody on the way keeps it (RFC 9111 §5.2.2.5).
 pub async fn enrol(
     State(api): State<Api>,
+    view: View,
     Extension(actor): Extension<Actor>,
     Extension(note): Extension<Note>,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
     let totp = Totp::mint().map_err(|_| refused(&UserError::Random))?;
-    let user = change(&api, &actor, &note, &name, UserChange::Totp(Some(totp.clone()))).await?;
+    let user = change(&api, &view, &actor, &note, &name, UserChange::Totp(Some(totp.clone()))).await?;
     let mut data = shown(&user);
     data["secret"] = totp.text().into();
     data["url"] = totp.url(&user.name).into();
@@ -102,24 +120,27 @@ pub async fn enrol(
 
 pub async fn release(
     State(api): State<Api>,
+    view: View,
     Extension(actor): Extension<Actor>,
     Extension(note): Extension<Note>,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    change(&api, &actor, &note, &name, UserChange::Totp(None)).await.map(|user| answer(&user))
+    change(&api, &view, &actor, &note, &name, UserChange::Totp(None)).await.map(|user| answer(&user))
 }
 
-pub async fn remove(State(api): State<Api>, Extension(note): Extension<Note>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+pub async fn remove(State(api): State<Api>, view: View, Extension(note): Extension<Note>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
     let name = parse(&name)?;
     note.object(format!("users/{name}"));
+    find(&api, &view, &name)?;
     let user = api.people.remove(&name).await.map_err(|error| refused(&error))?;
     note.before(shown(&user));
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn change(api: &Api, actor: &Actor, note: &Note, name: &str, change: UserChange) -> Result<User, Problem> {
+async fn change(api: &Api, view: &View, actor: &Actor, note: &Note, name: &str, change: UserChange) -> Result<User, Problem> {
     let name = parse(name)?;
     note.object(format!("users/{name}"));
+    find(api, view, &name)?;
     let (before, after) = api.people.change(&name, change, &actor.0).await.map_err(|error| refused(&error))?;
     note.before(shown(&before)).after(shown(&after));
     Ok(after)

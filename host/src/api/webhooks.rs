@@ -14,12 +14,12 @@ use bulkhead_deliver::LaneStatus;
 use bulkhead_store::{DeadLetterFilter, DeliveryStatus, WebhookDelivery, WebhookState};
 use serde_json::{Value, json};
 
-use super::auth::Actor;
 use super::entries::{self, Answer, Definition, How, New, Shown, edit, if_match, read, refused, unknown};
 use super::extract::Words;
 use super::lanes::{by_instance, lane};
 use super::page::Page;
 use super::problem::Problem;
+use super::view::View;
 use super::{Api, rfc3339};
 use crate::config::{Config, Section, Webhook, webhook_instance};
 use crate::pipeline::stored::{Edit, To};
@@ -32,14 +32,14 @@ const PATH: &str = "/api/integration/webhooks";
 const OVERLAP: i64 = 24 * 3_600;
 const LONGEST_OVERLAP: i64 = 30 * 24 * 3_600;
 
-pub async fn list(State(api): State<Api>, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
+pub async fn list(State(api): State<Api>, view: View, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
     let bounds = page.bounds()?;
-    let (shown, fares) = (Shown::of(&api, SECTION), Fares::of(&api).await?);
+    let (shown, fares) = (Shown::of(&api, &view, SECTION), Fares::of(&api).await?);
     Ok(bounds.answer(PATH, &shown.names(), |name| fares.with(name, shown.entry(name).unwrap_or_default())))
 }
 
-pub async fn show(State(api): State<Api>, Path(name): Path<String>) -> Result<Answer, Problem> {
-    let data = Shown::of(&api, SECTION).entry(&name).ok_or_else(|| unknown(SECTION, &name))?;
+pub async fn show(State(api): State<Api>, view: View, Path(name): Path<String>) -> Result<Answer, Problem> {
+    let data = Shown::of(&api, &view, SECTION).entry(&name).ok_or_else(|| unknown(SECTION, &name))?;
     Ok(Answer::of(SECTION, &name, Fares::of(&api).await?.with(&name, data)))
 }
 
@@ -76,31 +76,27 @@ impl<'a> Fares<'a> {
     }
 }
 
-pub async fn make(
-    State(api): State<Api>,
-    Query(how): Query<How>,
-    Extension(actor): Extension<Actor>,
-    Extension(note): Extension<Note>,
-    body: Bytes,
-) -> Result<Response, Problem> {
+pub async fn make(State(api): State<Api>, view: View, Query(how): Query<How>, Extension(note): Extension<Note>, body: Bytes) -> Result<Response, Problem> {
     let New { name, mut definition } = read(&body)?;
     let secret = own_secret(&mut definition);
-    let answer = edit(&api, Edit { section: SECTION, name, to: To::Make(definition), of_version: None }, &actor, &note, &how).await?;
+    let answer = edit(&api, &view, Edit { section: SECTION, name, to: To::Make(definition), of_version: None }, &note, &how).await?;
     Ok(with_secret(answer, secret.filter(|_| !how.dry_run)))
 }
 
 pub async fn put(
     State(api): State<Api>,
+    view: View,
     Path(name): Path<String>,
     Query(how): Query<How>,
-    Extension(actor): Extension<Actor>,
     Extension(note): Extension<Note>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let Definition { mut definition } = read(&body)?;
     let of_version = if_match(&headers)?;
-    let before = api.control.stored.get(SECTION, &name);
+    // What is hidden is not there: the change itself says so.
+    let seen = !view.hides(&api, SECTION, &name) && !view.hides_stored(&api, SECTION, &name);
+    let before = api.control.stored.get(SECTION, &name).filter(|_| seen);
     let secret = match &before {
         Some(before) => {
             keep(&mut definition, &before.definition);
@@ -114,7 +110,7 @@ pub async fn put(
         webhooks::without(&mut definition, "disabled_because");
     }
     let act = |active: bool| {
-        let (api, instance, actor) = (api.clone(), webhook_instance(&name), actor.0.clone());
+        let (api, instance, actor) = (api.clone(), webhook_instance(&name), view.actor.0.clone());
         async move { api.control.set_active(&instance, active, &actor).await.map_err(|error| refused(None, &error)) }
     };
     if before.is_some() && was_enabled && !enabled && !how.dry_run {
@@ -122,7 +118,7 @@ pub async fn put(
         act(false).await?;
     }
     let to = if of_version.is_some() { To::Change(definition) } else { To::Put(definition) };
-    let done = edit(&api, Edit { section: SECTION, name: name.clone(), to, of_version }, &actor, &note, &how).await;
+    let done = edit(&api, &view, Edit { section: SECTION, name: name.clone(), to, of_version }, &note, &how).await;
     let switch_on = match &done {
         Ok(_) => enabled && !was_enabled,
         // It was switched off for nothing.
@@ -135,16 +131,9 @@ pub async fn put(
     Ok(with_secret(done?, secret.filter(|_| !how.dry_run)))
 }
 
-pub async fn delete(
-    state: State<Api>,
-    path: Path<String>,
-    how: Query<How>,
-    actor: Extension<Actor>,
-    note: Extension<Note>,
-    headers: HeaderMap,
-) -> Result<Answer, Problem> {
+pub async fn delete(state: State<Api>, view: View, path: Path<String>, how: Query<How>, note: Extension<Note>, headers: HeaderMap) -> Result<Answer, Problem> {
     let (api, name, dry_run) = (state.0.clone(), path.0.clone(), how.0.dry_run);
-    let done = entries::delete::<entries::Webhooks>(state, path, how, actor, note, headers).await?;
+    let done = entries::delete::<entries::Webhooks>(state, view, path, how, note, headers).await?;
     if !dry_run && let Err(error) = api.once.deliveries.forget(&name).await {
         // They go with their age.
         tracing::warn!(error = %super::problem::Chain(&error), webhook = name, "deliveries to a deleted webhook are still there");
@@ -155,8 +144,8 @@ pub async fn delete(
 /// Another secret; the one in use signs beside it for a while.
 pub async fn rotate_secret(
     State(api): State<Api>,
+    view: View,
     Path(name): Path<String>,
-    Extension(actor): Extension<Actor>,
     Extension(note): Extension<Note>,
     body: Bytes,
 ) -> Result<Response, Problem> {
@@ -167,8 +156,9 @@ pub async fn rotate_secret(
         let detail = format!("`overlap_seconds` is 0 to {LONGEST_OVERLAP}");
         return Err(Problem::bad_request("bad_field", detail).errors(vec![json!({"pointer": "/overlap_seconds"})]));
     }
-    let Some(entry) = api.control.stored.get(SECTION, &name) else {
-        return Err(if api.control.config().has(SECTION, &name) {
+    let hidden = view.hides(&api, SECTION, &name) || view.hides_stored(&api, SECTION, &name);
+    let Some(entry) = api.control.stored.get(SECTION, &name).filter(|_| !hidden) else {
+        return Err(if !view.hides(&api, SECTION, &name) && view.config.has(SECTION, &name) {
             Problem::new(StatusCode::CONFLICT, "in_file", format!("`webhooks.{name}` stands in the configuration file, and so does its secret"))
         } else {
             unknown(SECTION, &name)
@@ -178,7 +168,7 @@ pub async fn rotate_secret(
     let secret = webhooks::new_secret();
     let to = To::Change(webhooks::rotated(&entry.definition, &secret, until));
     let edit_to = Edit { section: SECTION, name, to, of_version: Some(entry.version) };
-    Ok(with_secret(edit(&api, edit_to, &actor, &note, &How::default()).await?, Some(secret)))
+    Ok(with_secret(edit(&api, &view, edit_to, &note, &How::default()).await?, Some(secret)))
 }
 
 /// The one answer that holds it; nobody on the way keeps it (RFC 9111 §5.2.2.5).
@@ -211,43 +201,44 @@ fn keep(definition: &mut Value, before: &Value) {
     }
 }
 
-pub async fn test(
-    State(api): State<Api>,
-    Path(name): Path<String>,
-    Extension(actor): Extension<Actor>,
-    Extension(note): Extension<Note>,
-) -> Result<Response, Problem> {
-    let webhook = webhook(&api, &name)?;
+pub async fn test(State(api): State<Api>, view: View, Path(name): Path<String>, Extension(note): Extension<Note>) -> Result<Response, Problem> {
+    let webhook = webhook(&view, &name)?;
     note.object(format!("webhooks/{name}"));
-    let delivery = api.once.test(&webhook, &actor.0).await.map_err(|error| problem(&error))?;
+    let delivery = api.once.test(&webhook, &view.actor.0).await.map_err(|error| problem(&error))?;
     note.after(json!({"delivery": delivery.id, "status": delivery.status.name(), "code": delivery.code}));
     let status = if delivery.attempts == 0 { StatusCode::ACCEPTED } else { StatusCode::OK };
     Ok((status, Json(json!({"data": shown(&delivery), "links": {"self": link(&delivery)}}))).into_response())
 }
 
-pub async fn deliveries(State(api): State<Api>, Path(name): Path<String>, words: Words) -> Result<Json<Value>, Problem> {
-    webhook(&api, &name)?;
+pub async fn deliveries(State(api): State<Api>, view: View, Path(name): Path<String>, words: Words) -> Result<Json<Value>, Problem> {
+    webhook(&view, &name)?;
     words.known(&["status", "limit", "before"])?;
     let (limit, before) = (words.limit()?, words.number("before")?);
     let status = words.text("status")?.map(|word| {
         let known = || DeliveryStatus::ALL.map(DeliveryStatus::name).join(", ");
         DeliveryStatus::named(word).ok_or_else(|| Problem::bad_request("bad_field", format!("`status` is one of {}", known())))
     });
-    let found = api.once.deliveries.list(&name, status.transpose()?, before, limit).await.map_err(|error| Problem::unavailable(&error))?;
+    let found =
+        api.once.deliveries.list(&name, since(&api, &view, &name), status.transpose()?, before, limit).await.map_err(|error| Problem::unavailable(&error))?;
     let last = if found.len() == limit as usize { found.last().map(|last| last.id) } else { None };
     let next = last.map(|last| format!("{PATH}/{name}/deliveries?{}before={last}", words.query_without(&["before"])));
     Ok(Json(json!({"data": found.iter().map(shown).collect::<Vec<_>>(), "meta": {"count": found.len(), "limit": limit}, "links": {"next": next}})))
 }
 
-pub async fn delivery(State(api): State<Api>, Path((name, id)): Path<(String, String)>) -> Result<Json<Value>, Problem> {
-    let found = find(&api, &name, &id).await?;
+pub async fn delivery(State(api): State<Api>, view: View, Path((name, id)): Path<(String, String)>) -> Result<Json<Value>, Problem> {
+    let found = find(&api, &view, &name, &id).await?;
     Ok(Json(json!({"data": shown(&found), "links": {"self": link(&found)}})))
 }
 
 /// The event once more, with the secrets of now.
-pub async fn replay(State(api): State<Api>, Path((name, id)): Path<(String, String)>, Extension(note): Extension<Note>) -> Result<Response, Problem> {
-    let webhook = webhook(&api, &name)?;
-    let of = find(&api, &name, &id).await?;
+pub async fn replay(
+    State(api): State<Api>,
+    view: View,
+    Path((name, id)): Path<(String, String)>,
+    Extension(note): Extension<Note>,
+) -> Result<Response, Problem> {
+    let webhook = webhook(&view, &name)?;
+    let of = find(&api, &view, &name, &id).await?;
     note.object(format!("webhooks/{name}/deliveries/{id}"));
     let letter = letter(&api, &webhook, &of).await?;
     let next = api.once.replay(&webhook, &of, letter.as_deref()).await.map_err(|error| problem(&error))?;
@@ -268,14 +259,21 @@ async fn letter(api: &Api, webhook: &Webhook, of: &WebhookDelivery) -> Result<Op
     Ok(api.dead_letters.get(letter.id).await.map_err(unavailable)?.and_then(|letter| letter.event))
 }
 
-fn webhook(api: &Api, name: &str) -> Result<Webhook, Problem> {
-    api.control.config().webhooks.iter().find(|webhook| webhook.name == name).cloned().ok_or_else(|| unknown(SECTION, name))
+fn webhook(view: &View, name: &str) -> Result<Webhook, Problem> {
+    view.config.webhooks.iter().find(|webhook| webhook.name == name && view.sees(webhook.tenant.as_ref())).cloned().ok_or_else(|| unknown(SECTION, name))
 }
 
-async fn find(api: &Api, name: &str, id: &str) -> Result<WebhookDelivery, Problem> {
+/// Since when a webhook's deliveries are the caller's to see.
+fn since(api: &Api, view: &View, name: &str) -> i64 {
+    if view.scope.is_host() { i64::MIN } else { api.control.ownership.since(&webhook_instance(name)) }
+}
+
+async fn find(api: &Api, view: &View, name: &str, id: &str) -> Result<WebhookDelivery, Problem> {
     let number = id.parse().map_err(|_| Problem::bad_request("bad_id", "an id of a delivery is a whole number"))?;
-    let found = api.once.deliveries.get(name, number).await.map_err(|error| Problem::unavailable(&error))?;
-    found.ok_or_else(|| problem(&OnceError::Unknown))
+    let found = api.once.deliveries.get_since(name, number, since(api, view, name)).await.map_err(|error| Problem::unavailable(&error))?;
+    // Those of a webhook that is gone are still there for the host.
+    let seen = view.scope.is_host() || !view.hides(api, SECTION, name);
+    found.filter(|_| seen).ok_or_else(|| problem(&OnceError::Unknown))
 }
 
 fn shown(delivery: &WebhookDelivery) -> Value {

@@ -144,6 +144,7 @@ pub fn run(args: &AuditArgs, output: Output) -> Result<Exit, Failure> {
                 since: since.clone(),
                 until: until.clone(),
                 before: *before,
+                ..Filter::default()
             };
             let found = bulkhead_audit::list(&dir, &filter, usize::from(*limit)).map_err(unreadable)?;
             match output {

@@ -31,6 +31,9 @@ enum KeyVerb {
         /// What it may do: security_admin, security_analyst, security_viewer, integration_admin, auditor, api_service.
         #[arg(long, required = true, value_delimiter = ',')]
         role: Vec<String>,
+        /// The tenant whose things it sees and changes; everything where absent.
+        #[arg(long)]
+        tenant: Option<String>,
         /// Networks it may be used from; from everywhere where absent.
         #[arg(long, value_delimiter = ',', value_name = "NETWORK")]
         from: Vec<String>,
@@ -80,8 +83,9 @@ impl Life {
 pub fn run(args: &KeyArgs, output: Output) -> Result<Exit, Failure> {
     let mut body = Map::new();
     let (method, path) = match &args.verb {
-        KeyVerb::Create { name, role, from, rate, life } => {
+        KeyVerb::Create { name, role, tenant, from, rate, life } => {
             body.extend([("name".to_owned(), json!(name)), ("roles".to_owned(), json!(role)), ("ip_allow".to_owned(), json!(from))]);
+            body.extend(tenant.as_ref().map(|tenant| ("tenant".to_owned(), json!(tenant))));
             body.extend(rate.map(|rate| ("rate".to_owned(), json!(rate))));
             life.into(&mut body);
             ("POST", String::new())
@@ -121,7 +125,8 @@ fn line(key: &Value) -> String {
     let text = |name: &str| key[name].as_str().unwrap_or("-");
     let roles: Vec<&str> = key["roles"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let used = key["last_used_at"].as_str().map_or_else(|| "never used".to_owned(), |at| format!("used {at} from {}", text("last_used_from")));
-    format!("{}  {:<8} {}  expires {}  {used}  {}", text("id"), text("state"), roles.join(","), text("expires_at"), text("name"))
+    let tenant = key["tenant"].as_str().map(|tenant| format!("  tenant {tenant}")).unwrap_or_default();
+    format!("{}  {:<8} {}{tenant}  expires {}  {used}  {}", text("id"), text("state"), roles.join(","), text("expires_at"), text("name"))
 }
 
 async fn ask(args: &KeyArgs, method: &str, path: &str, body: Option<Map<String, Value>>) -> Result<Value, Failure> {

@@ -30,6 +30,9 @@ enum UserVerb {
         /// What they may do: security_admin, security_analyst, security_viewer, integration_admin, auditor, api_service.
         #[arg(long, required = true, value_delimiter = ',')]
         role: Vec<String>,
+        /// The tenant whose things they see and change; everything where absent.
+        #[arg(long)]
+        tenant: Option<String>,
     },
     /// Users, by name.
     List,
@@ -70,7 +73,9 @@ pub fn run(args: &UserArgs, output: Output) -> Result<Exit, Failure> {
     let typed = || prompt::secret("password").map(|text| text.expose_secret().to_owned());
     let one = |name: &str, rest: &str| format!("users/{}{rest}", percent(name));
     let (method, path, body) = match &args.verb {
-        UserVerb::Create { name, role } => ("POST", "users".to_owned(), Some(json!({"name": name, "roles": role, "password": typed()?}))),
+        UserVerb::Create { name, role, tenant } => {
+            ("POST", "users".to_owned(), Some(json!({"name": name, "roles": role, "tenant": tenant, "password": typed()?})))
+        }
         UserVerb::List => ("GET", "users?limit=1000".to_owned(), None),
         UserVerb::Show { name } => ("GET", one(name, ""), None),
         UserVerb::Roles { name, role } => ("PUT", one(name, ""), Some(json!({"roles": role}))),
@@ -129,5 +134,6 @@ fn line(user: &Value) -> String {
     let state = if user["enabled"] == true { "enabled" } else { "disabled" };
     let code = if user["totp"] == true { "password and code" } else { "password" };
     let seen = user["last_sign_in_at"].as_str().map_or_else(|| "never signed in".to_owned(), |at| format!("signed in {at} from {}", text("last_sign_in_from")));
-    format!("{}  {state:<8} {}  {code}  {seen}", text("name"), roles.join(","))
+    let tenant = user["tenant"].as_str().map(|tenant| format!("  tenant {tenant}")).unwrap_or_default();
+    format!("{}  {state:<8} {}{tenant}  {code}  {seen}", text("name"), roles.join(","))
 }

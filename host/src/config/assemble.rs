@@ -18,7 +18,7 @@ use bulkhead_journal::{Compression, Durability, JournalSettings, Keep, LaneStart
 use bulkhead_observe::{LogFormat, LogSettings};
 use bulkhead_registry::PublicKey;
 use bulkhead_route::FilterSettings;
-use bulkhead_sandbox::{CompileLimits, Destination, DestinationSettings, FileAccess, FilesGrant, MachineGrants, TlsSettings};
+use bulkhead_sandbox::{CompileLimits, Credential, Destination, DestinationSettings, FileAccess, FilesGrant, MachineGrants, TlsSettings};
 use bulkhead_store::{Cause, DeadLetterSettings, OnFull};
 use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
@@ -39,27 +39,33 @@ use super::integrity;
 use super::ldap;
 use super::nearest;
 use super::objects;
+use super::owners::{self, Owners};
 use super::routing::{self, Lanes, number};
 use super::schedule;
 use super::settings::{ApiListener, FormatterConfig, Instance, QueryCacheSettings, UploadSettings};
 use super::sign_in;
+use super::stored::Section;
 use super::{Config, ConfigFile, Merged};
 
 /// The configuration but for its source and what is said about it, which come once all faults are known.
 pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Config {
     let (api, http) = listeners(root.map("listen"), faults);
     let syslog = intake::syslog(root.map("listen"), faults);
-    let inbound = inbound::all(root, &http, faults);
     let files = intake::files(root.map("listen"), faults);
     let credentials = credentials::all(root, faults);
+    let owners = Owners::read(root);
+    let inbound = inbound::all(root, &http, &owners, faults);
     let (rates, filters): (Vec<_>, Vec<_>) =
         routing::filters(root.list("filters")).into_iter().partition(|filter| matches!(filter, FilterSettings::RateLimiting(_)));
-    let instances: Vec<Instance> =
-        root.named("instances").iter().filter_map(|(name, span, value)| instance(name, *span, value.as_map()?, root, &rates, &credentials, faults)).collect();
+    let instances: Vec<Instance> = root
+        .named("instances")
+        .iter()
+        .filter_map(|(name, span, value)| instance(name, *span, value.as_map()?, root, &rates, &credentials, &owners, faults))
+        .collect();
     let known = root.named("instances").iter().map(|(name, ..)| name.as_str()).collect();
-    let mut lanes = Lanes::new(&instances, known);
+    let mut lanes = Lanes::new(&instances, known, root, &owners);
     let routes = lanes.routes(root.list("routes"), faults);
-    let default_route = lanes.targets(root.list("default_route"), "default_route", faults);
+    let default_route = lanes.targets(root.list("default_route"), None, "default_route", faults);
     let lanes = lanes.lanes;
     let data_dir = root.path("data_dir").unwrap_or_default();
     objects::check_lent(root, faults);
@@ -87,7 +93,7 @@ pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Config {
         credentials: credentials.into_iter().filter_map(|(name, credential)| Some((name, credential?))).collect(),
         webhooks: objects::webhooks(root, faults),
         webhook_log: objects::log(root),
-        subscriptions: objects::subscriptions(root, faults),
+        subscriptions: objects::subscriptions(root, &owners, faults),
         formatters: root.named("formatters").iter().filter_map(|(name, span, value)| formatter(name, *span, value.as_map()?)).collect(),
         lanes,
         routes,
@@ -108,6 +114,7 @@ pub(super) fn assemble(root: &Fields, faults: &mut Faults) -> Config {
         logs: super::observed::logs(root.map("logs")),
         event_index: super::observed::event_index(root.map("event_index")),
         instances,
+        owners,
     }
 }
 
@@ -247,6 +254,7 @@ fn secrets(list: &[Checked]) -> Vec<SecretString> {
     list.iter().filter_map(one).collect()
 }
 
+#[expect(clippy::too_many_arguments, reason = "what the parts of a configuration need of one another")]
 fn instance(
     name: &str,
     span: Span,
@@ -254,10 +262,11 @@ fn instance(
     root: &Fields,
     rates: &[FilterSettings],
     credentials: &Credentials,
+    owners: &Owners,
     faults: &mut Faults,
 ) -> Option<Instance> {
     let key = format!("instances.{name}");
-    let destinations = destinations(fields, &key, credentials, faults);
+    let destinations = destinations(fields, &key, credentials, owners, faults);
     let retry = retry(fields.map("retry"), &format!("{key}.retry"), faults);
     let concurrency = concurrency(fields.map("concurrency"), &format!("{key}.concurrency"), faults);
     let rules = fields.opt_map("encryption").map(|own| encryption::rules(own, &format!("{key}.encryption"), faults));
@@ -273,6 +282,7 @@ fn instance(
     };
     Some(Instance {
         name: name.to_owned(),
+        tenant: owners::tenant(fields),
         span,
         connector: fields.text("connector")?,
         connector_span: fields.span("connector"),
@@ -327,23 +337,34 @@ fn from(fields: &Fields, key: &str, faults: &mut Faults) -> LaneStart {
     }
 }
 
-fn destinations(fields: &Fields, key: &str, credentials: &Credentials, faults: &mut Faults) -> Vec<Destination> {
-    let mut all = Vec::new();
+/// The credential of a destination, where both are of one owner. A tenant learns nothing of what is another's.
+fn lent(fields: &Fields, key: &str, owner: Option<&Tenant>, credentials: &Credentials, owners: &Owners, faults: &mut Faults) -> Option<Arc<Credential>> {
+    let wanted = fields.text("credential")?;
+    let theirs = owners.of(Section::Credentials, &wanted);
+    let (message, hint) = match (credentials.get(&wanted), owner) {
+        (Some(credential), _) if theirs == owner => return credential.clone(),
+        (_, Some(owner)) => {
+            (format!("there is no credential `{wanted}` of tenant `{owner}`"), nearest::hint(&wanted, &owners.names(Section::Credentials, owner)))
+        }
+        (Some(_), None) => {
+            let theirs = theirs.map_or("", Tenant::as_str);
+            (format!("the credential `{wanted}` is of tenant `{theirs}`, and this instance of none"), "give both the same `tenant`".to_owned())
+        }
+        (None, None) => {
+            let known: Vec<_> = credentials.keys().map(String::as_str).collect();
+            (format!("there is no credential `{wanted}`"), nearest::hint(&wanted, &known))
+        }
+    };
+    faults.push(FaultKind::UnknownReference, fields.span("credential"), format!("{key}.credential"), message, Some(hint));
+    None
+}
+
+fn destinations(fields: &Fields, key: &str, credentials: &Credentials, owners: &Owners, faults: &mut Faults) -> Vec<Destination> {
+    let (mut all, owner) = (Vec::new(), owners::tenant(fields));
     for (name, span, value) in fields.named("destinations") {
         let Some(fields) = value.as_map() else { continue };
         let key = format!("{key}.destinations.{name}");
-        let wanted = fields.text("credential");
-        let credential = match wanted.as_ref().map(|wanted| credentials.get(wanted)) {
-            Some(Some(credential)) => credential.clone(),
-            Some(None) => {
-                let known: Vec<_> = credentials.keys().map(String::as_str).collect();
-                let wanted = wanted.unwrap_or_default();
-                let message = format!("there is no credential `{wanted}`");
-                faults.push(FaultKind::UnknownReference, fields.span("credential"), format!("{key}.credential"), message, Some(nearest::hint(&wanted, &known)));
-                None
-            }
-            None => None,
-        };
+        let credential = lent(fields, &key, owner.as_ref(), credentials, owners, faults);
         let settings = DestinationSettings {
             url: fields.text("url").unwrap_or_default(),
             urls: fields.texts("urls"),
@@ -456,6 +477,7 @@ pub(super) fn rate_limit(fields: &Fields) -> Option<RateSettings> {
 fn formatter(name: &str, span: Span, fields: &Fields) -> Option<FormatterConfig> {
     Some(FormatterConfig {
         name: name.to_owned(),
+        tenant: owners::tenant(fields),
         span,
         formatter: fields.text("formatter")?,
         config: fields.raw("config").unwrap_or_default(),

@@ -132,6 +132,7 @@ fn oauth2(fields: &Fields) -> Option<OAuth2Settings> {
         _ => Grant::ClientCredentials,
     };
     Some(OAuth2Settings {
+        tenant: fields.text("tenant"),
         endpoint: DestinationSettings {
             url: endpoint.text("url")?,
             tls: assemble::tls(endpoint.map("tls")),

@@ -76,6 +76,16 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// The same about another key.
+    pub fn about(self, key: String) -> Self {
+        Self { key, ..self }
+    }
+
+    /// That there is such a fault, in other words and without its place.
+    pub fn without_place(self, message: &str) -> Self {
+        Self { span: Span::default(), key: String::new(), message: message.to_owned(), hint: None, excerpt: None, ..self }
+    }
+
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::json!({
             "code": self.kind.code(), "file": self.file, "line": self.span.line, "column": self.span.column,

@@ -115,10 +115,13 @@ fn one(root: &Fields, name: &str, value: &Checked, lanes: &[Lane]) -> Fingerprin
     let mut digest = Sha256::new();
     add(&mut digest, value);
     add_credentials(&mut digest, root, value);
+    let owner = value.as_map().and_then(|fields| fields.text("tenant"));
+    // Those of other tenants are not there for it.
+    let there = |formatter: &Checked| formatter.as_map().and_then(|fields| fields.text("tenant")).is_none_or(|tenant| Some(tenant) == owner);
     for lane in lanes.iter().filter(|lane| *lane.id.instance == *name) {
         digest.update(lane.id.format.as_bytes());
         digest.update([0]);
-        for (_, _, formatter) in root.named("formatters").iter().filter(|(name, ..)| **name == *lane.id.format) {
+        for (_, _, formatter) in root.named("formatters").iter().filter(|(name, _, value)| **name == *lane.id.format && there(value)) {
             add(&mut digest, formatter);
         }
     }

@@ -12,13 +12,15 @@ use super::assemble::rate_limit;
 use super::checked::{Checked, Fields, Item};
 use super::fault::{FaultKind, Faults, Span};
 use super::nearest;
+use super::owners::{self, Owners};
+use super::stored::Section;
 
 /// Shortest key of an address that nothing else protects.
 const LONE_KEY: usize = 24;
 /// Headers that carry what lets somebody in: neither events nor connectors see them.
 const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
 
-pub(super) fn all(root: &Fields, http: &HttpIntakeSettings, faults: &mut Faults) -> Vec<InboundSettings> {
+pub(super) fn all(root: &Fields, http: &HttpIntakeSettings, owners: &Owners, faults: &mut Faults) -> Vec<InboundSettings> {
     let mut known: HashMap<String, String> = HashMap::new();
     let mut all = Vec::new();
     for (name, _, value) in root.named("inbound") {
@@ -32,7 +34,7 @@ pub(super) fn all(root: &Fields, http: &HttpIntakeSettings, faults: &mut Faults)
             source: fields.text("source").unwrap_or_else(|| format!("inbound:{name}")),
             event_type: fields.text("type").unwrap_or_default(),
             headers,
-            instance: instance(root, fields, &key, faults),
+            instance: instance(root, fields, &key, owners, faults),
             tenant: fields.text("tenant").and_then(|name| Tenant::new(&name)).unwrap_or_else(|| http.rules.tenant.clone()),
             max_body: fields.size("max_body").and_then(|size| usize::try_from(size).ok()),
             rate: fields.opt_map("rate_limit").and_then(rate_limit),
@@ -46,12 +48,19 @@ pub(super) fn all(root: &Fields, http: &HttpIntakeSettings, faults: &mut Faults)
 }
 
 /// The instance whose connector answers.
-fn instance(root: &Fields, fields: &Fields, key: &str, faults: &mut Faults) -> Option<String> {
+fn instance(root: &Fields, fields: &Fields, key: &str, owners: &Owners, faults: &mut Faults) -> Option<String> {
     let wanted = fields.text("instance")?;
     let known: Vec<&str> = root.named("instances").iter().map(|(name, ..)| name.as_str()).collect();
     if !known.contains(&wanted.as_str()) {
         let message = format!("there is no instance `{wanted}`");
         faults.push(FaultKind::UnknownReference, fields.span("instance"), format!("{key}.instance"), message, Some(nearest::hint(&wanted, &known)));
+    }
+    if let (Some(own), Some(theirs)) = (owners::tenant(fields), owners.of(Section::Instances, &wanted))
+        && own != *theirs
+    {
+        let message = format!("the instance `{wanted}` is of tenant `{theirs}`, and what comes in here of `{own}`");
+        let hint = Some("name an instance of the same tenant".to_owned());
+        faults.push(FaultKind::UnknownReference, fields.span("instance"), format!("{key}.instance"), message, hint);
     }
     Some(wanted)
 }

@@ -183,9 +183,9 @@ static STORED: Section = Section {
             "directories",
             List { of: &Path, min: 0, max: 64 },
             Default("[]"),
-            "Directories that stored entries may use, for files of connectors and for certificates, with everything below.",
+            "Directories that stored entries may use, for files of connectors and for certificates, with everything below; entries of a tenant only the directory of its name in them.",
         ),
-        key("credentials", List { of: &Name, min: 0, max: 256 }, Default("[]"), "Credentials of this file that stored instances may use."),
+        key("credentials", List { of: &Name, min: 0, max: 256 }, Default("[]"), "Credentials of this file that stored instances of the same tenant may use."),
         key("webhooks", Map(&STORED_WEBHOOKS), Default("{}"), "What stored webhooks may reach, and what is kept of deliveries."),
     ],
 };
@@ -199,9 +199,13 @@ static AUDIT: Section = Section {
     ],
 };
 
+/// Whose an entry is.
+const TENANT: Key = key("tenant", Tenant, Optional, "Whose it is: names, and is named by, what is of the same tenant alone; the operator's where absent.");
+
 static INSTANCE: Section = Section {
     name: "instance",
     keys: &[
+        TENANT,
         key("connector", Component, Required, "The connector: its name, an uploaded version as name@1.2, or the digest of its bytes as sha256:…"),
         key("config", Raw, Default("{}"), "Configuration of the connector, checked against its schema."),
         key("destinations", Named(&Short { key: "url", map: &DESTINATION }), Default("{}"), "What it may reach, under the names it uses."),
@@ -409,6 +413,7 @@ static RATE_LIMIT: Section = Section {
 static FORMATTER: Section = Section {
     name: "formatter",
     keys: &[
+        TENANT,
         key("formatter", Component, Required, "The formatter: its name, for example cef, an uploaded version as cef@1.2, or a digest as sha256:…"),
         key("config", Raw, Default("{}"), "Configuration of the formatter, checked against its schema."),
         key("limits", Limits, Default("{}"), "Limits of the sandbox."),
@@ -419,6 +424,7 @@ static ROUTE: Section = Section {
     name: "route",
     keys: &[
         key("id", Name, Required, "Unique among the routes."),
+        key("tenant", Tenant, Optional, "Whose it is: it sees this tenant's events and names this tenant's instances; everybody's where absent."),
         key("name", Text, Optional, "For people; the id where absent."),
         key("when", Condition, Required, "Which events; several keys must all hold."),
         key("to", List { of: &Map(&TARGET), min: 1, max: 256 }, Required, "Where they go."),

@@ -15,6 +15,7 @@ use url::{Host, Url};
 
 use super::checked::{Checked, Fields};
 use super::fault::{FaultKind, Faults, Span};
+use super::owners::{self, Owners};
 use super::settings::{Subscription, SubscriptionAction, Webhook, WebhookLogSettings};
 use super::stored::{Merged, Section, has, node, section};
 use super::tree::{Entry as Pair, Node, Scalar, Value};
@@ -101,6 +102,35 @@ impl Lent {
     }
 }
 
+impl Lent {
+    /// The address that a URL names where it is neither public nor lent.
+    pub fn refuses(&self, url: &str) -> Option<IpAddr> {
+        let address = match Url::parse(url).ok()?.host()? {
+            Host::Ipv4(address) => IpAddr::from(address),
+            Host::Ipv6(address) => IpAddr::from(address),
+            Host::Domain(name) => {
+                let name = name.trim_end_matches('.').to_ascii_lowercase();
+                let bare = name.trim_start_matches('[').trim_end_matches(']');
+                match bare.parse() {
+                    // Schemes that the standard does not know leave addresses as they are written.
+                    Ok(address) => address,
+                    Err(_) if name == "localhost" || name.ends_with(".localhost") => IpAddr::from([127, 0, 0, 1]),
+                    Err(_) => return None,
+                }
+            }
+        };
+        let address: IpAddr = address.to_canonical();
+        let class = classify(address);
+        let lent = class != AddressClass::Metadata && self.networks.iter().any(|network| network.contains(&address));
+        (class != AddressClass::Public && !lent).then_some(address)
+    }
+
+    /// Whether all of a network is lent; what is none is said elsewhere.
+    pub fn lends(&self, text: &str) -> bool {
+        network(text).is_none_or(|wanted| self.networks.iter().any(|network| network.contains(&wanted)))
+    }
+}
+
 fn network(text: &str) -> Option<IpNet> {
     text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)).map(|network| network.trunc())
 }
@@ -139,9 +169,9 @@ pub(super) fn write_out(root: &mut Vec<Pair>, lent: &Lent, merged: &mut Merged, 
         let (Some(url), Some(secret)) = (get(&object, "url").cloned(), get(&object, "secret").cloned()) else { continue };
         let instance = webhook_instance(&name);
         let parts = [
-            (Section::Credentials, map([("type", word("hmac")), ("scheme", word("standard-webhooks")), ("secret", secret)])),
-            (Section::Instances, self::instance(&name, &object, url, addresses)),
-            (Section::Routes, route(&instance, when(&object), &instance, get(&object, "format").cloned())),
+            (Section::Credentials, of_object(&object, map([("type", word("hmac")), ("scheme", word("standard-webhooks")), ("secret", secret)]))),
+            (Section::Instances, of_object(&object, self::instance(&name, &object, url, addresses))),
+            (Section::Routes, of_object(&object, route(&instance, when(&object), &instance, get(&object, "format").cloned()))),
         ];
         for (section, part) in parts {
             put(root, Made { section, name: instance.clone(), of: Section::Webhooks, by: name.clone() }, part, merged, faults);
@@ -171,7 +201,7 @@ fn subscription(root: &mut Vec<Pair>, name: String, object: &Node, merged: &mut 
                     &webhook_instance(&webhook),
                     known.as_ref().and_then(|webhook| get(webhook, "format")).cloned(),
                 );
-                return put(root, made(Section::Routes, format!("subscription.{name}")), never, merged, faults);
+                return put(root, made(Section::Routes, format!("subscription.{name}")), of_object(object, never), merged, faults);
             }
             (webhook_instance(&webhook), known.as_ref().and_then(|webhook| get(webhook, "format")).cloned())
         }
@@ -182,7 +212,7 @@ fn subscription(root: &mut Vec<Pair>, name: String, object: &Node, merged: &mut 
             config.extend(part("min_interval").map(|interval| ("min_interval", interval)));
             let instance =
                 map([("connector", word(SYNC)), ("config", map(config)), ("concurrency", plain("1")), ("batch", node(&json!({"max_events": 10_000})))]);
-            put(root, made(Section::Instances, own.clone()), instance, merged, faults);
+            put(root, made(Section::Instances, own.clone()), of_object(object, instance), merged, faults);
             (own, Some(word("json")))
         }
         Some("notification") => {
@@ -194,7 +224,15 @@ fn subscription(root: &mut Vec<Pair>, name: String, object: &Node, merged: &mut 
     };
     let when = if enabled(object) { get(object, "when").cloned().unwrap_or_else(never) } else { never() };
     let id = format!("subscription.{name}");
-    put(root, made(Section::Routes, id.clone()), route(&id, when, &instance, format), merged, faults);
+    put(root, made(Section::Routes, id.clone()), of_object(object, route(&id, when, &instance, format)), merged, faults);
+}
+
+/// A part is whose its object is.
+fn of_object(object: &Node, mut part: Node) -> Node {
+    if let (Some(tenant), Value::Map(pairs)) = (get(object, "tenant"), &mut part.value) {
+        pairs.push(Pair { key: "tenant".into(), key_span: tenant.span, value: tenant.clone() });
+    }
+    part
 }
 
 fn instance(name: &str, object: &Node, url: Node, addresses: Option<Vec<String>>) -> Node {
@@ -346,6 +384,7 @@ pub(super) fn webhooks(root: &Fields, faults: &mut Faults) -> Vec<Webhook> {
         let fields = value.as_map()?;
         Some(Webhook {
             name: name.clone(),
+            tenant: owners::tenant(fields),
             format: fields.text("format").unwrap_or_default(),
             enabled: fields.bool("enabled").unwrap_or(true),
             disable_after: fields.duration("disable_after").unwrap_or_default(),
@@ -361,7 +400,7 @@ pub(super) fn log(root: &Fields) -> WebhookLogSettings {
 }
 
 /// Subscriptions, and what is wrong with their actions that no part of them says.
-pub(super) fn subscriptions(root: &Fields, faults: &mut Faults) -> Vec<Subscription> {
+pub(super) fn subscriptions(root: &Fields, owners: &Owners, faults: &mut Faults) -> Vec<Subscription> {
     let mut all = Vec::new();
     for (name, _, value) in root.named("subscriptions") {
         let Some(fields) = value.as_map() else { continue };
@@ -374,7 +413,8 @@ pub(super) fn subscriptions(root: &Fields, faults: &mut Faults) -> Vec<Subscript
                     .named("instances")
                     .iter()
                     .any(|(known, _, value)| *known == target && value.as_map().is_some_and(|fields| fields.opt_map("pull").is_some()));
-                if !pulls {
+                let own = owners::tenant(fields).is_none_or(|own| owners.of(Section::Instances, &target) == Some(&own));
+                if !(pulls && own) {
                     let hint = Some(format!("set `instances.{target}.pull`, or name an instance that has it"));
                     let message = format!("nothing is pulled from an instance `{target}`");
                     faults.push(FaultKind::UnknownReference, action.span("instance"), format!("subscriptions.{name}.action.instance"), message, hint);

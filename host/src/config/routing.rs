@@ -1,15 +1,17 @@
 //! `routes`, `default_route` and `filters` as the router takes them. Lanes get their place in the order
 //! in which the file names them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use bulkhead_core::{LaneId, Severity};
+use bulkhead_core::{LaneId, Severity, Tenant};
 use bulkhead_route::{Condition, Filter, FilterSettings, LaneIndex, MAX_DEPTH, MAX_LANES, Name, OnExcess, RateLimit, Route, SeveritySet, TypeName};
 
 use super::checked::{Checked, Fields, Item};
 use super::fault::{FaultKind, Faults};
 use super::nearest;
+use super::owners::{self, Owners};
 use super::settings::{Instance, Lane};
+use super::stored::Section;
 
 /// Collects lanes while routes are read.
 pub(super) struct Lanes<'a> {
@@ -19,13 +21,17 @@ pub(super) struct Lanes<'a> {
     /// Where instances and lanes stand in their lists.
     pub instance_at: HashMap<&'a str, usize>,
     pub lane_at: HashMap<LaneId, usize>,
+    /// Entries of `formatters`.
+    formatters: HashSet<&'a str>,
+    owners: &'a Owners,
 }
 
 impl<'a> Lanes<'a> {
-    pub(super) fn new(instances: &'a [Instance], known: Vec<&'a str>) -> Self {
+    pub(super) fn new(instances: &'a [Instance], known: Vec<&'a str>, root: &'a Fields, owners: &'a Owners) -> Self {
         // Of two with one name, which is a fault, the first counts.
         let instance_at = instances.iter().enumerate().rev().map(|(at, instance)| (instance.name.as_str(), at)).collect();
-        Self { known, lanes: Vec::new(), instance_at, lane_at: HashMap::new() }
+        let formatters = root.named("formatters").iter().map(|(name, ..)| name.as_str()).collect();
+        Self { known, lanes: Vec::new(), instance_at, lane_at: HashMap::new(), formatters, owners }
     }
 
     pub(super) fn routes(&mut self, list: &[Checked], faults: &mut Faults) -> Vec<Route> {
@@ -34,7 +40,8 @@ impl<'a> Lanes<'a> {
         for (at, route) in list.iter().enumerate() {
             let key = format!("routes[{at}]");
             let Some(fields) = route.as_map() else { continue };
-            let to = self.targets(fields.list("to"), &format!("{key}.to"), faults);
+            let tenant = owners::tenant(fields);
+            let to = self.targets(fields.list("to"), tenant.as_ref(), &format!("{key}.to"), faults);
             let when = fields.opt_map("when").map(condition);
             let Some(id) = fields.text("id") else { continue };
             if let Some(first) = seen.insert(id.clone(), fields.span("id").line) {
@@ -50,18 +57,37 @@ impl<'a> Lanes<'a> {
             let priority = fields.integer("priority").and_then(|priority| i32::try_from(priority).ok()).unwrap_or_default();
             let name = fields.text("name").unwrap_or_else(|| id.clone());
             let (exclusive, beside) = (fields.bool("exclusive").unwrap_or_default(), fields.bool("beside").unwrap_or_default());
-            routes.push(Route { id: id.into(), name: name.into(), when, to, exclusive, beside, priority });
+            routes.push(Route { id: id.into(), name: name.into(), when, to, tenant, exclusive, beside, priority });
         }
         routes
     }
 
-    pub(super) fn targets(&mut self, list: &[Checked], key: &str, faults: &mut Faults) -> Vec<LaneIndex> {
-        let targets = list.iter().enumerate().filter_map(|(at, target)| self.target(target.as_map()?, &format!("{key}[{at}]"), faults));
+    /// `tenant` is whose route it is: of the operator's, any instance may be named.
+    pub(super) fn targets(&mut self, list: &[Checked], tenant: Option<&Tenant>, key: &str, faults: &mut Faults) -> Vec<LaneIndex> {
+        let targets = list.iter().enumerate().filter_map(|(at, target)| self.target(target.as_map()?, tenant, &format!("{key}[{at}]"), faults));
         targets.collect()
     }
 
-    fn target(&mut self, fields: &Fields, key: &str, faults: &mut Faults) -> Option<LaneIndex> {
-        let name = fields.text("instance")?;
+    fn target(&mut self, fields: &Fields, tenant: Option<&Tenant>, key: &str, faults: &mut Faults) -> Option<LaneIndex> {
+        let (name, format) = (fields.text("instance")?, fields.text("format"));
+        if let Some(tenant) = tenant {
+            let mut missing = |part: &str, what: &str, name: &str, section: Section| {
+                let message = format!("there is no {what} `{name}` of tenant `{tenant}`");
+                let hint = nearest::hint(name, &self.owners.names(section, tenant));
+                faults.push(FaultKind::UnknownReference, fields.span(part), format!("{key}.{part}"), message, Some(hint));
+            };
+            if self.owners.of(Section::Instances, &name) != Some(tenant) {
+                missing("instance", "instance", &name, Section::Instances);
+                return None;
+            }
+            // One of another tenant is not there for this one: the name means a formatter as it is.
+            if let Some(format) = format.as_deref().filter(|format| self.formatters.contains(format))
+                && self.owners.of(Section::Formatters, format).is_none()
+            {
+                missing("format", "formatter", format, Section::Formatters);
+                return None;
+            }
+        }
         let Some(instance) = self.instance_at.get(name.as_str()).copied() else {
             if !self.known.contains(&name.as_str()) {
                 let message = format!("there is no instance `{name}`");
@@ -69,7 +95,7 @@ impl<'a> Lanes<'a> {
             }
             return None;
         };
-        let id = LaneId::new(&name, &fields.text("format")?);
+        let id = LaneId::new(&name, &format?);
         let at = match self.lane_at.get(&id).copied() {
             Some(at) => at,
             None if self.lanes.len() == MAX_LANES => {

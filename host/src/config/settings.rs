@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bulkhead_access::Lives;
-use bulkhead_core::LaneId;
+use bulkhead_core::{LaneId, Tenant};
 use bulkhead_deliver::{BacklogSettings, BatchSettings, BreakerSettings, ConcurrencySettings, Ordering, RateSettings, RetryPolicy};
 use bulkhead_ingest::PullSchedule;
 use bulkhead_journal::LaneStart;
@@ -87,6 +87,8 @@ pub struct UploadSettings {
 #[derive(Debug, Clone)]
 pub struct Instance {
     pub name: String,
+    /// Whose it is; nothing: the operator's.
+    pub tenant: Option<Tenant>,
     /// Where it stands in the file, for faults found later.
     pub span: Span,
     /// Name of the component.
@@ -134,6 +136,8 @@ pub struct QueryCacheSettings {
 #[derive(Debug, Clone)]
 pub struct FormatterConfig {
     pub name: String,
+    /// Whose it is, for lanes of whose instances alone it is there; nothing: the operator's, for all.
+    pub tenant: Option<Tenant>,
     pub span: Span,
     /// Name of the formatter, for example `cef`.
     pub formatter: String,
@@ -156,6 +160,7 @@ pub struct Lane {
 #[derive(Debug, Clone)]
 pub struct Webhook {
     pub name: String,
+    pub tenant: Option<Tenant>,
     pub format: String,
     pub enabled: bool,
     pub disable_after: Duration,

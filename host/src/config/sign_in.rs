@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use bulkhead_access::{JwtAlgorithm, JwtRules, Lives, Role, RoleMap};
+use bulkhead_access::{JwtAlgorithm, JwtRules, Lives, Role, RoleMap, RoleRow};
 
 use super::checked::{Checked, Fields};
 use super::fault::{FaultKind, Faults, Span};
+use super::owners;
 use crate::oidc::{OidcSettings, is_safe};
 
 /// Bytes of a file of certificates.
@@ -42,8 +43,15 @@ pub(super) fn oidc(api: &Fields, wanted: bool, faults: &mut Faults) -> Option<Oi
     let ca = fields.path("ca").and_then(|path| pem(&path, fields.span("ca"), "listen.api.oidc.ca", faults));
     let roles = |value: &Checked| {
         let row = value.as_map()?;
-        Some((row.text("value")?, row.texts("roles").iter().filter_map(|name| Role::named(name)).collect()))
+        let roles = row.texts("roles").iter().filter_map(|name| Role::named(name)).collect();
+        Some(RoleRow { value: row.text("value")?, roles, tenant: owners::tenant(row) })
     };
+    let rows: Vec<RoleRow> = fields.list("roles").iter().filter_map(roles).collect();
+    if fields.text("tenant_claim").is_some() && rows.iter().any(|row| row.tenant.is_some()) {
+        let hint = Some("leave one of them out".to_owned());
+        let message = "either a claim says whose somebody is, or the `tenant` of a row of `roles`";
+        faults.push(FaultKind::Conflict, fields.span("tenant_claim"), "listen.api.oidc.tenant_claim", message, hint);
+    }
     let settings = OidcSettings {
         rules: JwtRules {
             issuer,
@@ -53,7 +61,8 @@ pub(super) fn oidc(api: &Fields, wanted: bool, faults: &mut Faults) -> Option<Oi
         },
         username_claim: fields.text("username_claim").unwrap_or_default(),
         role_claims: fields.texts("role_claims"),
-        roles: RoleMap::new(fields.list("roles").iter().filter_map(roles).collect()),
+        roles: RoleMap::with_tenants(rows),
+        tenant_claim: fields.text("tenant_claim"),
         ca,
         client_id: fields.text("client_id"),
         scopes: fields.texts("scopes"),

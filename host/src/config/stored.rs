@@ -5,14 +5,17 @@
 //! lead only below `stored.directories`, and of the file's credentials only those of `stored.credentials` can be
 //! used: with any other an instance could be pointed at a receiver that collects them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 
+use bulkhead_core::Tenant;
 use serde_json::{Map, Value as Json};
 
 use super::fault::{FaultKind, Faults, Span};
 use super::keys::{self, COMMAND, Kind};
 use super::objects::{self, Lent, Made, webhook_instance};
+use super::owners::tenant_of;
+use super::reach;
 use super::tree::{Entry as Pair, Node, Scalar, Value};
 
 /// Stands for a secret where a definition is shown; in one that is sent, for the secret that is stored.
@@ -126,6 +129,7 @@ pub(super) fn merge(tree: &mut Node, entries: &[Entry], faults: &mut Faults) -> 
     }
     let Value::Map(root) = &mut tree.value else { return merged };
     let granted = Granted::read(root);
+    let lent = Lent::read(root.iter().find(|pair| pair.key == "stored").map(|pair| &pair.value));
     merged.routes_of_file = root.iter().find(|pair| pair.key == Section::Routes.name()).map_or(0, |pair| list_len(&pair.value));
     for entry in entries {
         let place = (entry.section, entry.name.clone());
@@ -134,7 +138,8 @@ pub(super) fn merge(tree: &mut Node, entries: &[Entry], faults: &mut Faults) -> 
             merged.shadowed.push(place);
             continue;
         }
-        for (pointer, message, hint) in granted.refused(entry) {
+        let beyond = if tenant_of(&entry.definition).is_some() { reach::beyond(entry, &lent) } else { Vec::new() };
+        for (pointer, message, hint) in granted.refused(entry).into_iter().chain(beyond) {
             faults.push(FaultKind::Conflict, Span::default(), key(entry, &pointer), message, Some(hint));
             merged.refused = true;
         }
@@ -148,7 +153,6 @@ pub(super) fn merge(tree: &mut Node, entries: &[Entry], faults: &mut Faults) -> 
         }
         merged.in_force.insert(place);
     }
-    let lent = Lent::read(root.iter().find(|pair| pair.key == "stored").map(|pair| &pair.value));
     objects::write_out(root, &lent, &mut merged, faults);
     merged
 }
@@ -223,8 +227,9 @@ fn key(entry: &Entry, pointer: &str) -> String {
 /// What the file lets entries use, before it was checked: what is wrong with it is said there.
 struct Granted {
     directories: Vec<PathBuf>,
-    /// Credentials of the file that are not for entries.
+    /// Credentials of the file that are not for entries, and whose each of the file is.
     kept: HashSet<String>,
+    owners: HashMap<String, String>,
 }
 
 impl Granted {
@@ -242,15 +247,26 @@ impl Granted {
         // What a webhook of the file signs with is its alone.
         let signing = names(Section::Webhooks).into_iter().map(|name| webhook_instance(&name));
         let kept = names(Section::Credentials).into_iter().filter(|name| !shared.contains(name)).chain(signing).collect();
-        Self { directories: texts("directories").into_iter().map(PathBuf::from).collect(), kept }
+        let tenant = |pair: &Pair| match &pair.value.value {
+            Value::Map(pairs) => find(pairs, "tenant").and_then(|tenant| Some((pair.key.clone(), scalar(&tenant)?))),
+            _ => None,
+        };
+        let owners = match find(root, Section::Credentials.name()).map(|section| section.value) {
+            Some(Value::Map(pairs)) => pairs.iter().filter_map(tenant).collect(),
+            _ => HashMap::new(),
+        };
+        Self { directories: texts("directories").into_iter().map(PathBuf::from).collect(), kept, owners }
     }
 
     /// What a stored definition may not say: where, why, what to do.
     fn refused(&self, entry: &Entry) -> Vec<(String, String, String)> {
         let mut refused = Vec::new();
+        let tenant = tenant_of(&entry.definition);
+        // What is somebody else's is a reference to nothing: that is said where references are looked at.
+        let own = |credential: &str| self.owners.get(credential).map(String::as_str) == tenant.as_ref().map(Tenant::as_str);
         let destinations = (entry.section == Section::Instances).then(|| entry.definition["destinations"].as_object()).flatten();
         for (name, destination) in destinations.into_iter().flatten() {
-            if let Some(credential) = destination["credential"].as_str().filter(|credential| self.kept.contains(*credential)) {
+            if let Some(credential) = destination["credential"].as_str().filter(|credential| self.kept.contains(*credential) && own(credential)) {
                 let name = name.replace('~', "~0").replace('/', "~1");
                 let message = format!("the credential `{credential}` of the configuration file is not for stored entries");
                 refused.push((format!("/destinations/{name}/credential"), message, "name it in `stored.credentials` of the file, or store one".to_owned()));
@@ -266,8 +282,13 @@ impl Granted {
                 let path = Path::new(value.as_str().unwrap_or_default());
                 // By its text: what links lead to is for those who made the directory.
                 let straight = path.components().all(|part| !matches!(part, Component::ParentDir));
-                if !straight || !self.directories.iter().any(|directory| path.starts_with(directory)) {
-                    let hint = "name the directory, or one above it, in `stored.directories` of the configuration file".to_owned();
+                // One tenant's files are not another's, although both lie in one directory.
+                let within = |directory: &PathBuf| tenant.as_ref().map_or_else(|| directory.clone(), |tenant| directory.join(tenant.as_str()));
+                if !straight || !self.directories.iter().any(|directory| path.starts_with(within(directory))) {
+                    let hint = match &tenant {
+                        Some(tenant) => format!("entries of a tenant use the directory `{tenant}` in those of `stored.directories`"),
+                        None => "name the directory, or one above it, in `stored.directories` of the configuration file".to_owned(),
+                    };
                     refused.push((pointer.to_owned(), format!("`{}` is in no directory that stored entries may use", path.display()), hint));
                 }
             }
@@ -279,8 +300,11 @@ impl Granted {
 
 fn scalars(list: &Node) -> Vec<String> {
     let Value::List(items) = &list.value else { return Vec::new() };
-    let text = |item: &Node| if let Value::Scalar(scalar) = &item.value { Some(scalar.text.clone()) } else { None };
-    items.iter().filter_map(text).collect()
+    items.iter().filter_map(scalar).collect()
+}
+
+fn scalar(node: &Node) -> Option<String> {
+    if let Value::Scalar(scalar) = &node.value { Some(scalar.text.clone()) } else { None }
 }
 
 /// The definition for people: secrets hidden.

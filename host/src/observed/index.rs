@@ -16,7 +16,7 @@ use std::time::Duration;
 use bulkhead_core::{Attr, Clock, EventRef, LaneId, Seq, Severity};
 use bulkhead_deliver::{Look, RoutingTable};
 use bulkhead_journal::{Frame, Journal, ReadError};
-use bulkhead_store::{EventIndex, IndexPosition, IndexedEvent, StoreError};
+use bulkhead_store::{EventIndex, IndexPosition, IndexedEvent, OF_HOST, StoreError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -247,7 +247,7 @@ impl Indexer {
         IndexedEvent {
             event_id: key(Attr::Id),
             source: key(Attr::Source),
-            tenant: key(Attr::Tenant),
+            tenant: event.tenant().map_or_else(|| OF_HOST.to_owned(), |_| key(Attr::Tenant)),
             journal: self.index.name.to_string(),
             seq: number(seq),
             event_type: key(Attr::Type),

@@ -21,7 +21,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use filter::{Facts, Filter, Kind, OUTCOMES};
+pub use filter::{Facts, Filter, Kind, OUTCOMES, Within};
 pub use ring::Entry;
 use ring::{Found, Ring};
 
@@ -158,10 +158,8 @@ impl Tap {
     /// An event that was accepted.
     fn accepted(&self, interests: &[Interest], look: &mut Look, seq: u64, event: &EventRef<'_>) {
         let (routes, lanes) = look.at(event);
-        self.offer(interests, Kind::Accepted, event, &lanes, &routes, None, |out| {
-            let lanes: Vec<String> = lanes.iter().map(ToString::to_string).collect();
-            out.push_str(&format!(",\"kind\":\"accepted\",\"seq\":{seq},\"routes\":{},\"lanes\":{}", json!(routes), json!(lanes)));
-        });
+        // Routes and lanes are said to each listener as far as it may see them.
+        self.offer(interests, Kind::Accepted, event, &lanes, &routes, None, |out| out.push_str(&format!(",\"kind\":\"accepted\",\"seq\":{seq}")));
     }
 
     /// Puts an event into the ring where somebody wants it, before and after what is hidden of it was hidden: asking
@@ -178,7 +176,9 @@ impl Tap {
         more: impl FnOnce(&mut String),
     ) {
         let wanted = |facts: &Facts<'_>| interests.iter().any(|interest| interest.filter.wants(facts));
-        if !wanted(&Facts { event_type: &event_type(event), severity: severity(event), lanes, routes, outcome }) {
+        // It is never hidden.
+        let tenant = event.tenant();
+        if !wanted(&Facts { tenant, event_type: &event_type(event), severity: severity(event), lanes, routes, outcome }) {
             return;
         }
         if lock(&self.0.rate).take(self.0.clock.monotonic()).is_err() {
@@ -188,7 +188,7 @@ impl Tap {
         let with_body = interests.iter().any(|interest| interest.filter.body);
         let entry = self.0.guise.see(event, |event| {
             let event_type = event_type(event);
-            if !wanted(&Facts { event_type: &event_type, severity: severity(event), lanes, routes, outcome }) {
+            if !wanted(&Facts { tenant, event_type: &event_type, severity: severity(event), lanes, routes, outcome }) {
                 return None;
             }
             let mut text = shown::attributes(event);
@@ -198,7 +198,8 @@ impl Tap {
                 Err(bytes) => format!(",\"body_left_out_bytes\":{bytes}"),
             });
             let lanes = lanes.iter().map(|lane| (*lane).clone()).collect();
-            Some(Entry { kind, event_type: event_type.into(), severity: severity(event), lanes, routes: routes.into(), outcome, text, body })
+            let tenant = tenant.map(Into::into);
+            Some(Entry { kind, tenant, event_type: event_type.into(), severity: severity(event), lanes, routes: routes.into(), outcome, text, body })
         });
         match entry {
             Some(Some(entry)) => self.put(entry),
@@ -360,12 +361,22 @@ impl Listener {
                     self.next += 1;
                     if entry.matches(|facts| self.filter.wants(facts)) {
                         let body = if self.filter.body { entry.body.as_deref().unwrap_or_default() } else { "" };
-                        let data = format!("{{{}{body}}}", entry.text);
+                        let data = format!("{{{}{}{body}}}", entry.text, self.ways(&entry));
                         return Some(Told::Entry { id: self.id_of(self.next - 1), event: entry.kind.name(), data });
                     }
                 }
             }
         }
+    }
+
+    /// Which rules chose which lanes for an event that was accepted.
+    fn ways(&self, entry: &Entry) -> String {
+        if entry.kind == Kind::Outcome {
+            return String::new();
+        }
+        let routes: Vec<&str> = entry.routes.iter().map(|route| &**route).filter(|route| self.filter.shows_route(route)).collect();
+        let lanes: Vec<String> = entry.lanes.iter().filter(|lane| self.filter.shows_instance(&lane.instance)).map(ToString::to_string).collect();
+        format!(",\"routes\":{},\"lanes\":{}", json!(routes), json!(lanes))
     }
 
     fn gap(&self, missed: Option<u64>, reason: &str) -> Told {

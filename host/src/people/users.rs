@@ -1,6 +1,7 @@
 //! Users as an administrator sees them: made, changed, removed. Whatever takes something away ends the user's sessions.
 
-use bulkhead_access::{HashError, MOST_USERS, PasswordFault, PasswordHash, Permission, Person, Role, Totp, User, UserName, check_password};
+use bulkhead_access::{HashError, MOST_OF_TENANT, MOST_USERS, PasswordFault, PasswordHash, Permission, Person, Role, Totp, User, UserName, check_password};
+use bulkhead_core::Tenant;
 use bulkhead_store::{PeopleChange, StoreError};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ pub enum UserError {
     Raced,
     #[error("this is the last user who may administer, and nothing else lets in that may; make another one first")]
     LastAdmin,
-    #[error("{MOST_USERS} users, the most of one host; remove some")]
+    #[error("{MOST_USERS} users, the most of one host, or {MOST_OF_TENANT} of one tenant; remove some")]
     Full,
     #[error("the secret of codes is kept sealed, and there is no key to seal it with; set `encryption.key`")]
     NoKey,
@@ -40,6 +41,8 @@ pub struct NewUser {
     pub id: String,
     pub name: UserName,
     pub roles: Vec<Role>,
+    /// Whose they are to be; nothing: the host's.
+    pub tenant: Option<Tenant>,
     pub password: SecretString,
 }
 
@@ -64,7 +67,7 @@ impl People {
 
     /// Makes a user. Not cancel safe: let it end.
     pub async fn create(&self, new: NewUser, by: &str) -> Result<User, UserError> {
-        let NewUser { id, name, roles, password } = new;
+        let NewUser { id, name, roles, tenant, password } = new;
         let password = self.hash(&name, password).await?;
         let _one = self.change.lock().await;
         self.look_again().await?;
@@ -73,7 +76,8 @@ impl People {
             if users.contains_key(&name) {
                 return Err(UserError::Exists);
             }
-            if users.len() >= MOST_USERS {
+            let of_tenant = tenant.as_ref().map_or(0, |tenant| users.values().filter(|user| user.tenant.as_ref() == Some(tenant)).count());
+            if users.len() >= MOST_USERS || of_tenant >= MOST_OF_TENANT {
                 return Err(UserError::Full);
             }
         }
@@ -82,6 +86,7 @@ impl People {
             id,
             name,
             roles,
+            tenant,
             password,
             enabled: true,
             totp: None,
@@ -166,14 +171,15 @@ impl People {
 }
 
 fn is_admin(user: &User) -> bool {
-    user.enabled && Role::union(&user.roles).has(Permission::SystemAdmin)
+    user.tenant.is_none() && user.enabled && Role::union(&user.roles).has(Permission::SystemAdmin)
 }
 
 /// A user for people and programs: no hash, no secret.
 pub fn shown(user: &User) -> Value {
     let time = |ms: Option<i64>| ms.and_then(crate::api::rfc3339);
     json!({
-        "id": user.id, "name": user.name.as_str(), "roles": user.roles.iter().map(|role| role.name()).collect::<Vec<_>>(), "enabled": user.enabled,
+        "id": user.id, "name": user.name.as_str(), "roles": user.roles.iter().map(|role| role.name()).collect::<Vec<_>>(),
+        "tenant": user.tenant.as_ref().map(Tenant::as_str), "enabled": user.enabled,
         "totp": user.totp.is_some(),
         "created_at": time(Some(user.created_ms)), "created_by": user.created_by, "updated_at": time(Some(user.changed_ms)), "updated_by": user.changed_by,
         "last_sign_in_at": time(user.signed_in.map(|(at_ms, _)| at_ms)), "last_sign_in_from": user.signed_in.map(|(_, from)| from),

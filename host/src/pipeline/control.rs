@@ -25,6 +25,7 @@ use crate::guests::Parts;
 use crate::observed::Guise;
 use crate::observed::periods::Periods;
 use crate::own_events::OwnEvents;
+use crate::ownership::Ownership;
 use crate::receipts::HostReceipts;
 use crate::sync_action::SyncDoor;
 use crate::trail::Trail;
@@ -50,6 +51,8 @@ pub struct Control {
     pub(super) sandbox: Sandbox,
     pub(super) state: Arc<dyn StateStore>,
     pub stored: Stored,
+    /// Since when whose instances are.
+    pub ownership: Ownership,
     pub registry: Arc<Registry>,
     /// What is known of components, for lists.
     pub catalogue: Catalogue,

@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
+use bulkhead_access::Scope;
 use bulkhead_core::{EventRef, OpenError};
 use bulkhead_format::{BatchBuilder, FormatFault, FormatterSlot};
-use bulkhead_ingest::{Form, Normaliser};
+use bulkhead_ingest::{Form, Normaliser, Rules};
 use bulkhead_store::Entry;
 use serde_json::Value;
 
 use super::stored::merged;
 use super::{Control, guests};
-use crate::config::{Fault, Section};
+use crate::config::{Config, Fault, Section};
 
 /// In metrics, in place of an instance; no instance can have that name.
 pub(super) const INSTANCE: &str = "@preview";
@@ -50,34 +51,34 @@ pub struct Previewed {
 
 impl Control {
     /// The formatter `name`, or what `definition` would make of it. Cancel safe: nothing is kept.
-    pub async fn preview(&self, name: &str, definition: Option<Value>, events: &[&str]) -> Result<Previewed, PreviewError> {
+    pub async fn preview(&self, asked: &str, definition: Option<Value>, events: &[&str], scope: &Scope) -> Result<Previewed, PreviewError> {
         let current = self.current();
-        // Beside one of the file, which goes before entries of its name.
-        let shadowed = definition.is_some() && self.in_file(&current, Section::Formatters, name);
-        let probe = if shadowed { format!("{}.probe", name.get(..40).unwrap_or(name)) } else { name.to_owned() };
-        let own = |mut faults: Vec<Fault>| {
-            for fault in &mut faults {
-                if let Some(rest) = fault.key.strip_prefix(&format!("formatters.{probe}")) {
-                    fault.key = format!("formatters.{name}{rest}");
-                }
-            }
-            PreviewError::Faults(faults)
-        };
         let mut config = Arc::clone(&current.config);
-        if let Some(definition) = definition {
+        // What is somebody else's is not there.
+        let hidden = config.has(Section::Formatters, asked) && !scope.sees(config.owners.of(Section::Formatters, asked));
+        // One of the file goes before entries of its name: another definition is tried beside it.
+        let beside = hidden || (definition.is_some() && self.in_file(&current, Section::Formatters, asked));
+        let tried = if beside { free(&config) } else { asked.to_owned() };
+        let name = tried.as_str();
+        let faulty = |faults: Vec<Fault>| PreviewError::Faults(if beside { renamed(faults, name, asked) } else { faults });
+        if let Some(mut definition) = definition {
+            if let (Some(tenant), Value::Object(fields)) = (scope.tenant(), &mut definition) {
+                fields.insert("tenant".into(), tenant.as_str().into());
+            }
             let mut entries = self.stored.all().to_vec();
-            entries.retain(|entry| !(entry.section == Section::Formatters.name() && entry.name == probe));
+            entries.retain(|entry| !(entry.section == Section::Formatters.name() && entry.name == name));
             let (section, by) = (Section::Formatters.name().to_owned(), String::new());
             let (id, created_by) = (String::new(), by.clone());
-            entries.push(Entry { id, section, name: probe.clone(), version: 0, definition, created_ms: 0, created_by, updated_ms: 0, updated_by: by });
-            config = Arc::new(merged(&current.config, &entries).map_err(own)?);
-        } else if !config.has(Section::Formatters, name) {
-            return Err(PreviewError::Unknown(name.to_owned()));
+            entries.push(Entry { id, section, name: name.into(), version: 0, definition, created_ms: 0, created_by, updated_ms: 0, updated_by: by });
+            config = Arc::new(merged(&current.config, &entries).map_err(faulty)?);
+        } else if hidden || !config.has(Section::Formatters, name) {
+            return Err(PreviewError::Unknown(asked.to_owned()));
         }
         let components = self.components(self.registry.index());
-        let source = guests::formatter(&config, &components, &self.sandbox, Arc::clone(&self.state), &probe, INSTANCE).await.map_err(own)?;
+        let source = guests::formatter(&config, &components, &self.sandbox, Arc::clone(&self.state), name, INSTANCE).await.map_err(faulty)?;
 
-        let stored = stored(&config.http.rules, events, self.clock.unix_nanos());
+        let rules = Rules { tenant: config.data_tenant(scope.tenant()), ..config.http.rules.clone() };
+        let stored = stored(&rules, events, self.clock.unix_nanos());
         let refs: Vec<EventRef<'_>> = stored.iter().flatten().map(|bytes| EventRef::new(bytes).expect("just written")).collect();
         let mut slot = FormatterSlot::new(source, 1);
         let (mut builder, opened) = (BatchBuilder::default(), slot.ready().await.map_err(PreviewError::Open)?);
@@ -101,8 +102,25 @@ impl Control {
     }
 }
 
+/// A name that no formatter has.
+fn free(config: &Config) -> String {
+    (0_u64..).map(|n| format!("preview-{n}")).find(|name| !config.has(Section::Formatters, name)).unwrap_or_default()
+}
+
+/// Faults in the words of what was asked for.
+fn renamed(faults: Vec<Fault>, tried: &str, asked: &str) -> Vec<Fault> {
+    let (tried, asked) = (format!("formatters.{tried}"), format!("formatters.{asked}"));
+    faults
+        .into_iter()
+        .map(|fault| {
+            let key = fault.key.replacen(&tried, &asked, 1);
+            fault.about(key)
+        })
+        .collect()
+}
+
 /// The events as the intake would take them, or why it would not.
-fn stored(rules: &bulkhead_ingest::Rules, events: &[&str], received: u64) -> Vec<Result<Vec<u8>, Preview>> {
+fn stored(rules: &Rules, events: &[&str], received: u64) -> Vec<Result<Vec<u8>, Preview>> {
     let mut normaliser = Normaliser::new(rules.clone());
     let one = |text: &&str| {
         let mut stored = Vec::new();

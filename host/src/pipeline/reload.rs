@@ -146,7 +146,9 @@ impl Control {
         let config = Arc::clone(&next.config);
         let changed = self.fixed.iter().zip(next.config.fixed()).filter(|(old, new)| old != new);
         let mut done = Reloaded { restart: changed.map(|((key, _), _)| *key).collect(), ..Reloaded::default() };
+        self.ownership.settle(&config).await.map_err(ReloadError::Store)?;
         // Rules first: a lane that goes gets no more events while it ends.
+        let router = router.with_owners_since(self.ownership.lanes(next.rules.places()));
         self.routing.replace(router, next.rules.places());
         // An exchange takes as long as its drains: nobody sees what either of both configurations hides.
         let shown = self.guise.now();
@@ -240,7 +242,10 @@ impl Control {
             }
         }
         match current.rules.router() {
-            Ok(router) => self.routing.replace(router, current.rules.places()),
+            Ok(router) => {
+                let router = router.with_owners_since(self.ownership.lanes(current.rules.places()));
+                self.routing.replace(router, current.rules.places());
+            }
             // They were in force a moment ago.
             Err(error) => tracing::error!(%error, "the old rules cannot be put back"),
         }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use bulkhead_access::Scope;
 use bulkhead_deliver::{InstanceSettings, StartError};
 use bulkhead_store::{Entries, Entry, Inactive, Raced, StoreError, Version};
 use serde_json::Value;
@@ -14,10 +15,12 @@ use uuid::Uuid;
 use super::preview::INSTANCE as PREVIEW;
 use super::reload::{ReloadError, Reloaded};
 use super::{Control, Current, guests};
-use crate::config::{self, Config, Fault, FaultKind, Section, webhook_instance};
+use crate::config::{self, Config, Fault, FaultKind, Owners, Section, tenant_of, webhook_instance};
 
 /// Most stored entries.
 pub const MOST_ENTRIES: usize = 5_000;
+/// Of them, those of one tenant.
+pub const MOST_OF_TENANT: usize = 1_000;
 /// Largest definition in bytes.
 pub const MOST_BYTES: usize = 256 << 10;
 
@@ -36,6 +39,16 @@ pub enum EntryError {
     Exists { section: &'static str, name: String },
     #[error("`{section}.{name}` is at version {version} by now")]
     Stale { section: &'static str, name: String, version: i64 },
+    #[error("the name `{name}` is taken among the {section} of this host")]
+    Taken { section: &'static str, name: String },
+    #[error("`{section}.{name}` would be of tenant `{theirs}`, and what you make is of `{own}`; leave `tenant` out")]
+    OtherTenant { section: &'static str, name: String, theirs: String, own: String },
+    #[error("whose `{section}.{name}` is does not change; delete it, and make it anew")]
+    TenantStays { section: &'static str, name: String },
+    #[error("`{section}.{name}` has the name of a formatter of this host; choose another")]
+    NameOfFormatter { section: &'static str, name: String },
+    #[error("{0} stored entries of one tenant; at most {MOST_OF_TENANT} are possible")]
+    ManyOfTenant(usize),
     #[error("`{section}.{name}` was changed through another host at the same time; look at it again")]
     Raced { section: String, name: String },
     #[error("`{section}.{name}` has no version {version}; the last {} are kept", bulkhead_store::KEPT_VERSIONS)]
@@ -229,18 +242,33 @@ pub(super) fn merged(file: &Config, entries: &[Entry]) -> Result<Config, Vec<Fau
 }
 
 impl Control {
-    /// Makes all edits, or none; with `dry_run` says what they would do. Not cancel safe: let it end.
-    pub async fn edit(&self, edits: &[Edit], by: &str, dry_run: bool) -> Result<Done, EntryError> {
+    /// Makes all edits, or none; with `dry_run` says what they would do. What `scope` does not hold is not there for
+    /// them, and of what is said nothing is about it. Not cancel safe: let it end.
+    pub async fn edit(&self, edits: &[Edit], by: &str, scope: &Scope, dry_run: bool) -> Result<Done, EntryError> {
+        let done = self.edit_within(edits, by, scope, dry_run).await;
+        let owners = &self.current().config.owners;
+        done.map_err(|error| match error {
+            EntryError::InUse(faults) => EntryError::InUse(veiled(faults, edits, owners, scope)),
+            EntryError::Faults(faults) => EntryError::Faults(veiled(faults, edits, owners, scope)),
+            other => other,
+        })
+    }
+
+    async fn edit_within(&self, edits: &[Edit], by: &str, scope: &Scope, dry_run: bool) -> Result<Done, EntryError> {
         let _one_at_a_time = self.change.lock().await;
         let current = self.current();
         let before = self.stored.all();
-        let entries = self.planned(&current, &before, edits, by).await?;
+        let entries = self.planned(&current, &before, edits, by, scope).await?;
         if entries.is_empty() {
             return Ok(Done::default());
         }
         let after = applied(&before, &entries);
         if after.len() > MOST_ENTRIES {
             return Err(EntryError::Many(after.len()));
+        }
+        let own = after.iter().filter(|entry| scope.tenant().is_some_and(|tenant| tenant_of(&entry.definition).as_ref() == Some(tenant))).count();
+        if own > MOST_OF_TENANT {
+            return Err(EntryError::ManyOfTenant(own));
         }
         let config = merged(&current.config, &after).map_err(|faults| refused(faults, &entries))?;
         self.try_formatters(&config, &entries).await?;
@@ -302,7 +330,7 @@ impl Control {
     }
 
     /// The entries that would be different, each as it is and as it would be.
-    async fn planned(&self, current: &Current, before: &[Entry], edits: &[Edit], by: &str) -> Result<Vec<Changed>, EntryError> {
+    async fn planned(&self, current: &Current, before: &[Entry], edits: &[Edit], by: &str, scope: &Scope) -> Result<Vec<Changed>, EntryError> {
         if !current.config.stored {
             return Err(EntryError::Disabled);
         }
@@ -314,6 +342,12 @@ impl Control {
             let old = there.get(&(section, edit.name.as_str())).copied();
             if !seen.insert((section, edit.name.as_str())) {
                 return Err(EntryError::Twice { section, name });
+            }
+            if !is_within(current, edit.section, &name, old, scope) {
+                return Err(match edit.to {
+                    To::Make(_) | To::Put(_) => EntryError::Taken { section, name },
+                    To::Change(_) | To::Version(_) | To::Gone => EntryError::Unknown { section, name },
+                });
             }
             if let Some(of) = current.config.merged.maker(edit.section, &name) {
                 return Err(EntryError::Made { section, name, of });
@@ -339,6 +373,10 @@ impl Control {
                 planned.push(Changed { section: edit.section, name: edit.name.clone(), before: old.cloned(), after: None });
                 continue;
             };
+            bind(edit, old, &mut definition, scope)?;
+            if old.is_none() && edit.section == Section::Formatters && tenant_of(&definition).is_some() && self.is_formatter(&edit.name) {
+                return Err(EntryError::NameOfFormatter { section, name: edit.name.clone() });
+            }
             if let Some(pointer) = config::unhide(edit.section, &mut definition, old.map(|old| &old.definition)).into_iter().next() {
                 return Err(EntryError::Hidden { section, name: edit.name.clone(), pointer });
             }
@@ -366,6 +404,11 @@ impl Control {
             planned.push(Changed { section: edit.section, name: edit.name.clone(), before: old.cloned(), after: Some(after) });
         }
         Ok(planned)
+    }
+
+    /// Whether a formatter of this name is there without an entry.
+    fn is_formatter(&self, name: &str) -> bool {
+        self.components(self.registry.index()).names().iter().any(|known| known == name)
     }
 
     async fn former(&self, entry: &Entry, version: i64) -> Result<Option<Value>, StoreError> {
@@ -433,6 +476,54 @@ fn applied(before: &[Entry], changed: &[Changed]) -> Vec<Entry> {
     after.extend(changed.iter().filter_map(|entry| entry.after.clone()));
     after.sort_by(by_place);
     after
+}
+
+/// Whether an entry is there for somebody, or would be. A part of the configuration in force and a stored entry of its
+/// name, which it hides, may be of different owners: both must be within.
+fn is_within(current: &Current, section: Section, name: &str, stored: Option<&Entry>, scope: &Scope) -> bool {
+    let config = &current.config;
+    scope.is_host()
+        || ((!config.has(section, name) || scope.sees(config.owners.of(section, name)))
+            && stored.is_none_or(|entry| scope.sees(tenant_of(&entry.definition).as_ref())))
+}
+
+/// What a tenant makes is its own, whatever the definition says; and whose an entry is stays.
+fn bind(edit: &Edit, old: Option<&Entry>, definition: &mut Value, scope: &Scope) -> Result<(), EntryError> {
+    let (section, name) = (edit.section.name(), edit.name.clone());
+    let former = old.and_then(|old| old.definition.get("tenant").cloned());
+    // What is no map is refused with what else is wrong.
+    let Value::Object(fields) = definition else { return Ok(()) };
+    let said = fields.get("tenant").filter(|tenant| !tenant.is_null()).cloned();
+    match (scope.tenant(), &said) {
+        (Some(own), Some(said)) if said != own.as_str() => {
+            let theirs = said.as_str().unwrap_or("?").chars().take(64).collect();
+            return Err(EntryError::OtherTenant { section, name, theirs, own: own.to_string() });
+        }
+        (Some(own), _) => _ = fields.insert("tenant".into(), own.as_str().into()),
+        (None, None) => former.iter().for_each(|former| _ = fields.insert("tenant".into(), former.clone())),
+        (None, Some(_)) => {}
+    }
+    if old.is_some_and(|old| tenant_of(&old.definition) != tenant_of(definition)) {
+        return Err(EntryError::TenantStays { section, name });
+    }
+    Ok(())
+}
+
+/// Faults as somebody may hear of them: what is about an entry that is not theirs says no more than that.
+fn veiled(faults: Vec<Fault>, edits: &[Edit], owners: &Owners, scope: &Scope) -> Vec<Fault> {
+    let Some(tenant) = scope.tenant() else { return faults };
+    let own = |fault: &Fault| {
+        let Some((section, rest)) = fault.key.split_once('.') else { return false };
+        let Some(section) = Section::named(section) else { return false };
+        let edited = edits.iter().filter(|edit| edit.section == section).map(|edit| edit.name.as_str());
+        let is_of = |name: &str| rest.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+        edited.chain(owners.names(section, tenant)).any(is_of)
+    };
+    let (mut said, hidden): (Vec<Fault>, Vec<Fault>) = faults.into_iter().partition(own);
+    if let Some(first) = hidden.into_iter().next() {
+        said.push(first.without_place("something that is not yours needs it as it is"));
+    }
+    said
 }
 
 /// Faults of a change that only takes away are about those that need it; without a formatter of its name a lane looks for

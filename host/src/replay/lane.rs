@@ -209,9 +209,7 @@ impl Lanes {
 
     /// The places that the times stand for, kept from deletion.
     async fn find(&self, lane: LaneId, since: Since, until: Option<u64>) -> Result<(NewLaneReplay, Hold), Refused> {
-        if !self.delivery.lanes().contains(&lane) {
-            return Err(Refused::UnknownLane(lane));
-        }
+        let Some(owner) = self.delivery.owned_lanes().remove(&lane) else { return Err(Refused::UnknownLane(lane)) };
         let now = self.clock.unix_nanos();
         let until = match until {
             Some(until) if until > now => return Err(Refused::Future { name: "until" }),
@@ -247,7 +245,7 @@ impl Lanes {
         let (first, last, oldest_time, hold) = found.await.map_err(|_| Refused::Broken)??;
         let since = if let Since::Time(time) = since { time } else { oldest_time };
         let begun_ms = self.clock.unix_ms();
-        Ok((NewLaneReplay { lane, since, until: until.unwrap_or(now), first, last, begun_ms }, hold))
+        Ok((NewLaneReplay { lane, owner: owner.to_string(), since, until: until.unwrap_or(now), first, last, begun_ms }, hold))
     }
 
     fn spawn(self: &Arc<Self>, replay: LaneReplay, hold: Hold) {

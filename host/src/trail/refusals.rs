@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use bulkhead_core::Tenant;
 use serde_json::{Value, json};
 
 /// Sorts that are told apart; what goes beyond is counted together.
@@ -16,6 +17,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub struct Refusal {
     /// Nobody where it is not known who it was.
     pub actor: Option<String>,
+    /// Whose they are, where they are somebody's.
+    pub tenant: Option<Tenant>,
     pub from: Option<IpAddr>,
     /// The code that the answer carries.
     pub code: &'static str,
@@ -26,12 +29,12 @@ pub struct Refusal {
 
 impl Refusal {
     pub fn about(&self) -> Value {
-        json!({"actor": self.actor, "from": self.from, "code": self.code, "status": self.status, "permission": self.permission})
+        json!({"actor": self.actor, "tenant": self.tenant.as_ref().map(Tenant::as_str), "from": self.from, "code": self.code, "status": self.status, "permission": self.permission})
     }
 
     /// All that were too many to be told apart.
     fn others() -> Self {
-        Self { actor: None, from: None, code: "several", status: 0, permission: None }
+        Self { actor: None, tenant: None, from: None, code: "several", status: 0, permission: None }
     }
 }
 
@@ -97,7 +100,7 @@ mod tests {
     use super::*;
 
     fn from(n: u32) -> Refusal {
-        Refusal { actor: None, from: Some(std::net::Ipv4Addr::from_bits(n).into()), code: "unauthorized", status: 401, permission: None }
+        Refusal { actor: None, tenant: None, from: Some(std::net::Ipv4Addr::from_bits(n).into()), code: "unauthorized", status: 401, permission: None }
     }
 
     fn at(seconds: u64) -> Duration {

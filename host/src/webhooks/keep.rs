@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bulkhead_access::Scope;
 use bulkhead_core::receipt::ExchangeEnd;
 use bulkhead_core::{Clock, Seq};
 use bulkhead_journal::Journal;
@@ -162,7 +163,7 @@ impl Keeper {
         let Some(entry) = self.control.stored.get(Section::Webhooks, name) else { return };
         let to = To::Change(next(&entry.definition));
         let edit = Edit { section: Section::Webhooks, name: name.to_owned(), to, of_version: Some(entry.version) };
-        match self.control.edit(&[edit], HOST, false).await {
+        match self.control.edit(&[edit], HOST, &Scope::HOST, false).await {
             Ok(_) => self.trail.act(action, json!({"by": HOST, "webhook": name, "version": entry.version + 1})).await,
             Err(error) => tracing::warn!(error = %Chain(&error), webhook = name, action, "webhook not changed, trying again"),
         }

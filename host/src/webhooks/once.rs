@@ -50,7 +50,7 @@ impl Once {
         }
         let now = self.clock.unix_nanos();
         let described = Described::webhook_test(&webhook.name, json!({"by": by}));
-        let batch = bound(&described, &lane(webhook), now).ok_or(OnceError::Gone)?;
+        let batch = bound(&described, &lane(webhook), webhook.tenant.as_ref(), now).ok_or(OnceError::Gone)?;
         let event = (batch.1, format!("bulkhead.{}", described.kind));
         let seq = self.append(batch.0).await?;
         let id = self.deliveries.expect(&webhook.name, seq, (&event.0, &event.1), None, ms(now)).await?;

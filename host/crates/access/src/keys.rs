@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use bulkhead_core::TokenBucket;
+use bulkhead_core::{Tenant, TokenBucket};
 
 use crate::Principal;
 use crate::key::{ApiKey, KeyId};
@@ -16,6 +16,8 @@ use crate::role::Role;
 
 /// Keys of one host, those that are revoked or expired among them.
 pub const MOST_KEYS: usize = 1_000;
+/// Keys of one tenant, and users of one.
+pub const MOST_OF_TENANT: usize = 100;
 /// A key that is used from changing places is on record this often.
 const SIGN_INS: Duration = Duration::from_secs(60);
 
@@ -129,7 +131,7 @@ impl Keys {
         if sign_in.is_some() {
             entry.on_record = Some((from, now.monotonic));
         }
-        let principal = Principal { actor: format!("key:{}", record.id), permissions: Role::union(&record.roles) };
+        let principal = Principal { actor: format!("key:{}", record.id), permissions: Role::union(&record.roles), tenant: record.tenant.clone() };
         Ok(Admitted { principal, sign_in })
     }
 
@@ -159,12 +161,14 @@ impl Keys {
         all
     }
 
-    /// Whether another key may come. Of those that do not let in any more the oldest dead goes first.
-    pub fn room(&self, now_ms: i64) -> Room {
-        if self.by_id.len() < MOST_KEYS {
+    /// Whether another key of this owner may come. Of those that do not let in any more the oldest dead goes first; one
+    /// tenant takes no place from another.
+    pub fn room(&self, tenant: Option<&Tenant>, now_ms: i64) -> Room {
+        let of_owner = || self.by_id.values().map(|entry| &entry.record).filter(|record| tenant.is_none() || record.tenant.as_ref() == tenant);
+        if self.by_id.len() < MOST_KEYS && (tenant.is_none() || of_owner().count() < MOST_OF_TENANT) {
             return Room::Free;
         }
-        let records = self.by_id.values().map(|entry| &entry.record);
+        let records = of_owner();
         let dead = records.filter(|record| record.state(now_ms) != State::Active);
         let ended = |record: &&KeyRecord| record.revoked.as_ref().map_or(record.expires_ms, |revoked| revoked.at_ms);
         dead.min_by_key(ended).map_or(Room::Full, |record| Room::After(record.id.clone()))
@@ -174,9 +178,10 @@ impl Keys {
         self.by_id.remove(id);
     }
 
-    /// Whether somebody else could still give keys out if this one went.
+    /// Whether somebody else could still give keys of the host out if this one went.
     pub fn another_admin(&self, without: &KeyId, now_ms: i64) -> bool {
-        let admin = |record: &KeyRecord| record.state(now_ms) == State::Active && Role::union(&record.roles).has(Permission::SystemAdmin);
+        let admin =
+            |record: &KeyRecord| record.tenant.is_none() && record.state(now_ms) == State::Active && Role::union(&record.roles).has(Permission::SystemAdmin);
         self.by_id.values().any(|entry| entry.record.id != *without && admin(&entry.record))
     }
 

@@ -19,27 +19,31 @@ mod permission;
 mod person;
 mod record;
 mod role;
+mod scope;
 mod session;
 mod token;
 mod totp;
 mod user;
 
 pub use allow::{Allow, AllowError, MOST_NETWORKS};
-pub use claims::{RoleMap, claim_texts};
+pub use claims::{RoleMap, RoleRow, SeveralTenants, claim_texts};
 pub use guesses::{Guesses, MOST_SOURCES, Source};
 pub use jwt::{JwtAlgorithm, JwtFault, JwtKeys, JwtRules, KeySetFault, MOST_TOKEN, check_token, looks_like_token};
 pub use key::{ApiKey, KeyId};
-pub use keys::{Admitted, Denied, Keys, MOST_KEYS, Now, Room, SignIn};
+pub use keys::{Admitted, Denied, Keys, MOST_KEYS, MOST_OF_TENANT, Now, Room, SignIn};
 pub use password::{HashError, LONGEST_PASSWORD, PasswordFault, PasswordHash, SHORTEST_PASSWORD, check_password};
 pub use pepper::{KeyHash, Pepper, PepperError, SHORTEST_PEPPER};
 pub use permission::{Permission, Permissions};
 pub use person::{DirectoryName, Granted, Person};
 pub use record::{KeyRecord, Previous, Revoked, State};
 pub use role::Role;
+pub use scope::Scope;
 pub use session::{Lives, MOST_OF_ONE, MOST_SESSIONS, Pair, Refreshed, Session, Sessions, TokenDenied};
 pub use token::{AccessToken, RefreshToken, SessionId, TokenHash};
 pub use totp::Totp;
 pub use user::{MOST_USERS, User, UserName};
+
+use bulkhead_core::Tenant;
 
 /// Somebody who was let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,4 +52,12 @@ pub struct Principal {
     /// this machine.
     pub actor: String,
     pub permissions: Permissions,
+    /// Whose things they see and change; nothing: everybody's, for they are the host's own people.
+    pub tenant: Option<Tenant>,
+}
+
+impl Principal {
+    pub fn scope(&self) -> Scope {
+        Scope::new(self.tenant.clone())
+    }
 }

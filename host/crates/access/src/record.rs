@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use bulkhead_core::Tenant;
+
 use crate::allow::Allow;
 use crate::key::KeyId;
 use crate::pepper::KeyHash;
@@ -14,6 +16,8 @@ pub struct KeyRecord {
     /// For people.
     pub name: String,
     pub roles: Vec<Role>,
+    /// Whose it is; nothing: the host's.
+    pub tenant: Option<Tenant>,
     pub hash: KeyHash,
     /// The secret before the last rotation.
     pub previous: Option<Previous>,

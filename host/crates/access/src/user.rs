@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use bulkhead_core::Tenant;
+
 use crate::password::PasswordHash;
 use crate::role::Role;
 use crate::totp::Totp;
@@ -50,6 +52,8 @@ pub struct User {
     pub id: String,
     pub name: UserName,
     pub roles: Vec<Role>,
+    /// Whose they are; nothing: the host's. It stays.
+    pub tenant: Option<Tenant>,
     pub password: PasswordHash,
     pub enabled: bool,
     /// The second factor, and the last step of it that let in.

@@ -1,6 +1,6 @@
 //! Looks receipts up: newest first, by what they say. Hashes are for [`verify`](crate::verify) to check.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::Path;
 
@@ -14,6 +14,10 @@ use crate::verify::{Lines, MARKS, Raw};
 /// Which records; no condition means all receipts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
+    /// Of this tenant: who did it, or whose instance was called.
+    pub tenant: Option<String>,
+    /// Receipts of these instances alone, of each from this moment on (RFC 3339 in UTC); of all where there is nothing.
+    pub instances: Option<BTreeMap<String, String>>,
     pub instance: Option<String>,
     /// The trail in place of receipts.
     pub trail: bool,
@@ -94,6 +98,11 @@ impl Filter {
             && self.actor.as_deref().is_none_or(|actor| text("actor") == Some(actor))
             && self.action.as_deref().is_none_or(|action| text("action") == Some(action))
             && self.instance.as_deref().is_none_or(|instance| text("instance") == Some(instance))
+            && self.tenant.as_deref().is_none_or(|tenant| text("tenant") == Some(tenant))
+            && self.instances.as_ref().is_none_or(|all| {
+                let since = text("instance").and_then(|instance| all.get(instance));
+                since.is_some_and(|since| when() >= since.trim_end_matches('Z'))
+            })
             && self.outcome.is_none_or(|outcome| outcome.holds(record))
             // Both are UTC in one spelling, with as many digits behind the second as there are.
             && self.since.as_deref().is_none_or(|since| when() >= since.trim_end_matches('Z'))

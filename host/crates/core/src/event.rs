@@ -19,7 +19,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::attr::{Attr, Kind, Severity, Shape};
-use crate::ids::LaneId;
+use crate::ids::{LaneId, Tenant};
 
 /// Largest event in bytes, so that offsets fit 24 bits.
 pub const MAX_EVENT_BYTES: usize = (1 << 24) - 1;
@@ -146,6 +146,16 @@ impl<'a> EventRef<'a> {
     #[inline]
     pub fn original(&self) -> &'a [u8] {
         &self.body[self.extra..]
+    }
+
+    /// Whose it is. Nothing for an event of the host's own, unless it was made for a tenant: what the host tells of
+    /// itself is nobody's but the operator's.
+    pub fn tenant(&self) -> Option<&'a str> {
+        match self.attr(Attr::Tenant).and_then(|value| value.plain()) {
+            Some(tenant) => Some(tenant),
+            None if self.shape() == Shape::Own => None,
+            None => Some(Tenant::DEFAULT),
+        }
     }
 
     /// The one lane that a replayed event goes to.

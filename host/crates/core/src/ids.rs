@@ -19,7 +19,7 @@ impl fmt::Display for Seq {
     }
 }
 
-/// Whose events these are. One host serves one tenant named `default` until others are set up.
+/// Whose something is: a customer of the host. Events that say nothing are of the one named `default`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tenant(Arc<str>);
 

@@ -1,11 +1,12 @@
 //! Writes dead letters. They are on disk before their events settle; where the store is full the worker
 //! waits here with its events, and its lane stops.
 
+use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bulkhead_core::{Attr, Shape, Tenant};
-use bulkhead_store::{Cause, NewDeadLetter, StoreError};
+use bulkhead_store::{Cause, NewDeadLetter, OWN, StoreError};
 
 use crate::context::Context;
 use crate::instance::Instance;
@@ -79,15 +80,18 @@ async fn add(context: &Context, instance: &Instance, lane: &LaneShared, job: &Jo
             let event = job.event(letter.item);
             let text = |attr| event.attr(attr).and_then(|value| value.text()).unwrap_or_default();
             let tenant = Tenant::new(&text(Attr::Tenant)).unwrap_or_default();
-            (text(Attr::Id), text(Attr::Type), tenant, i64::try_from(event.received() / 1_000_000).unwrap_or(i64::MAX))
+            let owner = &*instance.settings.owner;
+            let owner = if event.tenant().is_some() { Cow::Borrowed(owner) } else { Cow::Owned(format!("{OWN}{owner}")) };
+            (owner, text(Attr::Id), text(Attr::Type), tenant, i64::try_from(event.received() / 1_000_000).unwrap_or(i64::MAX))
         })
         .collect();
     let new: Vec<_> = letters
         .iter()
         .zip(&texts)
-        .map(|(letter, (id, event_type, tenant, received_ms))| NewDeadLetter {
+        .map(|(letter, (owner, id, event_type, tenant, received_ms))| NewDeadLetter {
             lane: &lane.id,
             tenant,
+            owner,
             event_id: id,
             event_type,
             seq: job.seq(letter.item),

@@ -1,6 +1,6 @@
 //! The room's front door: starts lanes, drains them, says how they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::Ordering as Atomic;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -149,6 +149,13 @@ impl Delivery {
     /// The lanes that run.
     pub fn lanes(&self) -> Vec<LaneId> {
         self.lock().instances.values().flat_map(|running| running.lanes.iter().map(|lane| lane.id.clone())).collect()
+    }
+
+    /// The lanes that run, each with whose its instance is; empty: the host's.
+    pub fn owned_lanes(&self) -> HashMap<LaneId, Arc<str>> {
+        let inner = self.lock();
+        let of = |running: &Running| running.lanes.iter().map(|lane| (lane.id.clone(), Arc::clone(&running.instance.settings.owner))).collect::<Vec<_>>();
+        inner.instances.values().flat_map(of).collect()
     }
 
     /// How every lane is, by instance and format.

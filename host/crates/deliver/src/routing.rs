@@ -102,7 +102,7 @@ impl Look {
         match event.lane() {
             Some(lane) => {
                 self.set.clear();
-                self.routing.named(lane).into_iter().for_each(|lane| self.set.insert(lane));
+                self.routing.named(lane, event).into_iter().for_each(|lane| self.set.insert(lane));
             }
             None => {
                 self.routing.router.route_with(event, &mut self.set, |route| routes.push(route.into()));
@@ -141,10 +141,10 @@ impl Routing {
         self.lanes.get(lane).copied()
     }
 
-    /// The lane of this name, `instance/format`.
-    fn named(&self, name: &str) -> Option<LaneIndex> {
+    /// The lane of this name, `instance/format`, that an event was put into the journal for.
+    fn named(&self, name: &str, event: &EventRef<'_>) -> Option<LaneIndex> {
         let (instance, format) = name.rsplit_once('/')?;
-        self.index(&LaneId::new(instance, format))
+        self.index(&LaneId::new(instance, format)).filter(|lane| self.router.is_for(*lane, event.received()))
     }
 
     pub fn routes(&self, frame: &Frame) -> Arc<FrameRoutes> {
@@ -167,7 +167,7 @@ impl Routing {
                 // A replay: its lane was decided when the event first came in.
                 Some(lane) => {
                     set.clear();
-                    self.named(lane).into_iter().for_each(|lane| set.insert(lane));
+                    self.named(lane, &event).into_iter().for_each(|lane| set.insert(lane));
                     Decision::Matched
                 }
                 None => self.router.route(&event, &mut set),

@@ -54,6 +54,8 @@ pub struct BacklogSettings {
 pub struct InstanceSettings {
     pub name: Arc<str>,
     pub tenant: Tenant,
+    /// The tenant that the instance was made for, noted in dead letters; empty: the host's.
+    pub owner: Arc<str>,
     /// Digest of the connector, noted in dead letters.
     pub connector: Arc<str>,
     pub source: Arc<dyn ConnectorSource>,
@@ -87,6 +89,7 @@ impl InstanceSettings {
         Self {
             name: name.into(),
             tenant: Tenant::default(),
+            owner: "".into(),
             connector: "".into(),
             source,
             trial: false,

@@ -115,11 +115,17 @@ impl FromIterator<Severity> for SeveritySet {
 pub(crate) struct View<'a> {
     event: EventRef<'a>,
     event_type: OnceCell<FoldedType>,
+    tenant: OnceCell<Option<&'a str>>,
 }
 
 impl<'a> View<'a> {
     pub(crate) fn new(event: &EventRef<'a>) -> Self {
-        Self { event: *event, event_type: OnceCell::new() }
+        Self { event: *event, event_type: OnceCell::new(), tenant: OnceCell::new() }
+    }
+
+    /// Whose it is; found by the first rule of a tenant.
+    pub(crate) fn tenant(&self) -> Option<&'a str> {
+        *self.tenant.get_or_init(|| self.event.tenant())
     }
 
     /// Found by the first rule that asks.

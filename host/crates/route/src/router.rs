@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use bulkhead_core::EventRef;
+use bulkhead_core::{EventRef, Tenant};
 
 use crate::condition::{Condition, MAX_DEPTH, View};
 use crate::filter::Filter;
@@ -18,7 +18,9 @@ pub struct Route {
     pub name: Box<str>,
     pub when: Condition,
     pub to: Vec<LaneIndex>,
-    /// Where it matches, no later rule is asked.
+    /// Only events of this tenant; of everybody where there is none.
+    pub tenant: Option<Tenant>,
+    /// Where it matches, no later rule is asked; a tenant's keeps its events from the tenant's own rules alone.
     pub exclusive: bool,
     /// Goes beside the others: an event that only such rules match goes to the default route as well.
     pub beside: bool,
@@ -62,6 +64,8 @@ pub struct Router {
     default: LaneSet,
     filters: Vec<Filter>,
     lanes: usize,
+    /// Since when lanes are whose they are, in nanoseconds since 1970; of those that are not here, ever since.
+    since: HashMap<LaneIndex, u64>,
 }
 
 #[derive(Debug)]
@@ -69,6 +73,7 @@ struct Rule {
     id: Box<str>,
     when: Condition,
     to: LaneSet,
+    tenant: Option<Box<str>>,
     exclusive: bool,
     beside: bool,
 }
@@ -92,7 +97,8 @@ impl Router {
                 return Err(RouterError::DuplicateId(route.id));
             }
             let to = set_of(&route.id, &route.to, lanes)?;
-            rules.push(Rule { id: route.id, when: route.when, to, exclusive: route.exclusive, beside: route.beside });
+            let tenant = route.tenant.map(|tenant| tenant.as_str().into());
+            rules.push(Rule { id: route.id, when: route.when, to, tenant, exclusive: route.exclusive, beside: route.beside });
         }
         let mut broad = Vec::new();
         let mut by_type: HashMap<Box<[u8]>, Vec<u32>> = HashMap::new();
@@ -107,7 +113,18 @@ impl Router {
             }
         }
         let default = set_of("default_route", default, lanes)?;
-        Ok(Self { rules, broad, by_type, default, filters, lanes })
+        Ok(Self { rules, broad, by_type, default, filters, lanes, since: HashMap::new() })
+    }
+
+    /// What was bound to one of these lanes before that time was bound to another's of the same name.
+    #[must_use]
+    pub fn with_owners_since(self, since: HashMap<LaneIndex, u64>) -> Self {
+        Self { since, ..self }
+    }
+
+    /// Whether an event that was put into the journal for one lane, at that time, is for the lane as it is now.
+    pub fn is_for(&self, lane: LaneIndex, received: u64) -> bool {
+        self.since.get(&lane).is_none_or(|since| received >= *since)
     }
 
     /// An empty set of the right size for [`route`](Self::route).
@@ -143,8 +160,13 @@ impl Router {
         if let Some(filter) = self.filters.iter().find(|filter| !filter.passes_for(&view)) {
             return Decision::Dropped(filter.name());
         }
-        let (mut matched, mut beside) = (false, false);
+        let (mut matched, mut beside, mut own_ended) = (false, false, false);
         for rule in self.candidates(&view) {
+            if let Some(tenant) = &rule.tenant
+                && (own_ended || view.tenant() != Some(tenant))
+            {
+                continue;
+            }
             if !rule.when.holds_for(&view) {
                 continue;
             }
@@ -152,8 +174,11 @@ impl Router {
             beside |= rule.beside;
             lanes.extend(&rule.to);
             on_match(&rule.id);
-            if rule.exclusive {
-                break;
+            match (rule.exclusive, &rule.tenant) {
+                (true, None) => break,
+                // What the operator has to see of an event no tenant can hold back.
+                (true, Some(_)) => own_ended = true,
+                (false, _) => {}
             }
         }
         if matched {

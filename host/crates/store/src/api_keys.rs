@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use bulkhead_access::{Allow, KeyHash, KeyId, KeyRecord, Previous, Revoked, Role};
+use bulkhead_core::Tenant;
 
 use crate::changes::{Topic, changed};
 use crate::database::{Database, Row};
@@ -16,7 +17,7 @@ pub struct ApiKeys {
 }
 
 const COLUMNS: &str = "SELECT id, name, roles, ip_allow, hash, previous_hash, previous_until_ms, rate, created_ms, created_by, rotated_ms, expires_ms, \
-                       revoked_ms, revoked_by, used_ms, used_from, reminded FROM api_keys";
+                       revoked_ms, revoked_by, used_ms, used_from, reminded, tenant FROM api_keys";
 
 impl ApiKeys {
     pub(crate) fn new(database: Database) -> Self {
@@ -34,13 +35,13 @@ impl ApiKeys {
     /// written or not, never in part.
     pub async fn put(&self, key: &KeyRecord, before: Option<&KeyRecord>) -> Result<bool, StoreError> {
         let words = |words: Vec<String>| words.join(" ");
-        let sql = "INSERT INTO api_keys (id, name, roles, ip_allow, hash, previous_hash, previous_until_ms, rate, created_ms, created_by, rotated_ms, expires_ms, revoked_ms, revoked_by, reminded) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
+        let sql = "INSERT INTO api_keys (id, name, roles, ip_allow, hash, previous_hash, previous_until_ms, rate, created_ms, created_by, rotated_ms, expires_ms, revoked_ms, revoked_by, reminded, tenant) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
              ON CONFLICT (id) DO UPDATE SET name = excluded.name, roles = excluded.roles, ip_allow = excluded.ip_allow, hash = excluded.hash, \
              previous_hash = excluded.previous_hash, previous_until_ms = excluded.previous_until_ms, rate = excluded.rate, \
              rotated_ms = excluded.rotated_ms, expires_ms = excluded.expires_ms, revoked_ms = excluded.revoked_ms, revoked_by = excluded.revoked_by, \
              reminded = excluded.reminded \
-             WHERE api_keys.hash = $16 AND api_keys.expires_ms = $17 AND api_keys.revoked_ms IS NOT DISTINCT FROM $18";
+             WHERE api_keys.hash = $17 AND api_keys.expires_ms = $18 AND api_keys.revoked_ms IS NOT DISTINCT FROM $19";
         let params = params![
             key.id.as_str(),
             &key.name,
@@ -57,6 +58,7 @@ impl ApiKeys {
             key.revoked.as_ref().map(|revoked| revoked.at_ms),
             key.revoked.as_ref().map(|revoked| revoked.by.as_str()),
             key.reminded,
+            key.tenant.as_ref().map_or("", Tenant::as_str),
             before.map(|before| before.hash.bytes().as_slice()),
             before.map(|before| before.expires_ms),
             before.and_then(|before| before.revoked.as_ref()).map(|revoked| revoked.at_ms),
@@ -117,6 +119,13 @@ impl ApiKeys {
     }
 }
 
+/// Whose somebody is; nothing for the host's. A name that is none is a fault: it must not become the host's.
+pub(crate) fn tenant(row: &Row) -> Result<Option<Tenant>, sqlx::Error> {
+    let name: String = row.get("tenant")?;
+    let odd = || sqlx::Error::ColumnDecode { index: "tenant".into(), source: "no name of a tenant".into() };
+    if name.is_empty() { Ok(None) } else { Tenant::new(&name).map(Some).ok_or_else(odd) }
+}
+
 /// What cannot be read is a fault of the store: a key that was read by half might let in too many.
 fn read(row: &Row) -> Result<KeyRecord, sqlx::Error> {
     let odd = |column: &'static str| sqlx::Error::ColumnDecode { index: column.into(), source: "not what a key has there".into() };
@@ -133,6 +142,7 @@ fn read(row: &Row) -> Result<KeyRecord, sqlx::Error> {
         id: KeyId::parse(&text("id")?).ok_or_else(|| odd("id"))?,
         name: text("name")?,
         roles: text("roles")?.split_whitespace().map(|name| Role::named(name).ok_or_else(|| odd("roles"))).collect::<Result<_, _>>()?,
+        tenant: tenant(row)?,
         hash: hash(row.get("hash")?, "hash")?,
         previous,
         allow: Allow::parse(text("ip_allow")?.split_whitespace()).map_err(|_| odd("ip_allow"))?,
@@ -163,6 +173,7 @@ mod tests {
             id: key.id().clone(),
             name: "pipeline'); DROP TABLE api_keys; --".into(),
             roles: vec![Role::ApiService, Role::Auditor],
+            tenant: Tenant::new("acme"),
             previous: None,
             allow: Allow::parse(["10.0.0.0/8", "::1"]).expect("networks"),
             rate: 7,
@@ -218,9 +229,13 @@ mod tests {
             let store = place.open().await;
             let keys = store.api_keys();
             keys.put(&record(&Pepper::from_text("a pepper for tests, 32 bytes of it")), None).await.expect("writes");
-            for (column, value) in
-                [("roles", Value::from("root")), ("ip_allow", "everywhere".into()), ("hash", Value::from(vec![0])), ("rate", Value::from(-1))]
-            {
+            for (column, value) in [
+                ("roles", Value::from("root")),
+                ("tenant", "ACME".into()),
+                ("ip_allow", "everywhere".into()),
+                ("hash", Value::from(vec![0])),
+                ("rate", Value::from(-1)),
+            ] {
                 let before = store.shared().fetch_optional(COLUMNS, params![]).await.expect("reads").expect("a key");
                 let before = match column {
                     "hash" => Value::from(before.get::<Vec<u8>>(column).expect("bytes")),

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use crate::error::{StoreError, failed};
 use crate::store::Store;
 pub use filter::DeadLetterFilter;
-pub use letter::{Attempt, Cause, DeadLetter, NewDeadLetter, State};
+pub use letter::{Attempt, Cause, DeadLetter, NewDeadLetter, OWN, State};
 pub use replay::{By, Edited, Replaying};
 use vault::Parts;
 pub(crate) use vault::Vault;
@@ -178,6 +178,16 @@ impl DeadLetters {
         rows.iter().map(lane).collect::<Result<_, sqlx::Error>>().map_err(failed("listing dead letters"))
     }
 
+    /// How many letters there are of this owner's instances, and their bytes. Cancel safe.
+    pub async fn totals_of(&self, filter: &DeadLetterFilter) -> Result<(u64, u64), StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM dead_letters WHERE id > 0");
+        filter.push(&mut query);
+        let fail = || failed("counting dead letters");
+        let row = query.build().fetch_one(&self.shared.store.read).await.map_err(fail())?;
+        let number = |at: usize| row.try_get::<i64, _>(at).map(|number| number.max(0).unsigned_abs()).map_err(fail());
+        Ok((number(0)?, number(1)?))
+    }
+
     /// One letter with the stored event. Cancel safe.
     pub async fn get(&self, id: i64) -> Result<Option<DeadLetter>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new("SELECT ");
@@ -271,8 +281,8 @@ async fn insert(connection: &mut SqliteConnection, letter: &NewDeadLetter<'_>, v
     let sealed = vault.seal(&Parts::of(letter));
     let attempts = serde_json::to_string(&letter.attempt_log).map_err(|error| sqlx::Error::Encode(error.into()))?;
     sqlx::query(
-        "INSERT INTO dead_letters (instance, format, tenant, event_id, event_type, seq, cause, reason, attempts, attempt_log, received_ms, first_ms, last_ms, added_ms, connector, size, event, key)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        "INSERT INTO dead_letters (instance, format, owner, tenant, event_id, event_type, seq, cause, reason, attempts, attempt_log, received_ms, first_ms, last_ms, added_ms, connector, size, event, key)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT DO UPDATE SET cause = excluded.cause, reason = excluded.reason, attempts = excluded.attempts, attempt_log = excluded.attempt_log,
              last_ms = excluded.last_ms, added_ms = excluded.added_ms, connector = excluded.connector, size = excluded.size, event = excluded.event, key = excluded.key
          -- An edited letter, or one on its way, is not what died here once more.
@@ -280,6 +290,7 @@ async fn insert(connection: &mut SqliteConnection, letter: &NewDeadLetter<'_>, v
     )
     .bind(&*letter.lane.instance)
     .bind(&*letter.lane.format)
+    .bind(letter.owner)
     .bind(letter.tenant.as_str())
     .bind(letter.event_id)
     .bind(letter.event_type)

@@ -3,6 +3,7 @@
 //! An event is known by its id together with its source and its tenant; one that comes again replaces itself. Where
 //! hosts share a database their events stand side by side, each with the journal that it came from.
 
+use bulkhead_core::Tenant;
 use sqlx::AssertSqlSafe;
 
 use crate::database::{Database, Row, Value};
@@ -14,11 +15,15 @@ const CHUNK: i64 = 2_000;
 /// Matches that are counted; beyond it only that there are more.
 pub const MOST_COUNTED: u64 = 100_000;
 
+/// In the place of a tenant: no tenant has such a name.
+pub const OF_HOST: &str = "@host";
+
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexedEvent {
     pub event_id: String,
     pub source: String,
+    /// Empty for the default one, [`OF_HOST`] for what the host tells of itself.
     pub tenant: String,
     /// Which host's journal it lies in, and where.
     pub journal: String,
@@ -41,6 +46,8 @@ pub struct IndexedEvent {
 /// Which events a list holds; all where nothing is said.
 #[derive(Debug, Clone, Default)]
 pub struct EventFilter {
+    /// Of this tenant.
+    pub tenant: Option<String>,
     pub types: Vec<String>,
     pub severities: Vec<String>,
     pub source_ip: Option<String>,
@@ -109,10 +116,13 @@ impl EventIndex {
         Ok((events, total.map_err(fail())?.cast_unsigned()))
     }
 
-    /// The one of this id; where sources share it, the one that came last.
-    pub async fn get(&self, event_id: &str) -> Result<Option<IndexedEvent>, StoreError> {
-        let sql = format!("{COLUMNS} WHERE event_id = $1 ORDER BY received_ms DESC LIMIT 1");
-        let row = self.database.fetch_optional(AssertSqlSafe(sql), params![event_id]).await;
+    /// The one of this id, of a tenant's where one is named; where sources share it, the one that came last.
+    pub async fn get(&self, event_id: &str, tenant: Option<&str>) -> Result<Option<IndexedEvent>, StoreError> {
+        let mut params = params![event_id];
+        let of = tenant.map(|tenant| of_tenant(tenant, 2)).unwrap_or_default();
+        params.extend(tenant.map(Value::from));
+        let sql = format!("{COLUMNS} WHERE event_id = $1{of} ORDER BY received_ms DESC LIMIT 1");
+        let row = self.database.fetch_optional(AssertSqlSafe(sql), params).await;
         row.and_then(|row| row.as_ref().map(read).transpose()).map_err(failed("reading the event index"))
     }
 
@@ -140,6 +150,10 @@ impl EventFilter {
     fn sql(&self) -> (String, Vec<Value>) {
         let mut parts = vec!["1 = 1".to_owned()];
         let mut values: Vec<Value> = Vec::new();
+        if let Some(tenant) = &self.tenant {
+            parts[0].push_str(&of_tenant(tenant, 1));
+            values.push(tenant.into());
+        }
         for (column, words) in [("event_type", &self.types), ("severity", &self.severities)] {
             if !words.is_empty() {
                 let places: Vec<String> = (1..=words.len()).map(|n| format!("${}", values.len() + n)).collect();
@@ -160,6 +174,11 @@ impl EventFilter {
         }
         (parts.join(" AND "), values)
     }
+}
+
+/// Events that say nothing are the default tenant's.
+fn of_tenant(tenant: &str, place: usize) -> String {
+    if tenant == Tenant::DEFAULT { format!(" AND tenant IN (${place}, '')") } else { format!(" AND tenant = ${place}") }
 }
 
 fn read(row: &Row) -> Result<IndexedEvent, sqlx::Error> {
@@ -215,14 +234,23 @@ mod tests {
         index.put("j", &[IndexedEvent { severity: "low".into(), ..event("b", 3) }], IndexPosition { position: 3, missed: 4 }).await.expect("put");
         assert_eq!(index.position("j").await.expect("read"), Some(IndexPosition { position: 3, missed: 4 }));
         assert_eq!(index.count().await.expect("counted"), 2);
-        assert_eq!(index.get("b").await.expect("read").map(|event| event.severity), Some("low".into()));
+        assert_eq!(index.get("b", None).await.expect("read").map(|event| event.severity), Some("low".into()));
         let ids = async |filter: EventFilter| index.list(&filter, 0, 10).await.expect("listed").0.into_iter().map(|event| event.event_id).collect::<Vec<_>>();
         assert_eq!(ids(EventFilter::default()).await, ["b", "a"]);
         assert_eq!(ids(EventFilter { severities: vec!["high".into(), "info".into()], ..EventFilter::default() }).await, ["a"]);
         assert_eq!(ids(EventFilter { since_ms: Some(2), source_ip: Some("2001:db8::1".into()), ..EventFilter::default() }).await, ["b"]);
         assert!(ids(EventFilter { types: vec!["' OR 1=1 --".into()], ..EventFilter::default() }).await.is_empty());
+        let of = |tenant: &str| IndexedEvent { tenant: tenant.into(), ..event("c", 9) };
+        index.put("j", &[of("acme"), of(OF_HOST)], to).await.expect("put");
+        let seen = async |tenant: &str| {
+            let one = index.get("c", Some(tenant)).await.expect("read").map(|event| event.tenant);
+            (one, index.list(&EventFilter { tenant: Some(tenant.into()), ..EventFilter::default() }, 0, 10).await.expect("listed").1)
+        };
+        assert_eq!(seen("acme").await, (Some("acme".into()), 1));
+        assert_eq!((seen("other").await, seen("default").await), ((None, 0), (None, 2)), "what the host tells is no tenant's");
+        assert_eq!(index.drop_oldest(0).await.expect("nothing"), 0);
         assert_eq!(index.expire(2).await.expect("deleted"), (1, false));
-        assert_eq!(index.drop_oldest(5).await.expect("deleted"), 1);
+        assert_eq!(index.drop_oldest(5).await.expect("deleted"), 3);
         assert_eq!(index.count().await.expect("counted"), 0);
     }
 }

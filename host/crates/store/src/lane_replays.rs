@@ -39,6 +39,8 @@ impl ReplayState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewLaneReplay {
     pub lane: LaneId,
+    /// Whose the instance is; empty: the host's.
+    pub owner: String,
     /// Nanoseconds since 1970.
     pub since: u64,
     pub until: u64,
@@ -76,7 +78,8 @@ pub struct LaneReplays {
     store: Store,
 }
 
-const COLUMNS: &str = "SELECT id, instance, format, since_ns, until_ns, first, last, next, events, lost, state, reason, begun_ms, ended_ms FROM lane_replays";
+const COLUMNS: &str =
+    "SELECT id, instance, format, owner, since_ns, until_ns, first, last, next, events, lost, state, reason, begun_ms, ended_ms FROM lane_replays";
 
 impl LaneReplays {
     pub(crate) fn new(store: Store) -> Self {
@@ -98,10 +101,11 @@ impl LaneReplays {
         if running.len() >= MOST_RUNNING as usize {
             return Ok(Err(Busy::All));
         }
-        let sql = "INSERT INTO lane_replays (instance, format, since_ns, until_ns, first, last, next, begun_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+        let sql = "INSERT INTO lane_replays (instance, format, owner, since_ns, until_ns, first, last, next, begun_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
         let id = sqlx::query(sql)
             .bind(&*new.lane.instance)
             .bind(&*new.lane.format)
+            .bind(&new.owner)
             .bind(new.since.cast_signed())
             .bind(new.until.cast_signed())
             .bind(new.first.0.cast_signed())
@@ -140,9 +144,15 @@ impl LaneReplays {
 
     /// Newest first; only running ones where so asked.
     pub async fn list(&self, running: bool, before: Option<i64>, limit: u32) -> Result<Vec<LaneReplay>, StoreError> {
+        self.list_of(None, running, before, limit).await
+    }
+
+    /// The same, of instances of this owner where one is named.
+    pub async fn list_of(&self, owner: Option<&str>, running: bool, before: Option<i64>, limit: u32) -> Result<Vec<LaneReplay>, StoreError> {
         let only = if running { " AND state = 'running'" } else { "" };
-        let sql = format!("{COLUMNS} WHERE id < ?{only} ORDER BY id DESC LIMIT ?");
-        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(before.unwrap_or(i64::MAX)).bind(i64::from(limit));
+        let of = if owner.is_some() { " AND owner = ?" } else { " AND ? IS NULL" };
+        let sql = format!("{COLUMNS} WHERE id < ?{of}{only} ORDER BY id DESC LIMIT ?");
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(before.unwrap_or(i64::MAX)).bind(owner.map(str::to_owned)).bind(i64::from(limit));
         let rows = query.fetch_all(&self.store.read).await;
         rows.and_then(|rows| rows.iter().map(read).collect()).map_err(failed("reading replays"))
     }
@@ -155,6 +165,7 @@ fn read(row: &SqliteRow) -> Result<LaneReplay, sqlx::Error> {
         id: row.try_get("id")?,
         asked: NewLaneReplay {
             lane: LaneId::new(row.try_get("instance")?, row.try_get("format")?),
+            owner: row.try_get("owner")?,
             since: number("since_ns")?,
             until: number("until_ns")?,
             first: Seq(number("first")?),
@@ -178,7 +189,7 @@ mod tests {
     use super::*;
 
     fn new(instance: &str, first: u64, last: u64) -> NewLaneReplay {
-        NewLaneReplay { lane: LaneId::new(instance, "cef"), since: 5, until: 9, first: Seq(first), last: Seq(last), begun_ms: 7 }
+        NewLaneReplay { lane: LaneId::new(instance, "cef"), owner: "acme".into(), since: 5, until: 9, first: Seq(first), last: Seq(last), begun_ms: 7 }
     }
 
     #[tokio::test]
@@ -192,6 +203,8 @@ mod tests {
         store.close().await;
         let replays = Store::open(dir.path()).await.unwrap().lane_replays();
         assert_eq!(replays.list(true, None, 10).await.unwrap(), [one.clone()]);
+        let of = async |owner| replays.list_of(Some(owner), false, None, 10).await.unwrap().len();
+        assert_eq!((of("acme").await, of("other").await, of("").await), (1, 0, 0));
         assert!(replays.end(one.id, ReplayState::Failed, "gone", 99).await.unwrap());
         assert!(!replays.end(one.id, ReplayState::Cancelled, "", 100).await.unwrap());
         assert!(!replays.advance(&one).await.unwrap());

@@ -21,6 +21,7 @@ mod inactive;
 mod lane_replays;
 mod leases;
 mod logs;
+mod owners;
 mod people;
 mod periods;
 mod refresh_tokens;
@@ -37,15 +38,17 @@ pub use copy::{Copied, CopyError, copy};
 pub use cursors::PullCursors;
 pub use database::{Database, FromColumn, PostgresSettings, PostgresTls, Row, Tx, UrlError, Value};
 pub use dead_letters::{
-    Added, Attempt, By, Cause, DeadLetter, DeadLetterFilter, DeadLetterSettings, DeadLetters, Edited, Expired, NewDeadLetter, OnFull, Replaying, State, Totals,
+    Added, Attempt, By, Cause, DeadLetter, DeadLetterFilter, DeadLetterSettings, DeadLetters, Edited, Expired, NewDeadLetter, OWN, OnFull, Replaying, State,
+    Totals,
 };
 pub use entries::{Entries, Entry, KEPT_VERSIONS, Raced, Version};
 pub use error::{StoreError, is_unavailable};
-pub use event_index::{EventFilter, EventIndex, IndexPosition, IndexedEvent, MOST_COUNTED};
+pub use event_index::{EventFilter, EventIndex, IndexPosition, IndexedEvent, MOST_COUNTED, OF_HOST};
 pub use inactive::Inactive;
 pub use lane_replays::{Busy, LaneReplay, LaneReplays, MOST_RUNNING, NewLaneReplay, ReplayState};
 pub use leases::{Fence, Lease, Leases};
 pub use logs::{LogEntry, LogFilter, LogType, Logs};
+pub use owners::{Owner, Owners};
 pub use people::{People, PeopleChange};
 pub use periods::{Period, PeriodFilter, PeriodRow, Periods, Sums};
 pub use refresh_tokens::StoredTokens;

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::database::{Database, Row, Value};
 use crate::error::{StoreError, failed};
+use crate::owners::owned;
 use crate::params;
 
 /// Entries that are deleted in one transaction, so that nobody waits long for it.
@@ -56,6 +57,8 @@ pub struct LogEntry {
 /// Which entries a list holds; all where nothing is said.
 #[derive(Debug, Clone, Default)]
 pub struct LogFilter {
+    /// Of instances of this tenant, since they are its own.
+    pub tenant: Option<String>,
     pub instance: Option<String>,
     /// Any of these.
     pub types: Vec<LogType>,
@@ -147,6 +150,9 @@ impl LogFilter {
             parts.push(part.replace('?', &format!("${}", values.len() + 1)));
             values.extend(value);
         };
+        if let Some(tenant) = &self.tenant {
+            add(&owned("logs", "at_ms"), params![tenant.as_str()]);
+        }
         if let Some(instance) = &self.instance {
             add("instance = ?", params![instance.as_str()]);
         }

@@ -5,10 +5,12 @@
 //! one needs is refused. Nobody overwrites what another host changed: a change is of what its host knew.
 
 use bulkhead_access::{DirectoryName, Granted, PasswordHash, Person, Role, Session, SessionId, TokenHash, Totp, User, UserName};
+use bulkhead_core::Tenant;
 use bulkhead_seal::{Cipher, Key, KeyId, Keyring, NONCE, random};
 
 use sqlx::AssertSqlSafe;
 
+use crate::api_keys::tenant;
 use crate::changes::{Topic, changed};
 use crate::database::{Database, Row, Tx};
 use crate::error::{StoreError, failed};
@@ -24,7 +26,7 @@ pub struct People {
 }
 
 const USERS: &str = "SELECT id, name, roles, password, enabled, totp, totp_key, totp_step, created_ms, created_by, changed_ms, changed_by, \
-                     signed_in_ms, signed_in_from FROM users";
+                     signed_in_ms, signed_in_from, tenant FROM users";
 const SESSIONS: &str = "SELECT id, name, access, access_until_ms, previous, previous_until_ms, chain, turn, refresh_until_ms, ends_ms, \
                         created_ms, created_from, source, dn, roles FROM sessions";
 /// Whose names they are in `sessions.source`.
@@ -151,9 +153,9 @@ impl People {
                  WHERE id = $1 AND roles = $12 AND password = $13 AND enabled = $14 AND changed_ms = $15 AND totp_step IS NOT DISTINCT FROM $16"
             }
             None => {
-                values.extend(params![user.name.as_str(), user.created_ms, &user.created_by]);
+                values.extend(params![user.name.as_str(), user.created_ms, &user.created_by, user.tenant.as_ref().map_or("", Tenant::as_str)]);
                 "INSERT INTO users (id, roles, password, enabled, totp, totp_key, totp_step, changed_ms, changed_by, signed_in_ms, signed_in_from, \
-                 name, created_ms, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING"
+                 name, created_ms, created_by, tenant) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING"
             }
         };
         Ok(tx.execute(sql, values).await? > 0)
@@ -172,6 +174,7 @@ impl People {
             id,
             name: name(row)?,
             roles: roles(row)?,
+            tenant: tenant(row)?,
             password: PasswordHash::kept(&row.get::<String>("password")?).ok_or_else(|| odd("password"))?,
             enabled: row.get("enabled")?,
             totp,

@@ -70,6 +70,8 @@ pub struct PeriodRow {
 /// Which rows a list holds.
 #[derive(Debug, Clone)]
 pub struct PeriodFilter {
+    /// Of instances of this tenant; the figures of whoever had one before went with it.
+    pub tenant: Option<String>,
     pub instance: Option<String>,
     pub period: Period,
     /// Periods that begin from this moment on, and before that one.
@@ -111,6 +113,10 @@ impl Periods {
         if let Some(instance) = &filter.instance {
             condition.push_str(" AND instance = $4");
             values.extend(params![instance.as_str()]);
+        }
+        if let Some(tenant) = &filter.tenant {
+            condition.push_str(&format!(" AND instance IN (SELECT instance FROM owners WHERE tenant = ${})", values.len() + 1));
+            values.extend(params![tenant.as_str()]);
         }
         let database = &self.database;
         let total = database.count("metric_periods", &condition, values.clone()).await.map_err(fail())?;
@@ -169,7 +175,7 @@ mod tests {
     async fn add_up(periods: &Periods) {
         periods.add(&[row("a", 0, 2), row("b", 0, 1)]).await.expect("added");
         periods.add(&[row("a", 0, 3), row("a", 3_600_000, 7)]).await.expect("added");
-        let filter = PeriodFilter { instance: Some("a".into()), period: Period::Hour, since_ms: None, until_ms: None };
+        let filter = PeriodFilter { tenant: None, instance: Some("a".into()), period: Period::Hour, since_ms: None, until_ms: None };
         let (rows, total) = periods.list(&filter, 0, 10).await.expect("listed");
         assert_eq!(total, 2);
         assert_eq!(rows.iter().map(|row| (row.start_ms, row.sums.operations)).collect::<Vec<_>>(), [(3_600_000, 7), (0, 5)]);

@@ -21,6 +21,7 @@ use crate::inactive::Inactive;
 use crate::lane_replays::LaneReplays;
 use crate::leases::Leases;
 use crate::logs::Logs;
+use crate::owners::Owners;
 use crate::params;
 use crate::people::People;
 use crate::periods::Periods;
@@ -182,6 +183,11 @@ impl Store {
     /// The log of each instance.
     pub fn logs(&self) -> Logs {
         Logs::new(self.shared.clone())
+    }
+
+    /// Whose instances are.
+    pub fn owners(&self) -> Owners {
+        Owners::new(self.shared.clone())
     }
 
     /// Figures of instances.

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::database::{Database, Row, Value};
 use crate::error::{StoreError, failed};
 use crate::leases::Fence;
+use crate::owners::owned;
 use crate::params;
 
 /// Runs of one instance that are remembered.
@@ -27,6 +28,8 @@ pub struct SyncExecutions {
 /// Which runs a list holds; all where nothing is said.
 #[derive(Debug, Clone, Default)]
 pub struct SyncFilter {
+    /// Of instances of this tenant, since they are its own.
+    pub tenant: Option<String>,
     pub instance: Option<String>,
     pub status: Option<SyncStatus>,
 }
@@ -111,7 +114,15 @@ impl SyncExecutions {
     }
 
     pub async fn get(&self, id: Uuid) -> Result<Option<SyncRun>, StoreError> {
-        let row = self.database.fetch_optional(AssertSqlSafe(format!("{COLUMNS} WHERE id = $1")), params![id.to_string()]).await;
+        self.get_of(id, None).await
+    }
+
+    /// The same, where it is of an instance of this tenant, since that is its own.
+    pub async fn get_of(&self, id: Uuid, tenant: Option<&str>) -> Result<Option<SyncRun>, StoreError> {
+        let mut params = params![id.to_string()];
+        let of = tenant.map(|_| format!(" AND {}", owned("sync_executions", "started_ms").replace('?', "$2"))).unwrap_or_default();
+        params.extend(tenant.map(Value::from));
+        let row = self.database.fetch_optional(AssertSqlSafe(format!("{COLUMNS} WHERE id = $1{of}")), params).await;
         row.and_then(|row| row.as_ref().map(read).transpose()).map_err(failed("reading runs"))
     }
 
@@ -125,6 +136,7 @@ impl SyncExecutions {
                 sql.push_str(&part(params.len()));
             }
         };
+        with(filter.tenant.clone(), &|n| format!(" AND {}", owned("sync_executions", "started_ms").replace('?', &format!("${n}"))));
         with(filter.instance.clone(), &|n| format!(" AND instance = ${n}"));
         with(filter.status.map(|status| status.name().to_owned()), &|n| format!(" AND status = ${n}"));
         with(before.map(|id| id.to_string()), &|n| format!(" AND seq < (SELECT seq FROM sync_executions WHERE id = ${n})"));

@@ -159,16 +159,28 @@ impl WebhookDeliveries {
     }
 
     pub async fn get(&self, webhook: &str, id: i64) -> Result<Option<WebhookDelivery>, StoreError> {
-        let sql = format!("{COLUMNS} WHERE id = $1 AND webhook = $2");
-        let row = self.database.fetch_optional(sqlx::AssertSqlSafe(sql), params![id, webhook]).await;
+        self.get_since(webhook, id, i64::MIN).await
+    }
+
+    /// The same, where it is not older than this.
+    pub async fn get_since(&self, webhook: &str, id: i64, since_ms: i64) -> Result<Option<WebhookDelivery>, StoreError> {
+        let sql = format!("{COLUMNS} WHERE id = $1 AND webhook = $2 AND created_ms >= $3");
+        let row = self.database.fetch_optional(sqlx::AssertSqlSafe(sql), params![id, webhook, since_ms]).await;
         row.and_then(|row| row.as_ref().map(read).transpose()).map_err(failed("reading a delivery to a webhook"))
     }
 
-    /// Newest first, of those before this id.
-    pub async fn list(&self, webhook: &str, status: Option<DeliveryStatus>, before: Option<i64>, limit: u32) -> Result<Vec<WebhookDelivery>, StoreError> {
+    /// Newest first, of those before this id and not older than `since_ms`.
+    pub async fn list(
+        &self,
+        webhook: &str,
+        since_ms: i64,
+        status: Option<DeliveryStatus>,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<WebhookDelivery>, StoreError> {
         let wanted = status.map(|status| format!(" AND status = '{}'", status.name())).unwrap_or_default();
-        let sql = format!("{COLUMNS} WHERE webhook = $1 AND id < $2{wanted} ORDER BY id DESC LIMIT $3");
-        let rows = self.database.fetch_all(sqlx::AssertSqlSafe(sql), params![webhook, before.unwrap_or(i64::MAX), i64::from(limit)]).await;
+        let sql = format!("{COLUMNS} WHERE webhook = $1 AND id < $2 AND created_ms >= $4{wanted} ORDER BY id DESC LIMIT $3");
+        let rows = self.database.fetch_all(sqlx::AssertSqlSafe(sql), params![webhook, before.unwrap_or(i64::MAX), i64::from(limit), since_ms]).await;
         rows.and_then(|rows| rows.iter().map(read).collect()).map_err(failed("reading deliveries to a webhook"))
     }
 

@@ -8,6 +8,7 @@ pub(super) const CREDENTIALS: &[(&str, &Section)] = &[
         &Section {
             name: "header_credential",
             keys: &[
+                TENANT,
                 key("name", Text, Required, "Name of the header field."),
                 key("prefix", AnyText, Default("''"), "Text before the value, for example \"Splunk \"."),
                 key("value", SecretValue, Required, "The secret."),
@@ -18,22 +19,23 @@ pub(super) const CREDENTIALS: &[(&str, &Section)] = &[
         "query",
         &Section {
             name: "query_credential",
-            keys: &[key("name", Text, Required, "Name of the query parameter."), key("value", SecretValue, Required, "The secret.")],
+            keys: &[TENANT, key("name", Text, Required, "Name of the query parameter."), key("value", SecretValue, Required, "The secret.")],
         },
     ),
     (
         "basic",
         &Section {
             name: "basic_credential",
-            keys: &[key("username", Text, Required, "User name, without a colon."), key("password", SecretValue, Required, "Password.")],
+            keys: &[TENANT, key("username", Text, Required, "User name, without a colon."), key("password", SecretValue, Required, "Password.")],
         },
     ),
-    ("bearer", &Section { name: "bearer_credential", keys: &[key("token", SecretValue, Required, "Token for `Authorization: Bearer`.")] }),
+    ("bearer", &Section { name: "bearer_credential", keys: &[TENANT, key("token", SecretValue, Required, "Token for `Authorization: Bearer`.")] }),
     (
         "hmac",
         &Section {
             name: "hmac_credential",
             keys: &[
+                TENANT,
                 key(
                     "scheme",
                     Choice(&["datavault", "standard-webhooks", "custom"]),
@@ -55,6 +57,7 @@ pub(super) const CREDENTIALS: &[(&str, &Section)] = &[
         &Section {
             name: "oauth2_credential",
             keys: &[
+                TENANT,
                 key("token_url", Short { key: "url", map: &TOKEN_ENDPOINT }, Required, "Where tokens are asked for."),
                 key(
                     "grant",
@@ -86,6 +89,7 @@ pub(super) const CREDENTIALS: &[(&str, &Section)] = &[
         &Section {
             name: "sigv4_credential",
             keys: &[
+                TENANT,
                 key("region", Text, Required, "AWS region, eu-central-1 for example."),
                 key("service", Text, Required, "Name of the service as it is signed: logs, kinesis, es, aoss, s3 and so on."),
                 key("access_key", Text, Optional, "Access key id."),
@@ -100,6 +104,7 @@ pub(super) const CREDENTIALS: &[(&str, &Section)] = &[
         &Section {
             name: "sas_credential",
             keys: &[
+                TENANT,
                 key("resource", Text, Required, "URL of the namespace or of the entity in it, as it is signed: https://acme.servicebus.windows.net/alerts."),
                 key("key_name", Text, Required, "Name of the access policy."),
                 key("key", SecretValue, Required, "Key of the policy, as the portal shows it."),
@@ -112,6 +117,7 @@ pub(super) const CREDENTIALS: &[(&str, &Section)] = &[
         &Section {
             name: "shared_key_credential",
             keys: &[
+                TENANT,
                 key("scheme", Choice(&["storage", "log_analytics"]), Required, "Azure Storage (blobs, queues, files), or the HTTP Data Collector API."),
                 key("account", Text, Required, "Name of the account, or id of the workspace."),
                 key("key", SecretValue, Required, "Key of the account, in base64."),

@@ -5,6 +5,7 @@ use super::*;
 pub(super) static WEBHOOK: Section = Section {
     name: "managed_webhook",
     keys: &[
+        key("tenant", Tenant, Optional, "Whose it is: it gets this tenant's events; everybody's where absent."),
         key("url", Url, Required, "Where events are sent, one a request."),
         key("events", List { of: &Text, min: 0, max: 256 }, Default("[]"), "Types that are sent; `some.namespace.*` for all below, every type where empty."),
         key("when", Condition, Optional, "Which of them; several keys must all hold."),
@@ -22,6 +23,7 @@ pub(super) static WEBHOOK: Section = Section {
 pub(super) static SUBSCRIPTION: Section = Section {
     name: "subscription",
     keys: &[
+        key("tenant", Tenant, Optional, "Whose it is: it sees this tenant's events and names what is its own; everybody's where absent."),
         key("when", Condition, Required, "Which events; several keys must all hold."),
         key("action", Tagged(ACTIONS), Required, "What they set off."),
         key("enabled", Bool, Default("true"), "false: they set off nothing."),
@@ -65,7 +67,7 @@ pub(super) static STORED_WEBHOOKS: Section = Section {
             "allow",
             List { of: &Text, min: 0, max: 64 },
             Default("[]"),
-            "What stored webhooks may reach that is not public: networks such as 10.1.0.0/16, and host names, which then may lead into these networks, or anywhere where none is named. Metadata services of clouds stay out.",
+            "What stored webhooks, and stored instances of tenants, may reach that is not public: networks such as 10.1.0.0/16, and host names, which then may lead into these networks, or anywhere where none is named. Metadata services of clouds stay out.",
         ),
         key("deliveries", Map(&DELIVERIES), Default("{}"), "What is kept of deliveries to webhooks."),
     ],

@@ -35,6 +35,12 @@ pub(super) static OIDC: Section = Section {
             Default("[]"),
             "Which of those values are which roles here; without any, a value that is the name of a role is that role.",
         ),
+        key(
+            "tenant_claim",
+            Text,
+            Optional,
+            "Where a token says whose somebody is, one tenant; who says none, or several, is not let in. In place of `tenant` in `roles`.",
+        ),
         key("leeway", Duration { min: 0, max: 5 * 60 * SECOND }, Default("30s"), "How far the provider's clock may be off."),
         key("ca", Path, Optional, "PEM file with the authorities of the provider's certificate, in place of the machine's."),
         key("client_id", Text, Optional, "Who `bulkhead login` is at the provider: a public client, for the device code or the loopback address."),
@@ -86,7 +92,11 @@ static ROLES_OF_GROUPS: Section = Section {
 
 static ROLES_OF: Section = Section {
     name: "roles_of",
-    keys: &[key("value", Text, Required, "As the token has it."), key("roles", OneOrMany(&Choice(ROLES)), Required, "What it means here.")],
+    keys: &[
+        key("value", Text, Required, "As the token has it."),
+        key("roles", OneOrMany(&Choice(ROLES)), Required, "What it means here."),
+        key("tenant", Tenant, Optional, "Whose somebody with it is: they see this tenant's things alone; everything where absent."),
+    ],
 };
 
 /// The names of [`Role::ALL`]; a test holds both against each other.

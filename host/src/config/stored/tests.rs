@@ -194,3 +194,47 @@ fn every_kind_of_credential_hides_its_secrets() {
         assert!(!matches!(section.kind(), Kind::Raw), "{section:?}");
     }
 }
+
+/// A tenant's entries use the folder and the networks that are theirs, and of lent credentials those of the same tenant.
+#[test]
+fn what_is_lent_to_a_tenant_is_its_own() {
+    let file =
+        FILE.replace("shared: {type", "shared: {tenant: a, type").replace("credentials: [shared]}", "credentials: [shared], webhooks: {allow: [10.1.0.0/16]}}");
+    let instance = |more: Json| {
+        let mut definition = json!({"connector": "webhook"});
+        definition.as_object_mut().expect("a map").extend(more.as_object().expect("a map").clone());
+        entry(Section::Instances, "one", definition)
+    };
+    let destination = |destination: Json| json!({"tenant": "a", "destinations": {"primary": destination}});
+    let files = |tenant: Option<&str>, dir: &str| {
+        let mut more = json!({"files": {"primary": {"dir": dir}}});
+        tenant.into_iter().for_each(|tenant| more["tenant"] = tenant.into());
+        more
+    };
+    let url = "https://siem.example";
+    for (more, want) in [
+        (destination(json!({"url": url, "credential": "shared"})), None),
+        (destination(json!({"url": url, "credential": "own"})), Some("there is no credential `own` of tenant `a`")),
+        (json!({"destinations": {"primary": {"url": url, "credential": "shared"}}}), Some("is of tenant `a`, and this instance of none")),
+        (json!({"tenant": "b", "destinations": {"primary": {"url": url, "credential": "shared"}}}), Some("there is no credential `shared` of tenant `b`")),
+        (files(Some("a"), "./out/a/deeper"), None),
+        (files(Some("a"), "./out/b"), Some("in no directory")),
+        (files(Some("a"), "./out"), Some("in no directory")),
+        (files(None, "./out/b"), None),
+        (destination(json!("http://127.0.0.1:8780")), Some("`127.0.0.1` is no public address")),
+        (destination(json!({"urls": ["https://[::ffff:169.254.169.254]/", url]})), Some("`169.254.169.254` is no public address")),
+        (destination(json!({"url": "tcp://localhost:22"})), Some("`127.0.0.1` is no public address")),
+        (destination(json!({"url": "tcp://kafka.example:9092", "members": ["192.168.1.1:9092"]})), Some("`192.168.1.1` is no public address")),
+        (destination(json!({"url": "http://10.1.2.3"})), None),
+        (destination(json!({"url": url, "addresses": ["10.1.7.0/24"]})), None),
+        (destination(json!({"url": url, "addresses": ["10.0.0.0/8"]})), Some("`10.0.0.0/8` is not lent")),
+        (destination(json!({"url": url, "allow_metadata": true})), Some("metadata services")),
+        (json!({"destinations": {"primary": "http://127.0.0.1:8780"}}), None),
+    ] {
+        let said: Vec<String> = with(&file, &[instance(more.clone())]).err().into_iter().flatten().map(|fault| fault.message).collect();
+        match want {
+            None => assert!(said.is_empty(), "{more}: {said:?}"),
+            Some(want) => assert!(said.iter().any(|said| said.contains(want)), "{more}: {said:?}"),
+        }
+    }
+}

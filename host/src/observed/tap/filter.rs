@@ -1,4 +1,7 @@
-//! What a listener of the live view asks for. All given parts must fit; within a part any value.
+//! What a listener of the live view asks for, and may see. All given parts must fit; within a part any value.
+
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use bulkhead_core::{LaneId, Severity};
 
@@ -15,6 +18,24 @@ pub struct Filter {
     pub outcomes: Vec<&'static str>,
     /// Whether bodies are shown.
     pub body: bool,
+    /// What may be seen; nothing: everything.
+    pub within: Option<Arc<Within>>,
+}
+
+/// What of a tenant may be seen: as things were when it began to listen.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Within {
+    pub tenant: String,
+    pub instances: HashSet<String>,
+    pub routes: HashSet<String>,
+}
+
+impl Within {
+    /// Events of the tenant; of what became of them, what its own instances did.
+    fn holds(&self, facts: &Facts<'_>) -> bool {
+        let own = |lane: &&LaneId| self.instances.contains(&*lane.instance);
+        facts.tenant == Some(&self.tenant) && (facts.outcome.is_none() || facts.lanes.iter().all(own))
+    }
 }
 
 /// Words of [`Filter::outcomes`].
@@ -39,6 +60,8 @@ impl Kind {
 /// What is asked about.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
+    /// Whose the event is; nothing: the host's own.
+    pub tenant: Option<&'a str>,
     pub event_type: &'a str,
     pub severity: Severity,
     pub lanes: &'a [&'a LaneId],
@@ -49,16 +72,29 @@ pub struct Facts<'a> {
 impl Filter {
     pub fn wants(&self, facts: &Facts<'_>) -> bool {
         let outcome = facts.outcome.unwrap_or(ACCEPTED);
-        (self.outcomes.is_empty() || self.outcomes.contains(&outcome))
+        self.within.as_ref().is_none_or(|within| within.holds(facts))
+            && (self.outcomes.is_empty() || self.outcomes.contains(&outcome))
             && (self.severities.is_empty() || self.severities.contains(&facts.severity))
-            && (self.instances.is_empty() || facts.lanes.iter().any(|lane| self.instances.iter().any(|name| **name == *lane.instance)))
+            && (self.instances.is_empty()
+                || facts.lanes.iter().any(|lane| self.shows_instance(&lane.instance) && self.instances.iter().any(|name| **name == *lane.instance)))
             && (self.routes.is_empty() || facts.routes.iter().any(|route| self.routes.iter().any(|id| **id == **route)))
             && (self.types.is_empty() || self.types.iter().any(|wanted| is_of(wanted, facts.event_type)))
     }
 
+    /// Whether its listener may see that there is such an instance, or route.
+    pub fn shows_instance(&self, name: &str) -> bool {
+        self.within.as_ref().is_none_or(|within| within.instances.contains(name))
+    }
+
+    pub fn shows_route(&self, id: &str) -> bool {
+        self.within.as_ref().is_none_or(|within| within.routes.contains(id))
+    }
+
     /// Whether it may want an outcome of this instance.
     pub fn wants_outcomes_of(&self, instance: &str) -> bool {
-        (self.instances.is_empty() || self.instances.iter().any(|name| name == instance)) && (self.outcomes.is_empty() || self.outcomes != [ACCEPTED])
+        self.shows_instance(instance)
+            && (self.instances.is_empty() || self.instances.iter().any(|name| name == instance))
+            && (self.outcomes.is_empty() || self.outcomes != [ACCEPTED])
     }
 
     pub fn wants_accepted(&self) -> bool {
@@ -85,7 +121,14 @@ mod tests {
     fn check(filter: Filter, want: bool) {
         let lane = LaneId::new("siem", "cef");
         let routes = ["security".into()];
-        let facts = Facts { event_type: "app.login.failed", severity: Severity::High, lanes: &[&lane], routes: &routes, outcome: Some("retried") };
+        let facts = Facts {
+            tenant: Some("acme"),
+            event_type: "app.login.failed",
+            severity: Severity::High,
+            lanes: &[&lane],
+            routes: &routes,
+            outcome: Some("retried"),
+        };
         assert_eq!(filter.wants(&facts), want, "{filter:?}");
     }
 
@@ -102,6 +145,13 @@ mod tests {
         check(Filter { outcomes: vec!["accepted"], ..Filter::default() }, false);
         check(Filter { outcomes: vec!["retried"], severities: vec![Severity::High], ..Filter::default() }, true);
         check(Filter { routes: words(&["' OR 1=1 --"]), ..Filter::default() }, false);
+        let within = |tenant: &str, instances: &[&str]| {
+            let instances = instances.iter().map(|name| (*name).to_owned()).collect();
+            Filter { within: Some(Arc::new(Within { tenant: tenant.into(), instances, routes: HashSet::new() })), ..Filter::default() }
+        };
+        check(within("acme", &["siem"]), true);
+        check(within("acme", &["other"]), false);
+        check(within("other", &["siem"]), false);
     }
 
     #[test]

@@ -16,6 +16,8 @@ const BYTES: usize = 8 << 20;
 #[derive(Debug)]
 pub struct Entry {
     pub kind: Kind,
+    /// Whose the event is; nothing: the host's own.
+    pub tenant: Option<Box<str>>,
     pub event_type: Box<str>,
     pub severity: Severity,
     pub lanes: Box<[LaneId]>,
@@ -31,8 +33,8 @@ impl Entry {
     /// Asks a question about it.
     pub fn matches(&self, wants: impl FnOnce(&Facts<'_>) -> bool) -> bool {
         let lanes: Vec<&LaneId> = self.lanes.iter().collect();
-        let Self { event_type, severity, routes, outcome, .. } = self;
-        wants(&Facts { event_type, severity: *severity, lanes: &lanes, routes, outcome: *outcome })
+        let Self { tenant, event_type, severity, routes, outcome, .. } = self;
+        wants(&Facts { tenant: tenant.as_deref(), event_type, severity: *severity, lanes: &lanes, routes, outcome: *outcome })
     }
 
     fn bytes(&self) -> usize {
@@ -132,7 +134,17 @@ mod tests {
 
     fn entry(bytes: usize) -> Entry {
         let text = "x".repeat(bytes);
-        Entry { kind: Kind::Accepted, event_type: "t".into(), severity: Severity::Info, lanes: [].into(), routes: [].into(), outcome: None, text, body: None }
+        Entry {
+            kind: Kind::Accepted,
+            tenant: None,
+            event_type: "t".into(),
+            severity: Severity::Info,
+            lanes: [].into(),
+            routes: [].into(),
+            outcome: None,
+            text,
+            body: None,
+        }
     }
 
     #[test]

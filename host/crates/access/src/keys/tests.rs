@@ -15,6 +15,7 @@ fn record(keys: &Keys, key: &ApiKey, change: impl FnOnce(&mut KeyRecord)) -> Key
         id: key.id().clone(),
         name: "pipeline".into(),
         roles: vec![Role::ApiService, Role::Auditor],
+        tenant: None,
         hash: keys.hash(key),
         previous: None,
         allow: Allow::default(),
@@ -173,20 +174,20 @@ fn a_full_host_forgets_what_is_dead_longest_and_nothing_that_lives() {
     let mut keys = Keys::new(Pepper::from_text("a pepper for tests, 32 bytes of it"), Vec::new());
     let mut ids = Vec::new();
     for _ in 0..MOST_KEYS {
-        assert_eq!(keys.room(START), Room::Free);
+        assert_eq!(keys.room(None, START), Room::Free);
         let key = ApiKey::mint().expect("random");
         ids.push(key.id().clone());
         keys.put(record(&keys, &key, |_| {}));
     }
-    assert_eq!(keys.room(START), Room::Full);
+    assert_eq!(keys.room(None, START), Room::Full);
     for (id, at_ms) in [(&ids[3], START + 2), (&ids[5], START + 1)] {
         let mut dead = keys.get(id).expect("there").clone();
         dead.revoked = Some(Revoked { at_ms, by: "ada".into() });
         keys.put(dead);
     }
-    assert_eq!(keys.room(START + 3), Room::After(ids[5].clone()));
+    assert_eq!(keys.room(None, START + 3), Room::After(ids[5].clone()));
     keys.remove(&ids[5]);
-    assert_eq!((keys.room(START + 3), keys.all().len()), (Room::Free, MOST_KEYS - 1));
+    assert_eq!((keys.room(None, START + 3), keys.all().len()), (Room::Free, MOST_KEYS - 1));
 }
 
 #[test]
@@ -197,4 +198,37 @@ fn the_last_administrator_is_known() {
     let other = ApiKey::mint().expect("random");
     bench.keys.put(record(&bench.keys, &other, |record| record.roles = vec![Role::SecurityAdmin]));
     assert!(bench.keys.another_admin(&own, START) && !bench.keys.another_admin(&own, START + 400 * DAY));
+}
+
+/// A tenant fills what is its own, and takes neither room nor dead keys from others.
+#[test]
+fn a_tenant_has_room_of_its_own() {
+    let tenant = Tenant::new("acme");
+    let mut keys = Keys::new(Pepper::from_text("a pepper for tests, 32 bytes of it"), Vec::new());
+    let mut put = |tenant: &Option<Tenant>, dead: bool| {
+        let key = ApiKey::mint().expect("random");
+        let made = record(&keys, &key, |record| {
+            record.tenant = tenant.clone();
+            if dead {
+                record.revoked = Some(Revoked { at_ms: START, by: "tests".into() });
+            }
+        });
+        keys.put(made);
+        key.id().clone()
+    };
+    put(&None, true);
+    let first = put(&tenant, false);
+    (1..MOST_OF_TENANT).for_each(|_| drop(put(&tenant, false)));
+    assert_eq!((keys.room(tenant.as_ref(), START), keys.room(None, START)), (Room::Full, Room::Free));
+    assert_eq!(keys.room(Tenant::new("other").as_ref(), START), Room::Free);
+    let mut ended = keys.get(&first).expect("there").clone();
+    ended.revoked = Some(Revoked { at_ms: START, by: "tests".into() });
+    keys.put(ended);
+    assert_eq!(keys.room(tenant.as_ref(), START), Room::After(first.clone()));
+    let admin = |keys: &Keys| keys.another_admin(&first, START);
+    let key = ApiKey::mint().expect("random");
+    keys.put(record(&keys, &key, |record| (record.tenant, record.roles) = (tenant.clone(), vec![Role::SecurityAdmin])));
+    assert!(!admin(&keys), "a tenant's administrator gives out no keys of the host");
+    let admitted = keys.admit(&key, "127.0.0.1".parse().expect("an address"), Now { unix_ms: START, monotonic: Duration::ZERO });
+    assert_eq!(admitted.map(|admitted| admitted.principal.tenant), Ok(tenant));
 }

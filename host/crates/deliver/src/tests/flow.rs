@@ -108,7 +108,8 @@ async fn unwanted_and_filtered_events_settle_without_delivery() {
         loud.instance("loud", |settings| settings.filters = vec![FilterSettings::Plain(Filter::SeverityThreshold(Severity::Medium))]),
         all.instance("all", |_| {}),
     ];
-    let never = Route { id: "r".into(), name: "".into(), when: Condition::Never, to: vec![LaneIndex(1)], exclusive: false, beside: false, priority: 1 };
+    let never =
+        Route { id: "r".into(), name: "".into(), when: Condition::Never, to: vec![LaneIndex(1)], tenant: None, exclusive: false, beside: false, priority: 1 };
     let delivery = rig.start_routed(instances, Router::new(vec![never], &[LaneIndex(0)], Vec::new(), 2).unwrap());
     rig.append((0..100).map(|i| if i % 10 == 0 { format!("high{i}") } else { format!("low{i}") })).await;
     until("the grave ones are accepted", || loud.accepted().len() == 10).await;

@@ -14,6 +14,9 @@ pub(crate) struct Sample {
     pub compliance: Vec<String>,
     pub roles: Vec<String>,
     pub metadata: Vec<(String, String)>,
+    pub tenant: Option<String>,
+    /// Of the host itself.
+    pub own: bool,
 }
 
 fn quoted(text: &str) -> String {
@@ -50,8 +53,11 @@ impl Sample {
             let members: Vec<_> = self.metadata.iter().map(|(key, value)| format!("{} : {}", quoted(key), quoted(value))).collect();
             builder.raw(Attr::Metadata, Kind::Object, format!("{{{}}}", members.join(",")).as_bytes());
         }
+        if let Some(tenant) = &self.tenant {
+            builder.text(Attr::Tenant, tenant);
+        }
         let mut out = Vec::new();
-        builder.finish(Shape::Plain, self.severity, 0, b"{}", &mut out).expect("fits");
+        builder.finish(if self.own { Shape::Own } else { Shape::Plain }, self.severity, 0, b"{}", &mut out).expect("fits");
         out
     }
 }
@@ -182,7 +188,7 @@ fn sample() -> impl Strategy<Value = Sample> {
         .prop_map(|(event_type, severity, source, classification, compliance, roles, mut metadata)| {
             metadata.sort();
             metadata.dedup_by(|a, b| a.0 == b.0);
-            Sample { event_type, severity, source, classification, compliance, roles, metadata }
+            Sample { event_type, severity, source, classification, compliance, roles, metadata, ..Sample::default() }
         })
 }
 

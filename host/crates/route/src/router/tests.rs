@@ -1,11 +1,20 @@
-use bulkhead_core::{EventRef, Severity};
+use bulkhead_core::{EventRef, Severity, Tenant};
 
 use super::{Decision, Route, Router, RouterError};
 use crate::condition::tests::Sample;
 use crate::{Condition, Filter, LaneIndex, LaneSet, MAX_DEPTH, MAX_LANES, TypeName};
 
 fn route(id: &str, when: Condition, to: &[u16]) -> Route {
-    Route { id: id.into(), name: id.into(), when, to: to.iter().map(|lane| LaneIndex(*lane)).collect(), exclusive: false, beside: false, priority: 100 }
+    Route {
+        id: id.into(),
+        name: id.into(),
+        when,
+        to: to.iter().map(|lane| LaneIndex(*lane)).collect(),
+        tenant: None,
+        exclusive: false,
+        beside: false,
+        priority: 100,
+    }
 }
 
 fn of_type(name: &str) -> Condition {
@@ -119,4 +128,34 @@ fn rules_beside_the_others_leave_the_default_route_alone() {
     check(&router(vec![beside("b", &[1])], &[LaneIndex(2)]), &sample, Decision::Default, &[1, 2], &["b"]);
     check(&router(vec![beside("b", &[1])], &[]), &sample, Decision::Matched, &[1], &["b"]);
     check(&router(vec![route("a", Condition::Always, &[0]), beside("b", &[1])], &[LaneIndex(2)]), &sample, Decision::Matched, &[0, 1], &["b", "a"]);
+}
+
+/// A tenant's rules see its events alone, and keep none of them from the rules of the operator.
+#[test]
+fn rules_of_a_tenant_see_its_events_alone() {
+    let of = |id: &str, tenant: &str, to: &[u16]| Route { tenant: Tenant::new(tenant), ..route(id, Condition::Always, to) };
+    let first = |route: Route| Route { exclusive: true, priority: -1, ..route };
+    let routes = vec![of("b", "b", &[2]), route("all", Condition::Always, &[0]), first(of("a", "a", &[1])), of("a too", "a", &[3]), of("d", "default", &[4])];
+    let router = Router::new(routes, &[LaneIndex(5)], vec![], 6).expect("fits");
+    let sample = |tenant: Option<&str>| {
+        let mut sample = Sample::of("t", Severity::Low);
+        sample.tenant = tenant.map(str::to_owned);
+        sample
+    };
+    check(&router, &sample(Some("a")), Decision::Matched, &[0, 1], &["a", "all"]);
+    check(&router, &sample(Some("b")), Decision::Matched, &[0, 2], &["b", "all"]);
+    check(&router, &sample(None), Decision::Matched, &[0, 4], &["all", "d"]);
+    let router = Router::new(vec![of("a", "a", &[1])], &[LaneIndex(5)], vec![], 6).expect("fits");
+    check(&router, &sample(Some("b")), Decision::Default, &[5], &[]);
+    check(&router, &sample(Some("a")), Decision::Matched, &[1], &["a"]);
+    // What the host tells of itself is no tenant's, not even the default one's.
+    let own = Sample { own: true, ..Sample::of("bulkhead.started", Severity::Low) };
+    check(&Router::new(vec![of("d", "default", &[1])], &[], vec![], 2).expect("fits"), &own, Decision::Unrouted, &[], &[]);
+}
+
+/// What was bound to a lane of the same name before it was somebody else's is not for it.
+#[test]
+fn a_lane_gets_nothing_that_was_bound_to_the_one_before() {
+    let router = Router::new(vec![], &[], vec![], 2).expect("fits").with_owners_since([(LaneIndex(1), 50)].into());
+    assert!(!router.is_for(LaneIndex(1), 49) && router.is_for(LaneIndex(1), 50) && router.is_for(LaneIndex(0), 0));
 }

@@ -79,6 +79,8 @@ pub enum ClientAuth {
 /// The credential as the configuration writes it.
 #[derive(Debug, Clone)]
 pub struct OAuth2Settings {
+    /// Whose it is: a refresh token belongs to one owner, whatever another one's credential is called.
+    pub tenant: Option<String>,
     /// The token endpoint; methods, paths and credential are set here.
     pub endpoint: DestinationSettings,
     pub grant: Grant,

@@ -20,9 +20,13 @@ pub(crate) const MIGRATIONS: &[(i64, &str)] = &[
     (10, include_str!("../migrations/10.sql")),
     (11, include_str!("../migrations/11.sql")),
     (12, include_str!("../migrations/12.sql")),
+    (13, include_str!("../migrations/13.sql")),
+    (14, include_str!("../migrations/14.sql")),
     (15, include_str!("../migrations/15.sql")),
     (16, include_str!("../migrations/16.sql")),
 ];
+/// Steps of tables that belong to this machine, which PostgreSQL does not have.
+const LOCAL: [i64; 1] = [13];
 /// Where PostgreSQL begins: the shared tables as steps 1 to 7 made them.
 const BASE: (i64, &str) = (7, include_str!("../migrations/postgres.sql"));
 
@@ -33,7 +37,7 @@ pub(crate) fn known() -> i64 {
 
 /// The steps of PostgreSQL: `(version, text)`.
 fn steps_of_postgres() -> Result<Vec<(i64, String)>, StoreError> {
-    let later = MIGRATIONS.iter().filter(|(version, _)| *version > BASE.0);
+    let later = MIGRATIONS.iter().filter(|(version, _)| *version > BASE.0 && !LOCAL.contains(version));
     let translated = later.map(|(version, sql)| {
         let no_counterpart = |word| StoreError::Migrate { version: *version, source: sqlx::Error::Protocol(format!("no counterpart of `{word}`")) };
         dialect::to_postgres(sql).map(|sql| (*version, sql)).map_err(no_counterpart)

@@ -11,6 +11,9 @@ pub struct DeadLetterFilter {
     pub ids: Vec<i64>,
     pub instance: Option<String>,
     pub format: Option<String>,
+    /// Whose the instance was when the event died.
+    pub owner: Option<String>,
+    /// Whose the event is.
     pub tenant: Option<String>,
     /// Any of these.
     pub causes: Vec<Cause>,
@@ -51,6 +54,7 @@ impl DeadLetterFilter {
         let texts = [
             (" AND instance = ", self.instance.as_deref()),
             (" AND format = ", self.format.as_deref()),
+            (" AND owner = ", self.owner.as_deref()),
             (" AND tenant = ", self.tenant.as_deref()),
             (" AND event_type = ", self.event_type.as_deref()),
             (" AND event_id = ", self.event_id.as_deref()),

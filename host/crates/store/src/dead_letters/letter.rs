@@ -108,6 +108,8 @@ pub struct Attempt {
 pub struct NewDeadLetter<'a> {
     pub lane: &'a LaneId,
     pub tenant: &'a Tenant,
+    /// Whose the instance is; empty: the host's. With [`OWN`] in front where the event is of the host's own.
+    pub owner: &'a str,
     pub event_id: &'a str,
     pub event_type: &'a str,
     pub seq: Seq,
@@ -162,6 +164,8 @@ impl NewDeadLetter<'_> {
 pub struct DeadLetter {
     pub id: i64,
     pub lane: LaneId,
+    /// See [`NewDeadLetter::owner`].
+    pub owner: String,
     pub tenant: String,
     pub event_id: String,
     pub event_type: String,
@@ -190,7 +194,17 @@ pub struct DeadLetter {
     pub received: Option<Vec<u8>>,
 }
 
-pub(super) const COLUMNS: &str = "id, instance, format, tenant, event_id, event_type, seq, cause, reason, attempts, attempt_log, received_ms, first_ms, last_ms, added_ms, connector, size, state, replay_seq, replays, retries, edited_ms, key";
+/// Marks letters of the host's own events: they are shown to no tenant.
+pub const OWN: char = '@';
+
+impl DeadLetter {
+    /// Whose the instance was when the event died; empty: the host's.
+    pub fn owner(&self) -> &str {
+        self.owner.trim_start_matches(OWN)
+    }
+}
+
+pub(super) const COLUMNS: &str = "id, instance, format, owner, tenant, event_id, event_type, seq, cause, reason, attempts, attempt_log, received_ms, first_ms, last_ms, added_ms, connector, size, state, replay_seq, replays, retries, edited_ms, key";
 
 pub(super) fn read(row: &SqliteRow, vault: &Vault) -> Result<DeadLetter, sqlx::Error> {
     let decode = |what: String| sqlx::Error::Decode(what.into());
@@ -199,6 +213,7 @@ pub(super) fn read(row: &SqliteRow, vault: &Vault) -> Result<DeadLetter, sqlx::E
     let mut letter = DeadLetter {
         id: row.try_get("id")?,
         lane: LaneId::new(row.try_get("instance")?, row.try_get("format")?),
+        owner: row.try_get("owner")?,
         tenant: row.try_get("tenant")?,
         event_id: row.try_get("event_id")?,
         event_type: row.try_get("event_type")?,

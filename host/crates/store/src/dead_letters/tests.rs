@@ -14,6 +14,7 @@ fn letter<'a>(lane: &'a LaneId, tenant: &'a Tenant, id: &'a str, event: &'a [u8]
     NewDeadLetter {
         lane,
         tenant,
+        owner: "",
         event_id: id,
         event_type: if seq.is_multiple_of(2) { "even" } else { "odd" },
         seq: Seq(seq),

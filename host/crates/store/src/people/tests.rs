@@ -21,6 +21,7 @@ fn ada() -> User {
         id: "0199-ada".into(),
         name: UserName::parse("ada").expect("a name"),
         roles: vec![Role::SecurityAdmin, Role::Auditor],
+        tenant: bulkhead_core::Tenant::new("acme"),
         password: PasswordHash::kept(HASH).expect("a hash"),
         enabled: true,
         totp: Totp::kept(b"12345678901234567890"),

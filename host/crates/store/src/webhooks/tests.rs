@@ -18,7 +18,7 @@ fn attempt(webhook: &str, seq: i64, number: i64, status: DeliveryStatus, at_ms: 
 }
 
 async fn statuses(deliveries: &WebhookDeliveries, webhook: &str) -> Vec<(i64, DeliveryStatus, i64)> {
-    deliveries.list(webhook, None, None, 100).await.unwrap().into_iter().map(|one| (one.seq, one.status, one.attempts)).collect()
+    deliveries.list(webhook, 0, None, None, 100).await.unwrap().into_iter().map(|one| (one.seq, one.status, one.attempts)).collect()
 }
 
 use DeliveryStatus::{Delivered, Failed, Pending, Retrying};
@@ -40,7 +40,7 @@ async fn a_delivery_is_what_was_attempted_last() {
         // One that was quicker than its announcement.
         let late = deliveries.expect("a", 8, ("e-8", "t"), Some(1), 40).await.unwrap();
         assert_eq!(deliveries.get("a", late).await.unwrap().map(|one| (one.status, one.replay_of)), Some((Delivered, Some(1))));
-        assert_eq!(deliveries.list("a", Some(Delivered), Some(late), 100).await.unwrap().len(), 1);
+        assert_eq!(deliveries.list("a", 0, Some(Delivered), Some(late), 100).await.unwrap().len(), 1);
         deliveries.forget("a").await.unwrap();
         assert_eq!((statuses(&deliveries, "a").await.len(), statuses(&deliveries, "b").await.len()), (0, 1));
     })

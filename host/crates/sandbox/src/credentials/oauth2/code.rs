@@ -75,6 +75,8 @@ pub(super) fn digest(name: &str, settings: &OAuth2Settings) -> GrantDigest {
         }
         Grant::ClientCredentials | Grant::Password { .. } => {}
     }
+    // Of the host's it is what it was before there were tenants.
+    settings.tenant.iter().for_each(|tenant| part(tenant.as_bytes()));
     digest.finalize().into()
 }
 

@@ -68,6 +68,7 @@ fn secret(text: &str) -> Value {
 
 fn settings(server: &Server) -> OAuth2Settings {
     OAuth2Settings {
+        tenant: None,
         endpoint: DestinationSettings { url: server.url.clone(), ..DestinationSettings::default() },
         grant: Grant::ClientCredentials,
         client_id: "bulk:head".into(),

@@ -29,6 +29,7 @@ impl Rig {
         let new = NewDeadLetter {
             lane: &lane,
             tenant: &tenant,
+            owner: "",
             event_id: &id,
             event_type: "a.b",
             seq: Seq(seq),
