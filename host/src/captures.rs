@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bulkhead_core::Tenant;
 use bulkhead_sandbox::capture::{Captured, Captures, Capturing, MOST_TIME, Progress, Recording};
 use bulkhead_sandbox::{Component, capture};
 use serde_json::Value;
@@ -28,6 +29,8 @@ pub struct CaptureDesk(Mutex<BTreeMap<String, Place>>);
 #[derive(Debug, Default)]
 struct Place {
     captures: Arc<Captures>,
+    /// Whose the instance is.
+    owner: Option<Tenant>,
     /// Why this instance's deliveries cannot be kept.
     hindrance: Option<String>,
     /// When the last request ends, and what it kept is forgotten, on the monotonic clock.
@@ -41,15 +44,19 @@ pub enum CaptureError {
     Unknown,
     #[error("deliveries of this connector cannot be kept: {0}")]
     Hindered(String),
-    #[error("{MOST_AT_ONCE} instances hold deliveries already; fetch or delete those of {}", .0.join(", "))]
-    Busy(Vec<String>),
+    #[error("{MOST_AT_ONCE} instances hold deliveries already; fetch or delete those of others first")]
+    Busy,
 }
 
 impl CaptureDesk {
     /// What becomes of the deliveries of an instance that is built.
-    pub fn recording(&self, instance: &str, component: &Component, config: &RawConfig) -> Recording {
+    pub fn recording(&self, instance: &str, owner: Option<&Tenant>, component: &Component, config: &RawConfig) -> Recording {
         let mut places = self.lock();
         let place = places.entry(instance.to_owned()).or_default();
+        if place.owner.as_ref() != owner {
+            // What was kept is somebody else's.
+            *place = Place { owner: owner.cloned(), ..Place::default() };
+        }
         place.hindrance = capture::hindrance(component.inspection().capabilities.iter().copied());
         if place.hindrance.is_some() {
             return Recording::Off;
@@ -62,13 +69,13 @@ impl CaptureDesk {
     pub fn arm(&self, instance: &str, deliveries: u32, time: Duration, now: Duration) -> Result<Progress, CaptureError> {
         let mut places = self.lock();
         forget(&mut places, now);
-        let others: Vec<String> = places.iter().filter(|(name, place)| *name != instance && place.forgotten.is_some()).map(|(name, _)| name.clone()).collect();
+        let others = places.iter().filter(|(name, place)| *name != instance && place.forgotten.is_some()).count();
         let place = places.get_mut(instance).ok_or(CaptureError::Unknown)?;
         if let Some(hindrance) = &place.hindrance {
             return Err(CaptureError::Hindered(hindrance.clone()));
         }
-        if others.len() >= MOST_AT_ONCE {
-            return Err(CaptureError::Busy(others));
+        if others >= MOST_AT_ONCE {
+            return Err(CaptureError::Busy);
         }
         let until = now + time.min(MOST_TIME);
         place.captures.arm(deliveries, until);

@@ -192,7 +192,7 @@ impl<'a> Builder<'a> {
             machine: instance.machine.clone(),
             limits: instance.limits.clone(),
             receipts: self.receipting(&instance.name),
-            recording: self.parts.captures.map(|desk| desk.recording(&instance.name, &component, &instance.config)).unwrap_or_default(),
+            recording: self.parts.captures.map(|desk| desk.recording(&instance.name, instance.tenant.as_ref(), &component, &instance.config)).unwrap_or_default(),
         };
         let source = match self.sandbox.connector(&component, instance.config.json.to_string(), grants) {
             Ok(source) => source,

@@ -112,6 +112,8 @@ impl Town {
             let made = self.told(tenant, "POST", section, &json!({"name": name(part), "definition": definition}), 201);
             assert_eq!(made["data"]["definition"]["tenant"], tenant, "{made}");
         }
+        let mapping = json!({"name": name("map"), "field_mappings": [{"to": "a", "from": "/id"}]});
+        assert_eq!(self.told(tenant, "POST", "mappings", &mapping, 201)["data"]["tenant"], tenant);
         let user = json!({"name": name("ann"), "roles": ["security_viewer"], "password": "a long enough one"});
         assert_eq!(self.told(tenant, "POST", "users", &user, 201)["data"]["tenant"], tenant);
     }
@@ -153,7 +155,9 @@ impl Town {
         let mut things: BTreeMap<&'static str, String> = [
             ("auth-configs", "secret"),
             ("formatters", "format"),
+            ("mappings", "map"),
             ("instances", "siem"),
+            ("schedules", "pull"),
             ("routes", "all"),
             ("webhooks", "hook"),
             ("event-subscriptions", "wish"),
@@ -174,7 +178,7 @@ impl Town {
 /// Names that nothing has.
 fn nothing() -> BTreeMap<&'static str, String> {
     let mut things: BTreeMap<&'static str, String> =
-        ["auth-configs", "formatters", "instances", "routes", "webhooks", "event-subscriptions", "logs", "metrics", "inbound", "users", "events"]
+        ["auth-configs", "formatters", "mappings", "instances", "schedules", "routes", "webhooks", "event-subscriptions", "logs", "metrics", "inbound", "users", "events"]
             .map(|of| (of, "absent-thing".to_owned()))
             .into();
     let number = || "987654".to_owned();
@@ -200,6 +204,10 @@ fn body(method: &str, path: &str) -> Value {
         "query" => json!({"operation": "get"}),
         "password" => json!({"password": "another long one"}),
         "event" => json!({"id": "e", "type": "t", "source": "/s"}),
+        "test" if path.contains("mappings") => json!({"samples": [{"id": "1"}]}),
+        "capture" if method == "POST" => json!({"deliveries": 1}),
+        _ if method == "PUT" && path.contains("/mappings/") => json!({"field_mappings": []}),
+        _ if method == "PUT" && path.contains("/schedules/") => json!({"schedule_type": "interval", "interval_minutes": 5}),
         "test" if path.contains("formatters") => json!({"events": [{"id": "1"}]}),
         _ if method == "PUT" && path.contains("/users/") => json!({"roles": ["auditor"]}),
         _ if method == "PUT" => json!({"definition": {}}),

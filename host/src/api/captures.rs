@@ -81,6 +81,6 @@ fn refused(instance: &str, error: &CaptureError) -> Problem {
     match error {
         CaptureError::Unknown => Problem::not_found(detail),
         CaptureError::Hindered(_) => Problem::new(StatusCode::CONFLICT, "capture_unsupported", detail),
-        CaptureError::Busy(_) => Problem::new(StatusCode::TOO_MANY_REQUESTS, "captures_busy", detail),
+        CaptureError::Busy => Problem::new(StatusCode::TOO_MANY_REQUESTS, "captures_busy", detail),
     }
 }

@@ -35,8 +35,8 @@ const SECTION: Section = Section::Formatters;
 const ROWS: &str = "mapping";
 const PROGRAM: &str = "mapping-jq";
 /// Where the parts of a mapping stand in a definition.
-const PLACES: [(&str, &str); 4] =
-    [("/config/fields", "/field_mappings"), ("/config/validate", "/rules"), ("/config/jq", "/transformations"), ("/limits", "/limits")];
+const PLACES: [(&str, &str); 5] =
+    [("/config/fields", "/field_mappings"), ("/config/validate", "/rules"), ("/config/jq", "/transformations"), ("/limits", "/limits"), ("/tenant", "/tenant")];
 
 /// What a mapping is, as clients write it.
 #[derive(Deserialize)]
@@ -47,6 +47,8 @@ pub struct Mapping {
     transformations: Option<Value>,
     rules: Option<Value>,
     limits: Option<Value>,
+    /// Whose it is, where somebody of the host makes it.
+    tenant: Option<Value>,
 }
 
 impl Mapping {
@@ -60,6 +62,9 @@ impl Mapping {
         let mut definition = json!({"formatter": formatter, "config": config});
         if let Some(limits) = given(self.limits) {
             definition["limits"] = limits;
+        }
+        if let Some(tenant) = given(self.tenant) {
+            definition["tenant"] = tenant;
         }
         definition
     }
@@ -82,6 +87,7 @@ fn parts(mut shown: Value) -> Value {
             ("transformations".to_owned(), config["jq"].clone()),
             ("rules".to_owned(), config["validate"].clone()),
             ("limits".to_owned(), definition["limits"].clone()),
+            ("tenant".to_owned(), definition["tenant"].clone()),
         ]);
     }
     shown
@@ -296,7 +302,7 @@ pub struct Trials {
 pub async fn test(State(api): State<Api>, view: View, Extension(caller): Extension<Principal>, Path(name): Path<String>, body: Bytes) -> Result<Json<Trials>, Problem> {
     let Trial { field_mappings, transformations, rules, limits, samples, last, event_type } = read(&body)?;
     let definition = match field_mappings {
-        Some(field_mappings) => Some(Mapping { name: None, field_mappings, transformations, rules, limits }.definition()),
+        Some(field_mappings) => Some(Mapping { name: None, field_mappings, transformations, rules, limits, tenant: None }.definition()),
         None if transformations.is_some() || rules.is_some() || limits.is_some() => {
             let text = "another definition than the stored one needs its `field_mappings`";
             return Err(Problem::bad_request("bad_field", text).errors(vec![json!({"pointer": "/field_mappings"})]));
