@@ -12,6 +12,8 @@ use bulkhead_directory::{Account, Client, DirectoryError, Person, Settings, comm
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
+use crate::api::problem::Chain;
+
 /// People who are asked for at the same time.
 const AT_ONCE: usize = 8;
 /// Those that wait; beyond it the answer is 503 at once.
@@ -149,12 +151,12 @@ impl Directory {
                 Ok(Vouched::Granted(Granted { dn, roles }))
             }
             Err(error @ DirectoryError::Ambiguous { .. }) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "nobody is signed in: listen.api.ldap.user_filter fits two entries");
+                tracing::warn!(error = %Chain(&error), "nobody is signed in: listen.api.ldap.user_filter fits two entries");
                 Ok(Vouched::Unknown)
             }
             Err(error) => {
                 if self.is_news() {
-                    tracing::error!(error = &error as &dyn std::error::Error, "nobody signs in by the directory (listen.api.ldap)");
+                    tracing::error!(error = %Chain(&error), "nobody signs in by the directory (listen.api.ldap)");
                 }
                 Err(NotAsked::Away)
             }

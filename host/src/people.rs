@@ -268,7 +268,8 @@ impl People {
         let granted = self.granted_now(&shown).await?;
         let _one = self.change.lock().await;
         let before = self.sessions().get(shown.id()).map(|session| session.turn);
-        let refreshed = self.sessions().refresh(&shown, self.clock.unix_ms(), &self.lives).map_err(|_| SignInError::Random)?;
+        let now_ms = self.clock.unix_ms();
+        let refreshed = self.sessions().refresh(&shown, now_ms, &self.lives).map_err(|_| SignInError::Random)?;
         match refreshed {
             Refreshed::Denied(_) => Err(SignInError::Unknown),
             Refreshed::Reused(session) => {
@@ -290,9 +291,9 @@ impl People {
                     // It ended, or went on, on another host a moment ago.
                     return Err(SignInError::Unknown);
                 }
-                let (person, id) = (session.person.clone(), session.id.clone());
+                let (person, id, access_for) = (session.person.clone(), session.id.clone(), session.access_for(now_ms));
                 self.sessions().put(*session);
-                Ok(SignedIn { person, session: id, pair, access_for: self.lives.access })
+                Ok(SignedIn { person, session: id, pair, access_for })
             }
         }
     }
@@ -386,11 +387,11 @@ impl People {
         if let Some(user) = user {
             self.users().insert(user.name.clone(), user.clone());
         }
-        let (person, id) = (session.person.clone(), session.id.clone());
+        let (person, id, access_for) = (session.person.clone(), session.id.clone(), session.access_for(now_ms));
         let mut sessions = self.sessions();
         ended.iter().for_each(|id| drop(sessions.remove(id)));
         sessions.put(session);
-        Ok(SignedIn { person, session: id, pair, access_for: lives.access.min(lives.session) })
+        Ok(SignedIn { person, session: id, pair, access_for })
     }
 
     /// Under the lock of changes.

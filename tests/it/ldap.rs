@@ -8,7 +8,7 @@ use bulkhead_tests::wait;
 use serde_json::{Value, json};
 
 use self::slapd::{BIND_PASSWORD, ODD, PASSWORD, Slapd};
-use crate::access::{Guarded, HEALTH, PATH, err, problem};
+use crate::access::{Guarded, PATH, err, problem};
 use crate::sign_in::verb;
 use crate::story::PATIENCE;
 
@@ -171,7 +171,7 @@ fn only_the_directory_itself_is_believed() {
         (slapd.ldaps(), "other-ca.pem", SERVICE.to_owned(), "UnknownIssuer"),
         (slapd.ldap(), "other-ca.pem", SERVICE.to_owned(), "UnknownIssuer"),
         (slapd.ldaps().replace("127.0.0.1", "localhost"), "ca.pem", SERVICE.to_owned(), "not valid for name"),
-        (slapd.ldaps(), "ca.pem", SERVICE.replace(BIND_PASSWORD, "wrong"), "refuses the host itself (bind_dn, bind_password): result 49"),
+        (slapd.ldaps(), "ca.pem", SERVICE.replace(BIND_PASSWORD, "another-password"), "refuses the host itself (bind_dn, bind_password): result 49"),
         (slapd.ldaps(), "ca.pem", SERVICE.replace("user_base: \"dc=example", "user_base: \"dc=elsewhere"), "refuses the search for a user"),
         (format!("ldaps://{nobody}"), "ca.pem", SERVICE.to_owned(), "cannot be reached"),
         // TLS is spoken to a port that waits for StartTLS: no answer that makes sense, in time.

@@ -95,10 +95,10 @@ impl Reader<'_> {
                 None
             }
             (Some(bind_dn), None) => {
-                let Some(password) = self.secret("bind_password") else {
-                    self.fault(FaultKind::Missing, "bind_password", "is missing beside `bind_dn`, or empty", "a server takes an empty password for nobody");
-                    return None;
-                };
+                if self.fields.get("bind_password").is_none() {
+                    self.fault(FaultKind::Missing, "bind_password", "is missing beside `bind_dn`", "a server takes an empty password for nobody");
+                }
+                let password = self.secret("bind_password")?;
                 if find.is_none() {
                     self.fault(FaultKind::Missing, "user_base", "`bind_dn` needs user_base and user_filter", "");
                 }

@@ -117,7 +117,7 @@ impl Slapd {
 
     fn tool(&self, name: &str) -> Command {
         let mut command = Command::new(self.root.join(name));
-        command.env("LD_LIBRARY_PATH", libraries(&self.root)).env("LDAPNOINIT", "1");
+        command.env("LD_LIBRARY_PATH", libraries(&self.root));
         command
     }
 }

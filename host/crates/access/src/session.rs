@@ -89,6 +89,11 @@ impl Session {
         self.refresh_until_ms = after(now_ms, lives.refresh).min(self.ends_ms);
     }
 
+    /// How long its access token is good: less than others near the end of the session.
+    pub fn access_for(&self, now_ms: i64) -> Duration {
+        Duration::from_millis(u64::try_from(self.access_until_ms - now_ms).unwrap_or_default())
+    }
+
     /// No token of it is any good.
     pub fn is_over(&self, now_ms: i64) -> bool {
         self.access_until_ms.max(self.refresh_until_ms) <= now_ms

@@ -58,9 +58,10 @@ pub enum DirectoryError {
 }
 
 impl DirectoryError {
-    /// Another server of the directory may do better.
+    /// Another server of the directory may do better. A password of the host's own that is wrong is not tried at each:
+    /// directories lock accounts by that.
     pub(crate) fn is_of_one_server(&self) -> bool {
-        !matches!(self, Self::Ambiguous { .. } | Self::TooManyGroups { .. })
+        !matches!(self, Self::Ambiguous { .. } | Self::TooManyGroups { .. } | Self::Refused { code: code::INVALID_CREDENTIALS, .. })
     }
 }
 

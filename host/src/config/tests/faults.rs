@@ -277,7 +277,7 @@ fn directories() {
     const ROLES: &str = "roles: [{value: \"cn=soc,dc=x\", roles: auditor}]";
     let ldap = |more: &str| format!("listen: {{api: {{auth: [users, ldap], ldap: {{{more}}}}}}}");
     let at = |url: &str, more: &str| ldap(&format!("url: \"{url}\", {ROLES}, {more}"));
-    let service = |more: &str| at("ldaps://dc1", &format!("bind_dn: \"cn=s,dc=x\", bind_password: p, user_base: \"dc=x\", {more}"));
+    let service = |more: &str| at("ldaps://dc1", &format!("bind_dn: \"cn=s,dc=x\", bind_password: password, user_base: \"dc=x\", {more}"));
     let direct = |pattern: &str, more: &str| at("ldap://dc1", &format!("user_dn: \"{pattern}\"{more}"));
     good(&service("user_filter: \"(uid={username})\", group_base: \"dc=x\", group_filter: \"(member:1.2.840.113556.1.4.1941:={dn})\""));
     good(&direct("uid={username},dc=x", ""));
