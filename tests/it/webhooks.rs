@@ -253,7 +253,7 @@ fn a_webhook_goes_nowhere_that_the_file_does_not_lend_and_its_parts_are_its_own(
 /// The verbs do what the API does, with the house's exit codes; a secret is alone on standard output, and there once.
 #[test]
 fn webhooks_and_subscriptions_by_the_command_line() {
-    let target = receiver("200 200 200 500*");
+    let target = receiver("ok;ok;ok;400*");
     let story = Story::start(&format!("{CONFIG}instances:\n{}", file("pager")));
     let run = |args: &[&str]| {
         let api = format!("http://{}", story.host.api);
@@ -300,7 +300,7 @@ fn webhooks_and_subscriptions_by_the_command_line() {
     assert_eq!((run(&["subscription", "show", "tell"]).0, run(&["webhook", "show", "nobody"]).0), (5, 5));
     run(&["webhook", "test", "orders"]);
     let (code, sent, _) = run(&["webhook", "test", "orders"]);
-    assert!(code == 1 && sent.contains("\t500\t"), "{code} {sent}");
+    assert!(code == 1 && sent.contains("\tfailed\t400\t"), "{code} {sent}");
     let (code, gone, said) = run(&["webhook", "remove", "orders"]);
     assert!(code == 0 && gone == "orders is gone\n", "{code} {gone} {said}");
 }
