@@ -14,8 +14,8 @@ use sha2::{Digest as _, Sha256};
 use bulkhead_sandbox::{Component, ConnectorGrants, FileAccess, FilesGrant, FormatterGrants, Limit, Limits, Receipting, Sandbox, StateStore};
 use tokio::sync::mpsc;
 
-use crate::components::{ComponentError, Components, Wanted};
 use crate::captures::CaptureDesk;
+use crate::components::{ComponentError, Components, Wanted};
 use crate::config::{
     Config, Fault, FaultKind, Fingerprint, FormatterConfig, Instance, RawConfig, SYNC, Section, Span, SubscriptionAction, secret_fields, webhook_of,
 };
@@ -192,7 +192,11 @@ impl<'a> Builder<'a> {
             machine: instance.machine.clone(),
             limits: instance.limits.clone(),
             receipts: self.receipting(&instance.name),
-            recording: self.parts.captures.map(|desk| desk.recording(&instance.name, instance.tenant.as_ref(), &component, &instance.config)).unwrap_or_default(),
+            recording: self
+                .parts
+                .captures
+                .map(|desk| desk.recording(&instance.name, instance.tenant.as_ref(), &component, &instance.config))
+                .unwrap_or_default(),
         };
         let source = match self.sandbox.connector(&component, instance.config.json.to_string(), grants) {
             Ok(source) => source,

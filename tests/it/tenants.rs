@@ -177,10 +177,23 @@ impl Town {
 
 /// Names that nothing has.
 fn nothing() -> BTreeMap<&'static str, String> {
-    let mut things: BTreeMap<&'static str, String> =
-        ["auth-configs", "formatters", "mappings", "instances", "schedules", "routes", "webhooks", "event-subscriptions", "logs", "metrics", "inbound", "users", "events"]
-            .map(|of| (of, "absent-thing".to_owned()))
-            .into();
+    let mut things: BTreeMap<&'static str, String> = [
+        "auth-configs",
+        "formatters",
+        "mappings",
+        "instances",
+        "schedules",
+        "routes",
+        "webhooks",
+        "event-subscriptions",
+        "logs",
+        "metrics",
+        "inbound",
+        "users",
+        "events",
+    ]
+    .map(|of| (of, "absent-thing".to_owned()))
+    .into();
     let number = || "987654".to_owned();
     things.extend([("deliveries", number()), ("dead-letters", number()), ("replays", number())]);
     things.extend([("sync-executions", "00000000-0000-7000-8000-000000000000".to_owned()), ("api-keys", "0000000000000000".to_owned())]);

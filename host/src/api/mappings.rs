@@ -98,7 +98,8 @@ fn with_instances(api: &Api, view: &View, name: &str, shown: Value) -> Value {
     let mut shown = parts(shown);
     if shown.is_object() {
         let lanes = api.delivery.status();
-        let instances: BTreeSet<&str> = lanes.iter().filter(|lane| &*lane.lane.format == name && !view.hides_instance(&lane.lane.instance)).map(|lane| &*lane.lane.instance).collect();
+        let instances: BTreeSet<&str> =
+            lanes.iter().filter(|lane| &*lane.lane.format == name && !view.hides_instance(&lane.lane.instance)).map(|lane| &*lane.lane.instance).collect();
         shown["instances"] = json!(instances);
     }
     shown
@@ -162,13 +163,7 @@ async fn edit(api: &Api, view: &View, name: String, to: To, of_version: Option<i
     Ok(done.seen(PATH, name.clone(), |data| with_instances(api, view, &name, data)))
 }
 
-pub async fn make(
-    State(api): State<Api>,
-    Query(how): Query<How>,
-    view: View,
-    Extension(note): Extension<Note>,
-    body: Bytes,
-) -> Result<Answer, Problem> {
+pub async fn make(State(api): State<Api>, Query(how): Query<How>, view: View, Extension(note): Extension<Note>, body: Bytes) -> Result<Answer, Problem> {
     let mut mapping: Mapping = read(&body)?;
     let Some(name) = mapping.name.take() else {
         return Err(Problem::bad_request("bad_field", "`name` is missing").errors(vec![json!({"pointer": "/name"})]));
@@ -299,7 +294,13 @@ pub struct Trials {
     meta: Value,
 }
 
-pub async fn test(State(api): State<Api>, view: View, Extension(caller): Extension<Principal>, Path(name): Path<String>, body: Bytes) -> Result<Json<Trials>, Problem> {
+pub async fn test(
+    State(api): State<Api>,
+    view: View,
+    Extension(caller): Extension<Principal>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<Json<Trials>, Problem> {
     let Trial { field_mappings, transformations, rules, limits, samples, last, event_type } = read(&body)?;
     let definition = match field_mappings {
         Some(field_mappings) => Some(Mapping { name: None, field_mappings, transformations, rules, limits, tenant: None }.definition()),

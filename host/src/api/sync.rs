@@ -15,6 +15,7 @@ use super::extract::Words;
 use super::problem::Problem;
 use super::view::View;
 use super::{Api, rfc3339};
+use crate::config::Section;
 use crate::trail::Note;
 
 const PATH: &str = "/api/integration/sync-executions";

@@ -118,6 +118,7 @@ fn route() -> Result<Box<dyn FnMut() -> Result<()>>> {
         to: vec![LaneIndex(lane)],
         exclusive: false,
         beside: false,
+        tenant: None,
         priority: 100,
     };
     let of_type = |name: &str| Condition::EventType(vec![TypeName::new(name)]);
