@@ -1,5 +1,5 @@
 //! Tenants: customers of one host, who see, change and reach what is theirs and nothing of each other's, nor of the
-//! operator's. Two of them, `aster` and `zebra`, each with one of everything; what is the operator's is called `opera`.
+//! operator's. Two of them, `aster` and `zebra`, each with one of everything; what is the operator's is called `quill`.
 
 use std::collections::BTreeMap;
 
@@ -22,11 +22,11 @@ own_events: {enabled: true}
 inbound:
   aster-in: {tenant: aster, key: aster-address-0123456789abcdef, type: aster.note, verify: {type: none}}
   zebra-in: {tenant: zebra, key: zebra-address-0123456789abcdef, type: zebra.note, verify: {type: none}}
-  opera-in: {key: opera-address-0123456789abcdef, type: opera.note, verify: {type: none}}
+  quill-in: {key: quill-address-0123456789abcdef, type: quill.note, verify: {type: none}}
 credentials:
-  opera-secret: {type: bearer, token: nothing-to-see}
+  quill-secret: {type: bearer, token: nothing-to-see}
 routes:
-  - {id: opera-all, when: {always: true}, to: [{instance: opera-file, format: jsonl}]}
+  - {id: quill-all, when: {always: true}, to: [{instance: quill-file, format: jsonl}]}
 ";
 
 struct Town {
@@ -41,7 +41,7 @@ impl Town {
     /// A host with both tenants, each with a key that may do everything within.
     fn start() -> Self {
         let listen = r#"{api: {addr: "127.0.0.1:0", auth: [keys, users], public_url: "http://127.0.0.1:1"}, http: "127.0.0.1:0"}"#;
-        let guarded = Guarded::of(Story::listening(listen, &format!("{CONFIG}instances:\n{}", file("opera-file"))));
+        let guarded = Guarded::of(Story::listening(listen, &format!("{CONFIG}instances:\n{}", file("quill-file"))));
         let key = |tenant: &'static str| {
             let made = guarded.make(json!({"name": format!("{tenant} in person"), "tenant": tenant, "roles": ROLES, "rate": 10_000}));
             assert_eq!(guarded.shown(&made.1)["tenant"], tenant);
@@ -129,8 +129,8 @@ impl Town {
             let taken = self.guarded.story.host.post_with(&door, &media, note.as_bytes()).expect("answers");
             assert!(taken.status < 300, "{}", taken.text());
         }
-        self.guarded.story.accept("application/json", r#"{"id":"opera-1","type":"opera.alarm","source":"/s"}"#);
-        self.until("opera", "dead-letters", |page| page["meta"]["total"] == 2);
+        self.guarded.story.accept("application/json", r#"{"id":"quill-1","type":"quill.alarm","source":"/s"}"#);
+        self.until("quill", "dead-letters", |page| page["meta"]["total"] == 2);
         for tenant in ["aster", "zebra"] {
             self.until(tenant, &format!("webhooks/{tenant}-hook/deliveries?status=delivered"), |page| page["meta"]["count"] == 1);
             self.told(tenant, "POST", &format!("instances/{tenant}-pull/sync"), &Value::Null, 202);
@@ -138,7 +138,7 @@ impl Town {
             let begun = json!({"lane": format!("{tenant}-file/jsonl"), "since": "beginning"});
             self.told(tenant, "POST", "replays", &begun, 202);
         }
-        self.until("opera", "/api/v2/events", |page| page["meta"]["index"]["behind"] == 0);
+        self.until("quill", "/api/v2/events", |page| page["meta"]["index"]["behind"] == 0);
     }
 
     fn lines(&self, name: &str) -> Vec<Value> {
@@ -148,7 +148,7 @@ impl Town {
     /// What stands in the place of names in a path: of a tenant, as the host knows it.
     fn things(&self, tenant: &str) -> BTreeMap<&'static str, String> {
         let first = |path: &str| {
-            let page = self.told("opera", "GET", path, &Value::Null, 200);
+            let page = self.told("quill", "GET", path, &Value::Null, 200);
             let found = page["data"].as_array().expect("a list").iter().find(|one| one.to_string().contains(tenant)).cloned();
             found.unwrap_or_else(|| panic!("nothing of {tenant} in {path}: {page:#}"))["id"].to_string().trim_matches('"').to_owned()
         };
@@ -256,7 +256,7 @@ fn nobody_sees_or_touches_what_is_another_tenants() {
         own.dedup();
         assert_eq!(own, [format!("{tenant}-2")]);
     }
-    wait::until("the operator has all", PATIENCE, || Ok((ids("opera-file.ndjson").len() >= 5).then_some(()))).expect("all");
+    wait::until("the operator has all", PATIENCE, || Ok((ids("quill-file.ndjson").len() >= 5).then_some(()))).expect("all");
     let hooked: Vec<String> = town.hook.kept().iter().map(|kept| String::from_utf8_lossy(&kept.body).into_owned()).collect();
     assert!(hooked.len() == 2 && hooked.iter().all(|body| !(body.contains("aster") && body.contains("zebra"))), "{hooked:?}");
     let sent = town.refusing.kept();
@@ -273,8 +273,8 @@ fn nobody_sees_or_touches_what_is_another_tenants() {
         event == "accepted" && data["id"] == "aster-2"
     });
     let text = json!(seen.take()).to_string();
-    assert!(text.contains("aster-file/jsonl") && text.contains("aster-all") && !text.contains("opera") && !text.contains("zebra"), "{text}");
-    for query in ["instance=zebra-siem", "route=zebra-all", "instance=opera-file", "route=opera-all"] {
+    assert!(text.contains("aster-file/jsonl") && text.contains("aster-all") && !text.contains("quill") && !text.contains("zebra"), "{text}");
+    for query in ["instance=zebra-siem", "route=zebra-all", "instance=quill-file", "route=quill-all"] {
         problem(&town.ask("aster", "GET", &format!("tap?{query}"), &Value::Null), 404, "not_found");
     }
 
@@ -286,10 +286,10 @@ fn nobody_sees_or_touches_what_is_another_tenants() {
             continue;
         }
         let path = if path.ends_with("trail") { format!("{path}?kind=change") } else { path.to_owned() };
-        town.until("opera", &path, |page| ["aster", "zebra"].iter().all(|tenant| page.to_string().contains(tenant)));
+        town.until("quill", &path, |page| ["aster", "zebra"].iter().all(|tenant| page.to_string().contains(tenant)));
         for (own, other) in [("aster", "zebra"), ("zebra", "aster")] {
             let page = town.until(own, &path, |page| page.to_string().contains(own)).to_string();
-            assert!(!page.contains(other) && !page.contains("opera"), "{own} {path}: {page}");
+            assert!(!page.contains(other) && !page.contains("quill"), "{own} {path}: {page}");
         }
         lists += 1;
     }
@@ -310,7 +310,7 @@ fn nobody_sees_or_touches_what_is_another_tenants() {
             continue;
         }
         if method == "GET" && !path.contains("/tap") {
-            for who in ["opera", "zebra"] {
+            for who in ["quill", "zebra"] {
                 let path = filled(path, &theirs);
                 assert_eq!(town.ask(who, "GET", &path, &Value::Null).status, 200, "{who} {path}");
             }
@@ -329,8 +329,8 @@ fn nobody_sees_or_touches_what_is_another_tenants() {
     let refusals = town.told("aster", "GET", "audit/trail?kind=refusal", &Value::Null, 200);
     assert!(refusals["data"].as_array().is_some_and(|all| all.iter().any(|one| one["code"] == "host_only" && one["tenant"] == "aster")), "{refusals}");
     // The same of the operator's, and of what is in the file.
-    problem(&town.ask("aster", "GET", "instances/opera-file", &Value::Null), 404, "not_found");
-    problem(&town.ask("aster", "POST", "instances/opera-file/pause", &Value::Null), 404, "not_found");
+    problem(&town.ask("aster", "GET", "instances/quill-file", &Value::Null), 404, "not_found");
+    problem(&town.ask("aster", "POST", "instances/quill-file/pause", &Value::Null), 404, "not_found");
 
     // Changes that name nothing mean one's own.
     let purged = town.told("aster", "POST", "dead-letters/purge", &json!({"all": true}), 200);
@@ -356,10 +356,10 @@ fn a_tenant_makes_and_names_its_own_alone() {
     let action = |action: Value| json!({"when": {"always": true}, "action": action});
     for (section, theirs, absent) in [
         ("routes", route("zebra-siem", "cef"), route("zebru-siem", "cef")),
-        ("routes", route("opera-file", "cef"), route("opero-file", "cef")),
+        ("routes", route("quill-file", "cef"), route("quilo-file", "cef")),
         ("routes", route("webhook.zebra-hook", "cef"), route("webhook.zebru-hook", "cef")),
         ("instances", hec(json!({"url": url, "credential": "zebra-secret"})), hec(json!({"url": url, "credential": "zebru-secret"}))),
-        ("instances", hec(json!({"url": url, "credential": "opera-secret"})), hec(json!({"url": url, "credential": "opero-secret"}))),
+        ("instances", hec(json!({"url": url, "credential": "quill-secret"})), hec(json!({"url": url, "credential": "quilo-secret"}))),
         ("event-subscriptions", action(json!({"type": "webhook", "webhook": "zebra-hook"})), action(json!({"type": "webhook", "webhook": "zebru-hook"}))),
         ("event-subscriptions", action(json!({"type": "sync", "instance": "zebra-pull"})), action(json!({"type": "sync", "instance": "zebru-pull"}))),
     ] {
@@ -368,12 +368,12 @@ fn a_tenant_makes_and_names_its_own_alone() {
                 .to_string()
                 .replace("zebra-", "•-")
                 .replace("zebru-", "•-")
-                .replace("opera-", "•-")
-                .replace("opero-", "•-")
+                .replace("quill-", "•-")
+                .replace("quilo-", "•-")
         };
         let (one, other) = (refused(theirs), refused(absent));
         assert_eq!(one, other, "{section}");
-        assert!(!one.contains("zebra") && !one.contains("opera"), "{one}");
+        assert!(!one.contains("zebra") && !one.contains("quill"), "{one}");
     }
     // Its formats are its own lanes' business: the same name is a formatter as it is to others.
     let shadow = make("aster", "formatters", "cef", json!({"formatter": "json"}), 409);
@@ -388,11 +388,11 @@ fn a_tenant_makes_and_names_its_own_alone() {
     assert_eq!((&other["code"], &other["errors"][0]["pointer"]), (&json!("other_tenant"), &json!("/definition/tenant")));
     let taken = make("aster", "instances", "zebra-siem", hec(json!(url)), 409);
     assert!(taken["code"] == "exists" && !taken["detail"].as_str().expect("words").contains("tenant"), "{taken}");
-    assert_eq!(make("aster", "instances", "opera-file", hec(json!(url)), 409)["code"], "exists");
+    assert_eq!(make("aster", "instances", "quill-file", hec(json!(url)), 409)["code"], "exists");
     let moved = json!({"definition": {"tenant": "zebra", "connector": "splunk-hec", "destinations": {"primary": url}}});
-    problem(&town.ask("opera", "PUT", "instances/aster-siem", &moved), 422, "other_tenant");
+    problem(&town.ask("quill", "PUT", "instances/aster-siem", &moved), 422, "other_tenant");
     let kept = json!({"definition": {"connector": "splunk-hec", "destinations": {"primary": url}, "concurrency": 2}});
-    assert_eq!(town.told("opera", "PUT", "instances/aster-siem", &kept, 200)["data"]["definition"]["tenant"], "aster", "what is left out stays");
+    assert_eq!(town.told("quill", "PUT", "instances/aster-siem", &kept, 200)["data"]["definition"]["tenant"], "aster", "what is left out stays");
 
     // A customer reaches no neighbour of the host, and no folder but its own.
     for (definition, part) in [
@@ -410,10 +410,10 @@ fn a_tenant_makes_and_names_its_own_alone() {
     }
 
     // The operator may route to a tenant; the tenant hears that something is in the way, and not what.
-    make("opera", "routes", "opera-to-aster", route("aster-siem", "cef"), 201);
+    make("quill", "routes", "quill-to-aster", route("aster-siem", "cef"), 201);
     let held = town.told("aster", "DELETE", "instances/aster-siem", &Value::Null, 409).to_string();
-    assert!(held.contains("in_use") && held.contains("not yours") && !held.contains("opera"), "{held}");
-    town.told("opera", "DELETE", "routes/opera-to-aster", &Value::Null, 200);
+    assert!(held.contains("in_use") && held.contains("not yours") && !held.contains("quill"), "{held}");
+    town.told("quill", "DELETE", "routes/quill-to-aster", &Value::Null, 200);
 
     // Many at once: what is not named of one's own goes, and nothing of anybody else's.
     make("aster", "routes", "aster-route", route("aster-siem", "cef"), 201);
@@ -431,8 +431,8 @@ fn a_tenant_makes_and_names_its_own_alone() {
     let refused = cli("aster", &["key", "create", "x", "--role", "auditor", "--tenant", "zebra"]);
     assert!(refused.status.code() == Some(2) || refused.status.code() == Some(1), "{:?} {}", refused.status, err(&refused));
     assert!(err(&refused).contains("what you make is of `aster`"), "{}", err(&refused));
-    assert!(err(&cli("opera", &["key", "create", "x", "--role", "auditor", "--tenant", "NO"])).contains("is no tenant"));
-    let listed = out(&cli("opera", &["key", "list"]));
+    assert!(err(&cli("quill", &["key", "create", "x", "--role", "auditor", "--tenant", "NO"])).contains("is no tenant"));
+    let listed = out(&cli("quill", &["key", "list"]));
     assert!(listed.contains("tenant zebra") && listed.contains("for a program"), "{listed}");
     assert!(!out(&cli("aster", &["key", "list"])).contains("zebra"));
     let ann = json!({"name": "zebra-ann", "roles": ["auditor"], "password": "a long enough one"});
@@ -485,7 +485,7 @@ fn a_name_that_changes_hands_brings_nothing_along() {
     assert!(!logs.contains("zebra") && !logs.contains("dead letters"), "{logs}");
     // The letter is still its owner's, and does not go to the lane that has its name now; not for the host either.
     let sent = town.refusing.kept().len();
-    for who in ["zebra", "opera"] {
+    for who in ["zebra", "quill"] {
         let replayed = town.told(who, "POST", "dead-letters/replay", &json!({"all": true}), 202);
         assert_eq!((&replayed["replaying"], replayed["without_lane"].as_u64()), (&json!(0), Some(1)), "{who}: {replayed}");
     }

@@ -408,7 +408,8 @@ impl Control {
 
     /// Whether a formatter of this name is there without an entry.
     fn is_formatter(&self, name: &str) -> bool {
-        self.components(self.registry.index()).names().iter().any(|known| known == name)
+        let component = format!("format-{name}");
+        self.components(self.registry.index()).names().iter().any(|known| known == name || *known == component)
     }
 
     async fn former(&self, entry: &Entry, version: i64) -> Result<Option<Value>, StoreError> {
