@@ -172,7 +172,7 @@ fn of_instance(api: &Api, settings: &PullSettings, status: &PullStatus) -> Value
     let mut shown = json!({
         "id": &*settings.instance, "instance": &*settings.instance, "is_active": settings.active, "active": settings.active && !held,
         "running": status.run.map(|id| id.to_string()), "elsewhere": status.elsewhere,
-        "last_execution": status.began_ms.and_then(rfc3339), "next_execution": status.next_ms.and_then(rfc3339),
+        "last_execution": status.began_ms.and_then(rfc3339), "next_execution": status.next_ms.filter(|_| settings.active).and_then(rfc3339),
     });
     match &settings.schedule {
         PullSchedule::Interval(interval) => {

@@ -252,6 +252,8 @@ impl Pulls {
             let before = gone.remove(&settings.instance);
             // What was asked of it holds on, and it ends before the next one begins.
             let (shared, ends) = before.map_or_else(Default::default, |before| (before.shared, Some(before.task)));
+            // Not known before the new schedule is looked at.
+            shared.status().next_ms = None;
             let cancel = self.stop.child_token();
             let pull = Pull::new(settings.clone(), Arc::clone(&self.parts), Arc::clone(&shared));
             let (token, settings) = (cancel.clone(), settings.clone());

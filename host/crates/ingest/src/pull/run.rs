@@ -52,6 +52,8 @@ pub(super) struct Pull {
     failed: Option<SyncRun>,
     /// What an event asked for, and failed so far.
     owed: bool,
+    /// When the store is asked again for what events want, on the monotonic clock.
+    ask_at: Duration,
 }
 
 /// A run under way, and its record.
@@ -69,7 +71,7 @@ impl Pull {
         let sink = Sink::new(parts.gate.clone(), parts.metrics.clone(), Arc::clone(&parts.clock), &label, Durability::Fsync);
         let normaliser = Normaliser::new(Rules { shape: ShapeRule::Auto, strict: false, tenant: settings.tenant.clone() });
         let under = Under { instance: Arc::clone(&settings.instance), term: 0 };
-        Self { settings, parts, shared, sink, normaliser, cursor: None, unkept: None, refusals: 0, under, failed: None, owed: false }
+        Self { settings, parts, shared, sink, normaliser, cursor: None, unkept: None, refusals: 0, under, failed: None, owed: false, ask_at: Duration::ZERO }
     }
 
     pub async fn run(mut self, cancel: CancellationToken) {
@@ -185,7 +187,7 @@ impl Pull {
     }
 
     /// Waits for the next run; nothing where the pulling ends.
-    async fn next(&self, when: &mut When, cancel: &CancellationToken) -> Option<Course> {
+    async fn next(&mut self, when: &mut When, cancel: &CancellationToken) -> Option<Course> {
         loop {
             let moved = self.parts.leases.moved();
             if cancel.is_cancelled() || !self.holds() {
@@ -204,24 +206,24 @@ impl Pull {
                 self.begin(&course.run).await;
                 return Some(course);
             }
-            if self.shared.asked.swap(false, Ordering::SeqCst) {
-                match self.asked(false, now, noted).await {
-                    Ok(Some(course)) => return Some(course),
-                    Ok(None) => {}
-                    Err(()) => when.again(SyncTrigger::Event, noted, STORE_WAIT),
-                }
+            // A store that is away keeps no schedule from its runs.
+            if noted >= self.ask_at
+                && self.shared.asked.swap(false, Ordering::SeqCst)
+                && let Some(course) = self.asked(false, now, noted).await
+            {
+                return Some(course);
             }
             let wait = match when.look(now, noted) {
                 Turn::Run { trigger: SyncTrigger::Event, again } => match self.asked(again, now, noted).await {
-                    Ok(Some(course)) => return Some(course),
-                    // Nobody wants it any more: what it stood in for is the schedule's.
-                    Ok(None) => {
+                    Some(course) => return Some(course),
+                    // It is not known now, or not wanted any more: what it stood in for is the schedule's.
+                    None if self.settings.active => {
                         when.again(SyncTrigger::Scheduled, noted, Duration::ZERO);
                         continue;
                     }
-                    Err(()) => {
-                        when.again(SyncTrigger::Event, noted, STORE_WAIT);
-                        STORE_WAIT
+                    None => {
+                        when.settle(now, noted);
+                        continue;
                     }
                 },
                 Turn::Run { trigger, again } => {
@@ -242,17 +244,22 @@ impl Pull {
                 () = cancel.cancelled() => return None,
                 () = self.shared.now.notified() => {}
                 () = moved => {}
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep(if self.shared.asked.load(Ordering::SeqCst) { wait.min(STORE_WAIT) } else { wait }) => {}
             }
         }
     }
 
     /// The run that an event asked for. Its record comes first: who asks behind it gets a run of its own.
-    async fn asked(&self, again: bool, now: i64, noted: Duration) -> Result<Option<Course>, ()> {
-        let asked = self.parts.runs.asked(&self.settings.instance).await.map_err(|error| {
-            tracing::warn!(instance = &*self.settings.instance, error, "cannot read whether an event asked for a run");
-        })?;
-        let Some(asked) = asked else { return Ok(None) };
+    async fn asked(&mut self, again: bool, now: i64, noted: Duration) -> Option<Course> {
+        let asked = match self.parts.runs.asked(&self.settings.instance).await {
+            Ok(asked) => asked?,
+            Err(error) => {
+                tracing::warn!(instance = &*self.settings.instance, error, "cannot read whether an event asked for a run");
+                self.ask_at = noted + STORE_WAIT;
+                self.shared.asked.store(true, Ordering::SeqCst);
+                return None;
+            }
+        };
         let mut run = SyncRun::begin(&self.settings.instance, SyncTrigger::Event, &asked.by, now);
         if !asked.begun {
             run.id = asked.id;
@@ -261,7 +268,7 @@ impl Pull {
         if !again {
             self.record(&mut course).await;
         }
-        Ok(Some(course))
+        Some(course)
     }
 
     /// From its begin to its end.
