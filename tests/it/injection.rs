@@ -33,7 +33,7 @@ const HOSTILE: &[&str] = &[
     "@SUM(1+1)*h14",
     "<script>alert('h15')</script>",
     "h16\0after",
-    "\u{202e}gpj.h17\u{2028}",
+    "\u{202e}gpj\u{2028}.h17",
     "%s%n%xh18",
     "$(touch h19)`touch h19`",
 ];
