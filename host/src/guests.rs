@@ -14,8 +14,8 @@ use sha2::{Digest as _, Sha256};
 use bulkhead_sandbox::{Component, ConnectorGrants, FileAccess, FilesGrant, FormatterGrants, Limit, Limits, Receipting, Sandbox, StateStore};
 use tokio::sync::mpsc;
 
-use crate::components::{ComponentError, Components, Wanted};
 use crate::captures::CaptureDesk;
+use crate::components::{ComponentError, Components, Wanted};
 use crate::config::{
     Config, Fault, FaultKind, Fingerprint, FormatterConfig, Instance, RawConfig, SYNC, Section, Span, SubscriptionAction, secret_fields, webhook_of,
 };

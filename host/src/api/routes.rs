@@ -11,8 +11,8 @@ use bulkhead_core::MAX_EVENT_BYTES;
 
 use super::entries::{self, Credentials, Formatters, Instances, Routes, Subscriptions};
 use super::{
-    Api, auth, captures, connect, connectors, cors, dead_letters, event_types, events, inbound, keys, lanes, logs, metrics, openapi, periods, preview, problem, queries,
-    readyz, receipts, replays, sign_in, sync, tap, users, webhooks,
+    Api, auth, captures, connect, connectors, cors, dead_letters, event_types, events, inbound, keys, lanes, logs, metrics, openapi, periods, preview, problem,
+    queries, readyz, receipts, replays, sign_in, sync, tap, users, webhooks,
 };
 
 /// What most paths begin with.

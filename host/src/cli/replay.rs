@@ -136,9 +136,11 @@ async fn ask(args: &ReplayArgs) -> Result<Value, Failure> {
         serde_json::from_slice(&body).map_err(|error| Failure::from_error(Exit::Failed, "host.answer", &error))
     };
     match (&args.verb, &args.begin) {
-        (Some(_), Begin { lane: Some(_), .. }) | (None, Begin { lane: None, .. }) => {
-            Err(Failure::new(Exit::Usage, "replay.what", "name a file of kept deliveries, or a lane with --lane and a time with --since, or use list, show or cancel"))
-        }
+        (Some(_), Begin { lane: Some(_), .. }) | (None, Begin { lane: None, .. }) => Err(Failure::new(
+            Exit::Usage,
+            "replay.what",
+            "name a file of kept deliveries, or a lane with --lane and a time with --since, or use list, show or cancel",
+        )),
         (Some(ReplayVerb::List { limit }), _) => {
             let url = format!("{base}?limit={limit}");
             send(client.get(&url), &url).await

@@ -39,7 +39,11 @@ fn commands(section: &str) -> Vec<String> {
     let text = page.split("\n## ").find_map(|part| part.strip_prefix(&format!("{section}\n"))).unwrap_or_else(|| panic!("{PAGE} has no section {section}"));
     let block = text.split("```console\n").nth(1).and_then(|rest| rest.split("```").next()).expect("commands");
     let brings = ["apt-get ", "npm ", "python3 -m venv", ".venv/bin/pip", "rustup "];
-    block.lines().map(|line| line.strip_prefix("$ ").expect("a command a line").to_owned()).filter(|line| !brings.iter().any(|word| line.starts_with(word))).collect()
+    block
+        .lines()
+        .map(|line| line.strip_prefix("$ ").expect("a command a line").to_owned())
+        .filter(|line| !brings.iter().any(|word| line.starts_with(word)))
+        .collect()
 }
 
 /// Runs a section; answers the component that was built, and what was said.

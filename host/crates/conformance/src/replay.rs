@@ -46,7 +46,12 @@ pub fn read(text: &str) -> Result<Vec<Captured>> {
 fn fits(captured: &Captured) -> Result<()> {
     let (events, records) = (&captured.events, &captured.records);
     let count = events.count as usize;
-    ensure!(count > 0 && events.spans.len() == count * captured.fields.len() * 3, "{} numbers for {count} events and {} fields", events.spans.len(), captured.fields.len());
+    ensure!(
+        count > 0 && events.spans.len() == count * captured.fields.len() * 3,
+        "{} numbers for {count} events and {} fields",
+        events.spans.len(),
+        captured.fields.len()
+    );
     let (spans, rest) = events.spans.as_chunks::<3>();
     let inside = |span: &[u32; 3]| (span[0] as usize).checked_add(span[1] as usize).is_some_and(|end| end <= events.block.0.len()) && span[2] <= 7;
     ensure!(rest.is_empty() && spans.iter().all(inside), "a span lies outside of its block");

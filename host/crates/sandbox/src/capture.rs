@@ -21,8 +21,8 @@ mod bytes;
 mod tape;
 
 pub use bytes::Bytes;
-pub use tape::{Answer, Ask, HostCall, HttpRequest, HttpResponse};
 pub(crate) use tape::Tape;
+pub use tape::{Answer, Ask, HostCall, HttpRequest, HttpResponse};
 
 /// The form of what is kept.
 pub const FORM: u32 = 1;

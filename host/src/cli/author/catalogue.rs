@@ -20,7 +20,12 @@ const ERRORS: &[(&str, u8, &str, &str)] = &[
     ("new.folder", 2, "something is there already, or cannot be written (1), or `--sdk` leads nowhere (5)", "another name, or an empty folder"),
     ("new.language", 2, "there is no template in that language", "the message says what there is instead"),
     ("new.name", 2, "the name is no kebab-case word of at most 57 bytes, or is taken", "a name such as `acme-siem`"),
-    ("replay.call", 1, "the guest refuses the configuration of the capture, or cannot be opened", "`--config`, where the capture's has placeholders of secrets"),
+    (
+        "replay.call",
+        1,
+        "the guest refuses the configuration of the capture, or cannot be opened",
+        "`--config`, where the capture's has placeholders of secrets",
+    ),
     ("replay.capture", 78, "the file holds no deliveries that this version reads", "`bulkhead instance captured NAME` of a host of this version writes one"),
     ("replay.file", 5, "the file cannot be read (exits 2 where it is too large)", "at most 64 MiB"),
     ("replay.unfit", 78, "the component cannot be found or does not load", "`--component`, or the folder whose `dist` holds it"),
@@ -72,7 +77,9 @@ mod tests {
         ];
         let is_code = |text: &&str| {
             text.split_once('.').is_some_and(|(verb, rest)| {
-                ["author", "build", "dev", "new", "replay", "test"].contains(&verb) && !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+                ["author", "build", "dev", "new", "replay", "test"].contains(&verb)
+                    && !rest.is_empty()
+                    && rest.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
             })
         };
         let given: BTreeSet<&str> = sources.iter().flat_map(|source| source.split('"')).filter(is_code).filter(|text| !text.ends_with(".rs")).collect();

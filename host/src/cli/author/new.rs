@@ -58,7 +58,9 @@ impl Lang {
                     "new.language",
                     "there is no template in Go: components in Go take TinyGo (https://tinygo.org) or componentize-go, and neither was tested with this host",
                 )
-                .hint("what they make of the world `bulkhead:connector/connector` is tested and uploaded by its file: `bulkhead test FILE`, `bulkhead push FILE`"));
+                .hint(
+                    "what they make of the world `bulkhead:connector/connector` is tested and uploaded by its file: `bulkhead test FILE`, `bulkhead push FILE`",
+                ));
             }
         })
     }

@@ -102,7 +102,11 @@ impl Page<'_> {
         let parameters: Vec<_> =
             function.params.iter().skip(usize::from(method)).map(|parameter| format!("{}: {}", parameter.name, self.written(&parameter.ty))).collect();
         let answer = function.result.map(|result| format!(" -> {}", self.written(&result))).unwrap_or_default();
-        self.line(format_args!("### {owner}.{name}\n\n```wit\n{name}: func({}){answer}\n```\n\n{}\n", parameters.join(", "), words(&function.docs, &function.name)));
+        self.line(format_args!(
+            "### {owner}.{name}\n\n```wit\n{name}: func({}){answer}\n```\n\n{}\n",
+            parameters.join(", "),
+            words(&function.docs, &function.name)
+        ));
     }
 
     fn shape(&mut self, name: &str, shape: &TypeDef) {

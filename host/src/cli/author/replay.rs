@@ -60,7 +60,10 @@ pub fn run(file: &Path, args: &Again, output: Output) -> Result<Exit, Failure> {
                     line.push_str(&format!("\n  - {difference}"));
                 }
                 if !replayed.differences.is_empty() && captured.before > 0 {
-                    line.push_str(&format!("\n  note: the guest had done {} deliveries before this one; what it remembered of them is not in the capture", captured.before));
+                    line.push_str(&format!(
+                        "\n  note: the guest had done {} deliveries before this one; what it remembered of them is not in the capture",
+                        captured.before
+                    ));
                 }
                 print(clean(&line))?;
             }

@@ -159,13 +159,17 @@ fn imports(module: &[u8], manifest: &Manifest) -> Result<(), BuildError> {
     let contract = format!("{}/", world::PACKAGE);
     let wanted = manifest.interfaces();
     for payload in Parser::new(0).parse_all(module) {
-        let Payload::ImportSection(section) = payload.map_err(|error| BuildError::NoGuest(format!("what was linked does not parse: {error}")))? else { continue };
+        let Payload::ImportSection(section) = payload.map_err(|error| BuildError::NoGuest(format!("what was linked does not parse: {error}")))? else {
+            continue;
+        };
         for import in section.into_imports() {
             let import = import.map_err(|error| BuildError::NoGuest(format!("what was linked does not parse: {error}")))?;
             if let Some(interface) = import.module.strip_prefix(&contract).and_then(|rest| rest.split('@').next()) {
                 if interface != "log" && (manifest.kind == Kind::Formatter || !wanted.contains(&interface)) {
                     let problem = match manifest.kind {
-                        Kind::Connector => format!("the sources call `{interface}`, which connector.toml does not want: add a [[wants]] with `interface = \"{interface}\"`"),
+                        Kind::Connector => {
+                            format!("the sources call `{interface}`, which connector.toml does not want: add a [[wants]] with `interface = \"{interface}\"`")
+                        }
                         Kind::Formatter => format!("the sources call `{interface}`; a formatter reaches nothing but the log"),
                     };
                     return Err(BuildError::NoGuest(problem));
@@ -205,7 +209,8 @@ mod tests {
         for (name, id) in &resolve.packages[package].interfaces {
             for function in resolve.interfaces[*id].functions.keys() {
                 let path = format!("{}/{name}@{}", world::PACKAGE, world::VERSION);
-                let (import, export) = (format!("__import_module__(\"{path}\"), __import_name__(\"{function}\")"), format!("__export_name__(\"{path}#{function}\")"));
+                let (import, export) =
+                    (format!("__import_module__(\"{path}\"), __import_name__(\"{function}\")"), format!("__export_name__(\"{path}#{function}\")"));
                 let bound = if name == "formatting" { formatter.contains(&export) } else { connector.contains(&import) || connector.contains(&export) };
                 assert!(bound, "{name}.{function} has no binding; sdk/c/README.md says how they are generated");
                 functions += 1;

@@ -82,7 +82,8 @@ pub fn build_typed(folder: &Path, manifest: &Manifest) -> Result<Vec<u8>, BuildE
 fn run(name: &str, command: &mut Command, folder: &Path) -> Result<(), BuildError> {
     std::fs::create_dir_all(folder.join(OUT)).map_err(|source| BuildError::File { path: folder.join(OUT), source })?;
     let program = || name.to_owned();
-    let status = command.current_dir(folder).stdin(Stdio::null()).stdout(std::io::stderr()).status().map_err(|source| BuildError::Run { program: program(), source })?;
+    let status =
+        command.current_dir(folder).stdin(Stdio::null()).stdout(std::io::stderr()).status().map_err(|source| BuildError::Run { program: program(), source })?;
     if status.success() { Ok(()) } else { Err(BuildError::Failed { program: program(), status }) }
 }
 

@@ -132,7 +132,8 @@ impl HttpRequest {
             }
         }
         if self.headers != now.headers {
-            let all = |headers: &[(String, Bytes)]| headers.iter().map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(&value.0))).collect::<Vec<_>>();
+            let all =
+                |headers: &[(String, Bytes)]| headers.iter().map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(&value.0))).collect::<Vec<_>>();
             parts.push(format!("the header fields were {:?}, now {:?}", all(&self.headers), all(&now.headers)));
         }
         if self.body != now.body {

@@ -30,7 +30,8 @@ fn captured(calls: Vec<HostCall>) -> Captured {
 #[test]
 fn what_is_kept_reads_back_as_it_was() {
     let answer = Answer::Response(HttpResponse { status: 200, headers: Vec::new(), body: Bytes(b"ok".to_vec()), truncated: false, retry_after_ms: None });
-    let calls = [(request(b"{}\n"), answer), (Ask::StateGet { key: "k".to_owned() }, Answer::Value(None)), (Ask::StateDelete { key: "k".to_owned() }, Answer::Done)];
+    let calls =
+        [(request(b"{}\n"), answer), (Ask::StateGet { key: "k".to_owned() }, Answer::Value(None)), (Ask::StateDelete { key: "k".to_owned() }, Answer::Done)];
     let whole = captured(calls.into_iter().map(|(ask, answer)| HostCall { ask, answer }).collect());
     let text = serde_json::to_string(&whole).expect("written");
     assert!(text.contains(r#""http.send""#) && text.contains(r#"{"base64":"/wA="}"#) && text.contains(r#""body":"{}\n""#), "{text}");
