@@ -73,14 +73,21 @@ fn bulkhead(root: &Path, folder: &Path) -> Command {
 }
 
 fn row(name: &str, root: &Path, folder: &Path) -> Result<()> {
-    let json = |verb: &str| -> Result<Value> { Ok(serde_json::from_str(&read(bulkhead(root, folder).args(["--json", verb]))?)?) };
-    let (built, tested) = (json("build")?, json("test")?);
+    let built: Value = serde_json::from_str(&read(bulkhead(root, folder).args(["--json", "build"]))?)?;
+    // Where checks fail it says which, and exits with another code.
+    let tested = bulkhead(root, folder).args(["--json", "test"]).output().context("bulkhead test")?;
+    let tested: Value = serde_json::from_slice(&tested.stdout).with_context(|| format!("{name}: {}", String::from_utf8_lossy(&tested.stderr)))?;
     let number = |value: &Value| value.as_f64().unwrap_or_default();
-    let cost = &tested["cost"];
+    let (cost, size) = (&tested["cost"], number(&built["size"]) / 1024.0);
+    let failed = tested["checks"].as_array().into_iter().flatten().filter(|check| check["ok"] == false).filter_map(|check| check["name"].as_str());
+    let failed: Vec<_> = failed.collect();
+    if !failed.is_empty() {
+        println!("| {name} | {:.1} s | {size:.0} KiB | fails {} | | | |", number(&built["seconds"]), failed.join(", "));
+        return Ok(());
+    }
     println!(
-        "| {name} | {:.1} s | {:.0} KiB | {:.1} ms | {:.0} | {:.0} | {:.1} MiB |",
+        "| {name} | {:.1} s | {size:.0} KiB | {:.1} ms | {:.0} | {:.0} | {:.1} MiB |",
         number(&built["seconds"]),
-        number(&built["size"]) / 1024.0,
         number(&cost["open_nanoseconds"]) / 1e6,
         number(&cost["fuel_per_event"]),
         number(&cost["events_per_second"]),
