@@ -1,7 +1,7 @@
 //! What a guest costs on this machine: measured over batches of a hundred events that a willing receiver takes.
 
 use anyhow::{Result, ensure};
-use bulkhead_core::{Clock as _, RecordFormat, SystemClock};
+use bulkhead_core::{Clock as _, SystemClock};
 use bulkhead_format::BatchBuilder;
 
 use crate::bench::{Bench, RECEIVED, refs, store};
@@ -72,7 +72,7 @@ pub fn measure(bench: &Bench, guest: &Guest) -> Result<Cost> {
     }
     ensure!(guest.does("deliver"), "it delivers nothing: what a pull costs depends on what is there");
     let world = willing_world(guest)?;
-    let format = RecordFormat { name: "json".to_owned(), content_type: "application/json".to_owned() };
+    let (format, _) = bench.records(guest.format(), &events)?;
     let begun = clock.monotonic();
     drop(bench.connector(guest, &guest.config()?, &format, world.grants(guest)?)?);
     let open = (clock.monotonic() - begun).as_nanos() as f64;
