@@ -114,12 +114,16 @@ int32_t __imported_wasi_snapshot_preview1_fd_write(int32_t descriptor, int32_t v
   if (descriptor != 1 && descriptor != 2) return BADF;
   const vector *parts = (const vector *)(uintptr_t)vectors;
   size_t total = 0;
+  for (int32_t place = 0; place < count; place++) total += parts[place].length;
+  // One write is a line, in however many pieces it comes.
+  char *text = bh_alloc(total), *out = text;
   for (int32_t place = 0; place < count; place++) {
-    bh_text line = {parts[place].at, parts[place].length};
-    total += line.length;
-    while (line.length && line.at[line.length - 1] == '\n') line.length--;
-    if (line.length) bh_log(descriptor == 2 ? BH_ERROR : BH_INFO, line);
+    if (parts[place].length) memcpy(out, parts[place].at, parts[place].length);
+    out += parts[place].length;
   }
+  bh_text line = {text, total};
+  while (line.length && line.at[line.length - 1] == '\n') line.length--;
+  if (line.length) bh_log(descriptor == 2 ? BH_ERROR : BH_INFO, line);
   *(size_t *)(uintptr_t)written = total;
   return OK;
 }

@@ -29,7 +29,7 @@ fn a_delivery_is_run_again_with_the_same_outcome_and_bytes() {
     let target = receiver("200;400*");
     let destination = format!("{{primary: {{url: \"{}\", methods: [POST], credential: hidden}}}}", target.url());
     let story = Story::start(&format!(
-        "credentials: {{hidden: {{type: bearer, token: \"secret-of-the-receiver\"}}}}\nencryption:\n  fields: [{{path: data.card, action: redact}}]\ninstances:\n  \
+        "credentials: {{hidden: {{type: bearer, token: \"secret-of-the-receiver\"}}}}\nencryption: {{redact: [/data/data/card]}}\ninstances:\n  \
          hook: {{connector: webhook, config: {{path: /in}}, destinations: {destination}}}\n  \
          wire: {{connector: tcp, destinations: {{primary: {{url: \"tcp://127.0.0.1:9\"}}}}}}\ndefault_route: [{{instance: hook, format: jsonl}}]\n"
     ));
@@ -68,8 +68,8 @@ fn a_delivery_is_run_again_with_the_same_outcome_and_bytes() {
     let output = again(&[&file]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
     assert_eq!((output.status.code(), report["different"].as_u64(), report["same_component"].as_bool()), (Some(0), Some(0), Some(true)), "{report}");
-    assert_eq!(report["deliveries"][0]["end"]["all"]["word"], "accepted", "{report}");
-    assert_eq!(report["deliveries"][1]["end"]["all"]["word"], "rejected", "{report}");
+    assert_eq!(report["deliveries"][0]["end"]["each"][0]["word"], "accepted", "{report}");
+    assert_eq!(report["deliveries"][1]["end"]["each"][0]["word"], "rejected", "{report}");
     // Another configuration asks for something else, and that is said.
     let output = again(&[&file, "--config", r#"{"path":"/out"}"#]);
     assert_eq!(output.status.code(), Some(10), "{}", said(&output));

@@ -12,6 +12,7 @@ mod crash;
 mod demo;
 mod guests;
 mod hostile;
+mod languages;
 mod samples;
 mod soak;
 mod stages;
@@ -27,6 +28,7 @@ cargo xtask COMMAND
   bench [OPTIONS]    the figures of the release binary over loopback sockets
                      --quick  a few seconds, release profile   --rows P1,P3  some rows   --repeats N
                      --connector NAMES|all  instead: what one guest costs, into a null receiver   --events N
+  languages          the same connector and formatter in every language that is here, measured
   crash [OPTIONS]    kill -9 under load: --rounds N --kills N --rate N --seed N --no-faults
   soak [OPTIONS]     a million events of backlog, 1,000 producers, 10,000 lanes, with figures; a failing disk
                      --only backlog,producers,lanes,disk   --size N with one of them
@@ -55,6 +57,7 @@ fn run(args: &[String]) -> Result<()> {
         "build-guests" => build::guests(&root),
         "bench" => bench::run(&root, rest),
         "hostile" => hostile::run_all(&root, rest, None),
+        "languages" => languages::run(&root, rest),
         "crash" => crash::run(&root, rest),
         "soak" => soak::run(&root, rest),
         "samples" => samples::run(&root),

@@ -1,6 +1,7 @@
 //! What a guest costs on this machine: measured over batches of a hundred events that a willing receiver takes.
 
 use anyhow::{Result, ensure};
+use bulkhead_core::{Clock as _, SystemClock};
 use bulkhead_format::BatchBuilder;
 
 use crate::bench::{Bench, RECEIVED, refs, store};
@@ -26,6 +27,8 @@ pub struct Cost {
     pub bytes: f64,
     /// Linear memory that the guest holds, in bytes.
     pub memory: u64,
+    /// Time until a fresh one of the compiled component is configured, in nanoseconds.
+    pub open: f64,
 }
 
 impl Cost {
@@ -41,9 +44,11 @@ pub fn measure(bench: &Bench, guest: &Guest) -> Result<Cost> {
     let batch: Vec<&str> = all.iter().copied().step_by(all.len().div_ceil(BATCH)).cycle().take(BATCH).collect();
     let stored = store(batch, RECEIVED)?;
     let events = refs(&stored)?;
-    let metrics = bench.metrics(guest);
+    let (metrics, clock) = (bench.metrics(guest), SystemClock::default());
     if guest.is_formatter() {
+        let begun = clock.monotonic();
         let mut formatter = bench.formatter(guest, &guest.config()?)?;
+        let open = (clock.monotonic() - begun).as_nanos() as f64;
         let mut builder = BatchBuilder::default();
         let mut made = 0;
         let mut format = || -> Result<()> {
@@ -62,10 +67,15 @@ pub fn measure(bench: &Bench, guest: &Guest) -> Result<Cost> {
             requests: 0.0,
             bytes: made as f64 / (BATCH * (BATCHES + 1)) as f64,
             memory: u64::try_from(metrics.memory.get()).unwrap_or(0),
+            open,
         });
     }
     ensure!(guest.does("deliver"), "it delivers nothing: what a pull costs depends on what is there");
     let world = willing_world(guest)?;
+    let (format, _) = bench.records(guest.format(), &events)?;
+    let begun = clock.monotonic();
+    drop(bench.connector(guest, &guest.config()?, &format, world.grants(guest)?)?);
+    let open = (clock.monotonic() - begun).as_nanos() as f64;
     deliver_all(bench, guest, &world, &events, 1)?;
     let kept = world.receiver.kept().len();
     let before = (metrics.fuel.get(), metrics.costs.cpu_guest.get(), metrics.costs.bytes_out.get());
@@ -80,5 +90,6 @@ pub fn measure(bench: &Bench, guest: &Guest) -> Result<Cost> {
         requests: (world.receiver.kept().len() - kept) as f64 * each,
         bytes: (metrics.costs.bytes_out.get() - before.2) as f64 * each,
         memory: u64::try_from(metrics.memory.get()).unwrap_or(0),
+        open,
     })
 }

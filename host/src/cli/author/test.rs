@@ -88,7 +88,7 @@ fn as_json(guest: &Guest, results: &[Verdict], cost: Option<&Cost>) -> serde_jso
         "checks": results.iter().map(|result| json!({"name": result.name, "ok": result.failure.is_none(), "failure": result.failure})).collect::<Vec<_>>(),
         "cost": cost.map(|cost| json!({
             "events": cost.events, "fuel_per_event": cost.fuel, "guest_nanoseconds_per_event": cost.nanos, "requests_per_event": cost.requests,
-            "bytes_per_event": cost.bytes, "memory_bytes": cost.memory, "events_per_second": cost.events_per_second(),
+            "bytes_per_event": cost.bytes, "memory_bytes": cost.memory, "open_nanoseconds": cost.open, "events_per_second": cost.events_per_second(),
         })),
     })
 }
@@ -102,13 +102,14 @@ fn as_text(guest: &Guest, results: &[Verdict], cost: Option<&Cost>) -> String {
     text.push_str(&format!("\n{}: {} passed, {failed} failed", guest.name, results.len() - failed));
     if let Some(cost) = cost {
         text.push_str(&format!(
-            "\n\nAn event costs, in batches of 100:\n  {:>12.0} units of fuel\n  {:>12.0} ns of processor time in the guest: {:.0} events a second, waiting left out\n  {:>12.2} requests\n  {:>12.0} bytes out\nThe guest holds {} KiB of memory.",
+            "\n\nAn event costs, in batches of 100:\n  {:>12.0} units of fuel\n  {:>12.0} ns of processor time in the guest: {:.0} events a second, waiting left out\n  {:>12.2} requests\n  {:>12.0} bytes out\nThe guest holds {} KiB of memory; a fresh one opens in {:.1} ms.",
             cost.fuel,
             cost.nanos,
             cost.events_per_second(),
             cost.requests,
             cost.bytes,
-            cost.memory >> 10
+            cost.memory >> 10,
+            cost.open / 1e6
         ));
     }
     text.trim_start_matches('\n').to_owned()
