@@ -188,8 +188,9 @@ impl Pull {
 
     /// Waits for the next run; nothing where the pulling ends.
     async fn next(&mut self, when: &mut When, cancel: &CancellationToken) -> Option<Course> {
+        let leases = Arc::clone(&self.parts.leases);
         loop {
-            let moved = self.parts.leases.moved();
+            let moved = leases.moved();
             if cancel.is_cancelled() || !self.holds() {
                 return None;
             }
