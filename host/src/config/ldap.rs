@@ -59,8 +59,8 @@ impl Reader<'_> {
                 Err(fault) => self.fault(FaultKind::WrongType, "url", format!("`{url}` {fault}"), "a directory is asked under TLS only"),
             }
         }
-        if urls.is_empty() || urls.len() > MOST_SERVERS {
-            self.fault(FaultKind::OutOfRange, "url", format!("{} servers; 1 to {MOST_SERVERS}", urls.len()), "");
+        if urls.len() > MOST_SERVERS {
+            self.fault(FaultKind::OutOfRange, "url", format!("{} servers; {MOST_SERVERS} are the most", urls.len()), "");
         }
         servers
     }
