@@ -1,5 +1,4 @@
 use super::*;
-use crate::role::Role;
 use crate::user::UserName;
 
 const LIVES: Lives = Lives { access: Duration::from_secs(900), refresh: Duration::from_secs(3_600), session: Duration::from_secs(7_200) };
