@@ -58,7 +58,9 @@ fn known(guarded: &Guarded) -> Value {
     let of = |path: &str| {
         let answer = guarded.with(&guarded.first, "GET", path, "");
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
-        answer.json().expect("JSON")["data"].clone()
+        // What is there and what it is, not how it fares.
+        let rows = answer.json().expect("JSON")["data"].as_array().expect("a list").clone();
+        rows.iter().map(|row| json!([row["id"], row["name"], row["roles"], row["enabled"], row["updated_at"], row["definition"]])).collect::<Value>()
     };
     json!([of("/api/integration/users"), of("/api/integration/instances"), of("/api/integration/routes"), of("/api/integration/auth-configs")])
 }

@@ -59,8 +59,8 @@ impl Reader<'_> {
                 Err(fault) => self.fault(FaultKind::WrongType, "url", format!("`{url}` {fault}"), "a directory is asked under TLS only"),
             }
         }
-        if urls.is_empty() || urls.len() > MOST_SERVERS {
-            self.fault(FaultKind::OutOfRange, "url", format!("{} servers; 1 to {MOST_SERVERS}", urls.len()), "");
+        if urls.len() > MOST_SERVERS {
+            self.fault(FaultKind::OutOfRange, "url", format!("{} servers; {MOST_SERVERS} are the most", urls.len()), "");
         }
         servers
     }
@@ -99,7 +99,7 @@ impl Reader<'_> {
                     self.fault(FaultKind::Missing, "bind_password", "is missing beside `bind_dn`", "a server takes an empty password for nobody");
                 }
                 let password = self.secret("bind_password")?;
-                if find.is_none() {
+                if self.finds_nobody() {
                     self.fault(FaultKind::Missing, "user_base", "`bind_dn` needs user_base and user_filter", "");
                 }
                 let (base, filter) = find?;
@@ -116,13 +116,17 @@ impl Reader<'_> {
                     );
                     return None;
                 }
-                if !pattern.contains('=') && find.is_none() {
+                if !pattern.contains('=') && self.finds_nobody() {
                     self.fault(FaultKind::Missing, "user_base", "a `user_dn` that names no entry needs user_base and user_filter", "");
-                    return None;
                 }
                 Some(Users::Named { pattern, find })
             }
         }
+    }
+
+    /// One of both without the other is told by itself.
+    fn finds_nobody(&self) -> bool {
+        self.fields.text("user_base").is_none() && self.fields.text("user_filter").is_none()
     }
 
     fn groups(&mut self) -> Option<Groups> {

@@ -195,6 +195,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// anything else unasked, ends the connection.
     async fn answer(&mut self, id: u32) -> Result<Answer, Fault> {
         let length = loop {
+            if self.unread.first().is_some_and(|tag| *tag != ber::SEQUENCE) {
+                return Err(Fault::Malformed(Malformed));
+            }
             if let Some((head, content)) = ber::head(&self.unread).map_err(Fault::Malformed)? {
                 if content > MOST_MESSAGE {
                     return Err(Fault::TooLarge);
