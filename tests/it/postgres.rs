@@ -322,31 +322,6 @@ fn a_schedule_runs_on_one_host_and_goes_to_another_when_that_one_dies() {
     }
 }
 
-/// The schedule's own time is the next year's: what an event asks for comes, whichever host took it in.
-#[test]
-fn what_an_event_asks_for_on_one_host_is_pulled_by_the_one_with_the_lease() {
-    let Some(server) = server("what_an_event_asks_for_on_one_host_is_pulled_by_the_one_with_the_lease") else { return };
-    let desk = desk();
-    let subscription = "subscriptions: {s: {when: {event_type: SecurityEvent}, action: {type: sync, instance: api, min_interval: 1s}}}\n";
-    let config = pulling(&server.database().expect("a database"), &desk, "{cron: \"0 0 1 1 *\"}") + subscription;
-    let (one, two) = (Story::start(&config), Story::start(&config));
-    until(&two, "one of both has the lease", || elsewhere(&one).is_some() != elsewhere(&two).is_some());
-    let (mut holder, other) = if elsewhere(&one).is_none() { (one, two) } else { (two, one) };
-    desk.change(|desk| desk.count = 3);
-    let completed = |story: &Story| ask(story, "GET", "sync-executions?status=completed", &Value::Null, 200)["data"].as_array().expect("runs").len();
-    other.accept("application/x-ndjson", &copybook("e", 1));
-    until(&other, "the holder brings them", || completed(&other) == 1);
-    // The holder dies before it hears of the next one: its successor has it, though it was not the one that asked.
-    holder.host.kill().expect("dies");
-    desk.change(|desk| desk.count = 5);
-    other.accept("application/x-ndjson", &copybook("f", 1));
-    until(&other, "its successor brings the rest", || completed(&other) == 2);
-    let runs = ask(&other, "GET", "sync-executions?status=completed", &Value::Null, 200);
-    assert!(runs["data"].as_array().expect("runs").iter().all(|run| run["trigger"] == "event" && run["initiated_by"] == "subscription:s"), "{runs}");
-    until(&other, "all are there, each once", || desk.state(|desk| desk.pages.len()) == 3);
-    pages_were_given_once(&desk);
-}
-
 #[test]
 fn a_host_that_stood_still_ends_nothing_that_is_anothers_by_now() {
     let Some(server) = server("a_host_that_stood_still_ends_nothing_that_is_anothers_by_now") else { return };
