@@ -77,6 +77,9 @@ pub async fn build(
     parts: Parts<'_>,
     only: Option<&HashSet<Arc<str>>>,
 ) -> Result<Vec<Built>, Vec<Fault>> {
+    if let Some(desk) = parts.captures {
+        desk.begin();
+    }
     let mut builder = Builder::new(config, components, sandbox, state, purpose, parts);
     let mut instances = Vec::new();
     for (at, instance) in config.instances.iter().enumerate() {

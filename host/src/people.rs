@@ -170,8 +170,8 @@ impl People {
             return Err(TokenDenied::Unknown);
         }
         let (person, granted) = self.sessions().admit(token, self.clock.unix_ms()).map(|session| (session.person.clone(), session.granted.clone()))?;
-        let roles = self.roles(&person, granted.as_ref()).ok_or(TokenDenied::Unknown)?;
-        Ok(Principal { actor: person.actor(), permissions: Role::union(&roles), tenant: self.tenant(&person) })
+        let (roles, tenant) = self.standing(&person, granted.as_ref()).ok_or(TokenDenied::Unknown)?;
+        Ok(Principal { actor: person.actor(), permissions: Role::union(&roles), tenant })
     }
 
     /// Checks name, password and code, and begins a session. Not cancel safe: let it end.
@@ -179,6 +179,8 @@ impl People {
         if !self.accepts() {
             return Err(SignInError::Off);
         }
+        // First: an address at its limit costs no question to the store.
+        self.not_guessing(None, from)?;
         let person = self.person(&login.name).await?;
         self.not_guessing(person.as_ref(), from)?;
         match (&self.directory, person) {
@@ -283,7 +285,7 @@ impl People {
                 if granted.is_some() {
                     session.granted = granted;
                 }
-                if self.roles(&session.person, session.granted.as_ref()).is_none() {
+                if self.standing(&session.person, session.granted.as_ref()).is_none() {
                     return Err(SignInError::Unknown);
                 }
                 let change = PeopleChange { session: Some(&session), turn: before.as_ref(), ..PeopleChange::default() };
@@ -405,16 +407,19 @@ impl People {
         Ok(())
     }
 
+    /// What somebody may do, and whose they are: by one look, for between two the user may go, and no tenant is the host.
     /// Nothing for somebody who may be signed in no more.
-    fn roles(&self, person: &Person, granted: Option<&Granted>) -> Option<Vec<Role>> {
+    fn standing(&self, person: &Person, granted: Option<&Granted>) -> Option<(Vec<Role>, Option<Tenant>)> {
         match person {
-            Person::User(name) if self.accepts_users => self.users().get(name).filter(|user| user.enabled).map(|user| user.roles.clone()),
-            Person::Directory(_) if self.directory.is_some() => granted.map(|granted| granted.roles.clone()),
+            Person::User(name) if self.accepts_users => {
+                self.users().get(name).filter(|user| user.enabled).map(|user| (user.roles.clone(), user.tenant.clone()))
+            }
+            Person::Directory(_) if self.directory.is_some() => granted.map(|granted| (granted.roles.clone(), None)),
             _ => None,
         }
     }
 
-    /// Whose somebody is; people of the directory are of the host.
+    /// Whose somebody is, for records only: a user who has gone is nobody's. People of the directory are of the host.
     pub fn tenant(&self, person: &Person) -> Option<Tenant> {
         match person {
             Person::User(name) => self.users().get(name).and_then(|user| user.tenant.clone()),

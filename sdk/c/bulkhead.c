@@ -221,8 +221,8 @@ static char *put_utf8(char *out, int32_t code) {
 
 bh_text bh_text_value(bh_value value) {
   if (value.kind != BH_ESCAPED) return value.raw;
-  // An escape is never shorter than what it stands for.
-  char *text = bh_alloc(value.raw.length + 1), *out = text;
+  // An escape is never shorter than what it stands for, but for a `\u` without its digits: three bytes for two.
+  char *text = bh_alloc(value.raw.length + value.raw.length / 2 + 1), *out = text;
   const char *at = value.raw.at, *end = at + value.raw.length;
   while (at < end) {
     if (*at != '\\' || end - at < 2) {

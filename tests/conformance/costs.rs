@@ -70,6 +70,10 @@ pub const INSTRUCTIONS: &str = "costs::instructions";
 
 /// One of the two; nothing else calls the guests meanwhile.
 pub fn check(name: &str, bench: &Bench, guests: &[Arc<Guest>]) -> Result<()> {
+    if cfg!(debug_assertions) {
+        skip(&format!("conformance::{name}"), "the figures are those of the release profile");
+        return Ok(());
+    }
     let mut today = Kept::today()?;
     match name {
         FUEL => fuel(bench, guests, &mut today)?,
@@ -141,9 +145,8 @@ pub fn counted(args: &[String]) -> Option<Result<()>> {
 fn compare(today: Kept) -> Result<()> {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         let mut kept = Kept::read().unwrap_or_default();
-        if (&kept.rustc, &kept.wasmtime) != (&today.rustc, &today.wasmtime) {
-            kept = Kept { rustc: today.rustc, wasmtime: today.wasmtime, ..Kept::default() };
-        }
+        // The half that is not taken stays, and is held against these versions from now on.
+        (kept.rustc, kept.wasmtime) = (today.rustc, today.wasmtime);
         if !today.fuel.is_empty() {
             kept.fuel = today.fuel;
         }

@@ -57,6 +57,12 @@ fn people_of_a_directory_have_the_roles_of_their_groups() {
     // carl is somebody here as well: the name is his, whatever the directory says.
     let carl = json!({"name": "carl", "roles": ["security_viewer"], "password": OWN_PASSWORD}).to_string();
     assert_eq!(guarded.with(&guarded.first, "POST", USERS, &carl).status, 201);
+    // A tenant's administrator keeps nobody of the directory out by a user's name; the host makes users of a tenant.
+    let (tenants, _) = guarded.make(json!({"roles": ["security_admin"], "tenant": "acme"}));
+    let mut user = json!({"name": "bob", "roles": ["security_viewer"], "password": OWN_PASSWORD});
+    problem(&guarded.with(&tenants, "POST", USERS, &user.to_string()), 403, "directory_names");
+    (user["name"], user["tenant"]) = ("dora".into(), "acme".into());
+    assert_eq!(guarded.with(&guarded.first, "POST", USERS, &user.to_string()).status, 201);
     assert_eq!(guarded.send("GET", "/api/v2/auth/methods", &[], "").json().expect("JSON")["ldap"], true);
 
     let (ada, ada_next) = pair(&login(&guarded, " ADA ", PASSWORD));
@@ -151,6 +157,15 @@ fn what_is_typed_stays_a_name_and_a_password() {
         problem(&login(guarded, "bob", PASSWORD), 429, "too_many_attempts");
     }
     logged(&found, "fits two entries");
+    // The search finds another entry than the one that the pattern names: its password must be right as well.
+    let base = r#"user_base: "ou=contractors,dc=example,dc=org", user_filter: "(uid={username})""#;
+    let crossed = guarded(&slapd, &slapd.ldap(), "ca.pem", &format!("{DIRECT}, {base}"));
+    problem(&login(&crossed, "twin", PASSWORD), 403, "no_role");
+    let password = "dn: uid=twin,ou=contractors,dc=example,dc=org\nchangetype: modify\nreplace: userPassword\nuserPassword: contractors oak\n";
+    slapd.change("ldapmodify", password);
+    for password in [PASSWORD, "contractors oak"] {
+        problem(&login(&crossed, "twin", password), 401, "unauthorized");
+    }
     // Without somebody who may look, groups are those of the sign-in, and the session has an end of its own.
     let named = guarded(&slapd, &slapd.ldap(), "ca.pem", &format!("{DIRECT}, session_for: 3s"));
     let (bob, next) = pair(&login(&named, "bob", PASSWORD));

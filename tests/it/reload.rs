@@ -51,6 +51,22 @@ fn a_faulty_configuration_changes_nothing() {
 }
 
 #[test]
+fn an_instance_does_not_change_hands_while_it_runs() {
+    let route = "default_route: [{instance: one, format: jsonl}]\n";
+    let story = Story::start(&format!("instances:\n{}{route}", file("one")));
+    let of = |tenant: &str| format!("instances:\n{}    tenant: {tenant}\n{route}", file("one"));
+    write(&story, &of("acme"));
+    logged(&story, "the instance `one` is somebody else's (`tenant`), and runs");
+    story.accept("application/x-ndjson", &copybook("e", 3));
+    story.settled();
+    assert_eq!(story.lines("one.ndjson").len(), 3);
+    // At a start nothing runs yet.
+    let story = story.crash();
+    let owners = story.host.get("/api/integration/instances/one").expect("answers").json().expect("JSON");
+    assert_eq!(owners["data"]["definition"]["tenant"], "acme", "{owners}");
+}
+
+#[test]
 fn a_changed_instance_goes_on_where_it_was() {
     let down = receiver("503*");
     let up = receiver("");

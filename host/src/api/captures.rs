@@ -1,16 +1,19 @@
 //! Deliveries of an instance that are kept on request, to be run again with `bulkhead replay FILE`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
+use bulkhead_access::{Permission, Principal};
 use bulkhead_sandbox::capture::{MOST, MOST_TIME, Progress};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Api;
+use super::auth::lacks;
 use super::problem::Problem;
 use super::view::View;
 use crate::captures::CaptureError;
@@ -48,13 +51,19 @@ pub async fn begin(
     known(&api, &view, &instance)?;
     note.object(format!("instances/{instance}")).after(json!({"capture": wanted.deliveries, "seconds": wanted.seconds}));
     let progress = api.control.captures.arm(&instance, wanted.deliveries, Duration::from_secs(wanted.seconds), api.clock.monotonic());
-    Ok((StatusCode::ACCEPTED, Json(json!({"data": shown(progress.map_err(|error| refused(&instance, &error))?)}))))
+    let progress = progress.map_err(|error| refused(&instance, &error))?;
+    api.control.captures.watch(Arc::clone(&api.clock));
+    Ok((StatusCode::ACCEPTED, Json(json!({"data": shown(progress)}))))
 }
 
-/// What was kept, whole: the file of `bulkhead replay`.
-pub async fn list(State(api): State<Api>, view: View, Path(instance): Path<String>) -> Result<Json<Value>, Problem> {
+/// What was kept, whole: the file of `bulkhead replay`. It shows more than events do: what instances write and hear.
+pub async fn list(State(api): State<Api>, view: View, Extension(caller): Extension<Principal>, Path(instance): Path<String>) -> Result<Json<Value>, Problem> {
     known(&api, &view, &instance)?;
     let (progress, kept) = api.control.captures.kept(&instance, api.clock.monotonic()).map_err(|error| refused(&instance, &error))?;
+    // After what is not there, which is 404 to whoever reads events.
+    if !caller.permissions.has(Permission::IntegrationsWrite) {
+        return Err(lacks(Permission::IntegrationsWrite, "what instances ask and are answered needs"));
+    }
     let data = kept.iter().map(|captured| serde_json::to_value(&**captured)).collect::<Result<Vec<_>, _>>();
     let data = data.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "capture_unwritten", error.to_string()))?;
     Ok(Json(json!({"meta": shown(progress), "data": data})))
@@ -81,6 +90,6 @@ fn refused(instance: &str, error: &CaptureError) -> Problem {
     match error {
         CaptureError::Unknown => Problem::not_found(detail),
         CaptureError::Hindered(_) => Problem::new(StatusCode::CONFLICT, "capture_unsupported", detail),
-        CaptureError::Busy => Problem::new(StatusCode::TOO_MANY_REQUESTS, "captures_busy", detail),
+        CaptureError::Busy { .. } => Problem::new(StatusCode::TOO_MANY_REQUESTS, "captures_busy", detail),
     }
 }

@@ -471,6 +471,7 @@ pub fn refused(about: Option<(Section, &str)>, error: &EntryError) -> Problem {
         EntryError::InUse(found) => conflict("in_use").errors(faults(about, found)),
         EntryError::Faults(found) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", text).errors(faults(about, found)),
         EntryError::Refused(error @ ReloadError::LaneWithBacklog { .. }) => Problem::new(StatusCode::CONFLICT, "lane_with_backlog", error.to_string()),
+        EntryError::Refused(error @ ReloadError::ChangesHands(_)) => Problem::new(StatusCode::CONFLICT, "changes_hands", error.to_string()),
         EntryError::Refused(error) => Problem::internal(error),
         EntryError::Store(error) if error.is_full() => Problem::new(StatusCode::INSUFFICIENT_STORAGE, "store_full", text),
         EntryError::Store(error) => Problem::unavailable(error),

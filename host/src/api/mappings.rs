@@ -114,9 +114,11 @@ fn unknown(name: &str) -> Problem {
 }
 
 /// A formatter of that name that is something else stays what it is.
-fn not_another(api: &Api, view: &View, name: &str) -> Result<(), Problem> {
-    match Shown::of(api, view, SECTION).entry(name).filter(|entry| !is_mapping(&entry["definition"])) {
-        None => Ok(()),
+/// Answers the version that was looked at, so that what came in between is not written over.
+fn not_another(api: &Api, view: &View, name: &str) -> Result<Option<i64>, Problem> {
+    match Shown::of(api, view, SECTION).entry(name) {
+        None => Ok(None),
+        Some(entry) if is_mapping(&entry["definition"]) => Ok(entry["version"].as_i64()),
         Some(other) => {
             let text = format!("`formatters.{name}` is no mapping but one of `{}`", other["definition"]["formatter"].as_str().unwrap_or_default());
             Err(Problem::new(StatusCode::CONFLICT, "not_a_mapping", text))
@@ -185,8 +187,8 @@ pub async fn put(
         let text = "`name` is not that of the path: a mapping keeps its name";
         return Err(Problem::bad_request("bad_field", text).errors(vec![json!({"pointer": "/name"})]));
     }
-    not_another(&api, &view, &name)?;
-    let of_version = if_match(&headers)?;
+    let looked_at = not_another(&api, &view, &name)?;
+    let of_version = if_match(&headers)?.or(looked_at);
     let definition = mapping.definition();
     let to = if of_version.is_some() { To::Change(definition) } else { To::Put(definition) };
     edit(&api, &view, name, to, of_version, &note, &how).await
@@ -200,8 +202,8 @@ pub async fn delete(
     Extension(note): Extension<Note>,
     headers: HeaderMap,
 ) -> Result<Answer, Problem> {
-    entry(&api, &view, &name).ok_or_else(|| unknown(&name))?;
-    edit(&api, &view, name, To::Gone, if_match(&headers)?, &note, &how).await
+    let looked_at = entry(&api, &view, &name).ok_or_else(|| unknown(&name))?["version"].as_i64();
+    edit(&api, &view, name, To::Gone, if_match(&headers)?.or(looked_at), &note, &how).await
 }
 
 pub async fn versions(State(api): State<Api>, view: View, Path(name): Path<String>) -> Result<Json<Value>, Problem> {

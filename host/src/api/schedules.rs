@@ -249,6 +249,7 @@ pub async fn make(State(api): State<Api>, view: View, Extension(note): Extension
         }
         Part::Subscription { name, definition } => {
             let name = name.unwrap_or_else(|| instance.clone());
+            let definition = of_owner(&view, &instance, definition);
             edit(&api, &view, Edit { section: Section::Subscriptions, name, to: To::Make(definition), of_version: None }, &note).await
         }
     }
@@ -286,6 +287,14 @@ pub async fn put(
     }
 }
 
+/// A subscription is its instance's owner's: that of somebody else would begin runs there by events of everybody.
+fn of_owner(view: &View, instance: &str, mut definition: Value) -> Value {
+    if let Some(tenant) = view.config.owners.of(Section::Instances, instance) {
+        definition["tenant"] = tenant.as_str().into();
+    }
+    definition
+}
+
 fn in_file(id: &str) -> Problem {
     Problem::new(StatusCode::CONFLICT, "in_file", format!("the schedule `{id}` stands in the configuration file and is changed there"))
 }
@@ -306,9 +315,13 @@ pub async fn delete(
     }
     let entry = stored(&api, &view, &id)?;
     let needs = |known: &&Subscription| matches!(&known.action, SubscriptionAction::Sync { instance, .. } if *instance == id);
-    let users: Vec<Value> = view.config.subscriptions.iter().filter(needs).map(|known| json!({"key": format!("subscriptions.{}", known.name)})).collect();
-    if !users.is_empty() {
+    let (own, others): (Vec<_>, Vec<_>) = view.config.subscriptions.iter().filter(needs).partition(|known| sees(&view, known));
+    if !own.is_empty() || !others.is_empty() {
         let text = "subscriptions begin runs of this instance; delete them first, or set `is_active: false`";
+        let mut users: Vec<Value> = own.iter().map(|known| json!({"key": format!("subscriptions.{}", known.name)})).collect();
+        if !others.is_empty() {
+            users.push(json!({"detail": "something that is not yours needs it as it is"}));
+        }
         return Err(Problem::new(StatusCode::CONFLICT, "in_use", text).errors(users));
     }
     put_pull(&api, &view, entry, None, of_version, &note).await
@@ -323,8 +336,12 @@ async fn put_pull(api: &Api, view: &View, entry: Entry, pull: Option<Value>, of_
             None => _ = fields.remove("pull"),
         }
     }
-    // Nothing else of the instance is written over: another version of it is refused.
-    let of_version = Some(of_version.unwrap_or(version));
+    // Nothing else of the instance is written over: another version than the one that is changed here is refused.
+    if of_version.is_some_and(|wanted| wanted != version) {
+        let text = format!("the instance `{name}` is at version {version}; read the schedule again");
+        return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "stale", text));
+    }
+    let of_version = Some(version);
     edit(api, view, Edit { section: Section::Instances, name, to: To::Change(definition), of_version }, note).await
 }
 

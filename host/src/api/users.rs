@@ -51,6 +51,10 @@ pub async fn create(
     let tenant = view.tenant_of_new(words.text("tenant")?)?;
     let id = Uuid::now_v7().to_string();
     note.object(format!("users/{name}"));
+    // Such a name would keep somebody of the operator's directory out.
+    if api.people.accepts_directory() && !view.scope.is_host() {
+        return Err(refused(&UserError::DirectoryNames));
+    }
     let user = api.people.create(NewUser { id, name, roles, tenant, password }, &actor.0).await.map_err(|error| refused(&error))?;
     note.after(shown(&user));
     Ok((StatusCode::CREATED, [(header::LOCATION, format!("{PATH}/{}", user.name))], answer(&user)).into_response())
@@ -163,6 +167,7 @@ fn refused(error: &UserError) -> Problem {
     let text = error.to_string();
     match error {
         UserError::Unknown => Problem::not_found(text),
+        UserError::DirectoryNames => Problem::new(StatusCode::FORBIDDEN, "directory_names", text),
         UserError::Raced => Problem::new(StatusCode::CONFLICT, "raced", text),
         UserError::Exists => Problem::new(StatusCode::CONFLICT, "exists", text),
         UserError::LastAdmin => Problem::new(StatusCode::CONFLICT, "last_admin", text),

@@ -14,6 +14,7 @@ const KEY: &str = "listen.api.ldap";
 /// Servers of one directory.
 const MOST_SERVERS: usize = 8;
 const USERNAME: &str = "username";
+const USERNAME_PLACE: &str = "{username}";
 
 /// The directory, where `auth` names it.
 pub(super) fn settings(api: &Fields, wanted: bool, faults: &mut Faults) -> Option<LdapSettings> {
@@ -131,6 +132,16 @@ impl Reader<'_> {
 
     fn groups(&mut self) -> Option<Groups> {
         let search = self.search("group_base", "group_filter", &["dn", USERNAME]);
+        // Somebody who chooses their own mail could sign in by it, and make it the name of somebody in other groups.
+        let compared = self.fields.text("user_filter").map_or(0, |filter| filter.matches(USERNAME_PLACE).count());
+        if compared > 1 && search.as_ref().is_some_and(|(_, filter)| filter.names(USERNAME)) {
+            self.fault(
+                FaultKind::Conflict,
+                "group_filter",
+                "has `{username}`, which `user_filter` compares more than once: one person's name may be another's mail",
+                "use `{dn}` in `group_filter`, or one comparison in `user_filter`",
+            );
+        }
         let attribute = self.fields.text("group_attribute");
         let fits = |name: &str| {
             name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))

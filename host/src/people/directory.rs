@@ -14,7 +14,8 @@ impl People {
     /// Not cancel safe: let it end.
     pub(super) async fn sign_in_by(&self, directory: &Arc<Directory>, name: DirectoryName, login: Login, from: IpAddr) -> Result<SignedIn, SignInError> {
         let person = Person::Directory(name);
-        let granted = match directory.sign_in(&login.name, &login.password).await? {
+        // Not as it was typed: a refresh has this text only, and both are to find the same groups.
+        let granted = match directory.sign_in(person.name(), &login.password).await? {
             Vouched::Granted(granted) => granted,
             Vouched::NoRole => return Err(SignInError::NoRole { actor: person.actor() }),
             Vouched::Unknown => return Err(self.wrong(Some(&person), from)),

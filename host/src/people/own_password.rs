@@ -52,7 +52,7 @@ impl People {
     pub async fn change_own(&self, token: Option<&AccessToken>, typed: OwnPassword, from: IpAddr) -> Result<(Session, usize), OwnPasswordError> {
         let OwnPassword { current, new, code } = typed;
         let session = token.and_then(|token| self.sessions().admit(token, self.clock.unix_ms()).ok().cloned()).ok_or(OwnPasswordError::NoSession)?;
-        if self.roles(&session.person, session.granted.as_ref()).is_none() {
+        if self.standing(&session.person, session.granted.as_ref()).is_none() {
             return Err(OwnPasswordError::NoSession);
         }
         let actor = session.person.actor();

@@ -16,6 +16,8 @@ pub enum UserError {
     Unknown,
     #[error("there is a user of this name")]
     Exists,
+    #[error("a user's name goes before the same one in the directory (`listen.api.ldap`), so people of the host make users here; ask them")]
+    DirectoryNames,
     #[error("another host changed the user at the same time; look again")]
     Raced,
     #[error("this is the last user who may administer, and nothing else lets in that may; make another one first")]

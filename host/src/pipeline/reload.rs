@@ -45,6 +45,8 @@ pub enum ReloadError {
     Store(StoreError),
     #[error("{0}")]
     Raced(String),
+    #[error("the instance `{0}` is somebody else's (`tenant`), and runs: give the other one another name, or restart the host with it")]
+    ChangesHands(Arc<str>),
 }
 
 impl From<MergeError> for ReloadError {
@@ -132,6 +134,11 @@ impl Control {
             built.extend(stay.filter_map(|instance| current.instances.get(instance.name.as_str()).cloned()));
         }
         let next = Current::new(&config, &built);
+        // What the one of before still writes while it ends (a cursor, state, figures) would be the next one's.
+        let changes_hands = |new: &&crate::config::Instance| current.config.instances.iter().any(|old| old.name == new.name && old.tenant != new.tenant);
+        if let Some(instance) = config.instances.iter().find(changes_hands) {
+            return Err(ReloadError::ChangesHands(instance.name.as_str().into()));
+        }
         let router = next.rules.router()?;
         self.check_lanes(current, &next).await?;
         let inbound = prepare_inbound(&self.inbound, &config).await?;
@@ -230,6 +237,8 @@ impl Control {
             self.start_instance(&new.settings)?;
             done.added.push(Arc::clone(name));
         }
+        // From here on nothing fails any more.
+        self.captures.settle(next.config.instances.iter().map(|instance| (instance.name.as_str(), instance.tenant.as_ref())));
         Ok(())
     }
 

@@ -91,7 +91,7 @@ pub fn ways(bench: &Bench, root: &Path, report: &mut Report) -> Result<()> {
     for (figure, name, format) in [("ways.elastic", "elasticsearch", "ecs"), ("ways.webhook", "webhook", "json"), ("ways.syslog", "syslog", "syslog")] {
         eprintln!("  {name}, {format}");
         let subject = CONNECTORS.iter().find(|subject| subject.name == name).with_context(|| format!("{name} has no row"))?;
-        let row = measure(bench, root, name, subject, format, None, (full * bench.seconds as f64) as u64)?;
+        let row = measure(bench, root, name, subject, format, None, (full * bench.seconds as f64 / 100.0) as u64 * 100)?;
         report.add(figure, row.rate / full)?;
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use bulkhead_core::{EventBatch, RecordBatch, RecordFormat};
+use bulkhead_core::{BatchLimits, EventBatch, RecordBatch, RecordFormat};
 use bulkhead_sandbox::capture::{self, Captured, End, FORM, Playback, Recording, Said};
 use bulkhead_sandbox::{ConnectorGrants, Destination, DestinationSettings};
 
@@ -67,6 +67,13 @@ pub fn bench(source: Source, kept: Option<&Path>, captured: &Captured) -> Result
 /// Runs one again, in a fresh guest.
 pub fn run(bench: &Bench, guest: &Guest, captured: &Captured, config: Option<&str>) -> Result<Replayed> {
     ensure!(!guest.is_formatter(), "the component is a formatter; deliveries are captured of connectors");
+    // The same bytes may go by another name at a host; another component is no comparison.
+    ensure!(
+        guest.name == captured.component || guest.inspection.digest_hex() == captured.digest,
+        "the capture is of `{}`, the component is `{}`",
+        captured.component,
+        guest.name
+    );
     if let Some(why) = capture::hindrance(guest.inspection.capabilities.iter().copied()) {
         bail!("{} cannot be run again: {why}", guest.name);
     }
@@ -80,12 +87,24 @@ pub fn run(bench: &Bench, guest: &Guest, captured: &Captured, config: Option<&st
     let mut connector = bench.connector(guest, &config, &format, grants)?;
     let records = RecordBatch { block: captured.records.block.0.clone(), offsets: captured.records.offsets.clone() };
     let events = EventBatch { count: captured.events.count, block: captured.events.block.0.clone(), spans: captured.events.spans.clone() };
+    let limits = connector.limits();
     let end = End::of(&bench.runtime.block_on(connector.deliver(&records, &events, captured.attempt)));
+    let end = if captured.redacted { end.masked_as(&captured.end) } else { end };
     let mut differences = playback.differences();
+    differences.extend(too_much(limits, events.count, records.block.len()));
     if end != captured.end {
         differences.push(format!("the outcome was {}, now {}", in_words(&captured.end), in_words(&end)));
     }
     Ok(Replayed { end, differences })
+}
+
+/// Where a host would hand the batch over in parts now; a single event it hands over in any case.
+fn too_much(limits: BatchLimits, events: u32, bytes: usize) -> Option<String> {
+    let over = limits.max_events.is_some_and(|most| events > most.max(1)) || limits.max_bytes.is_some_and(|most| bytes > most.max(1) as usize);
+    let said = |most: Option<u32>| most.map_or_else(|| "any number of".to_owned(), |most| most.to_string());
+    (events > 1 && over).then(|| {
+        format!("the connector takes {} events and {} bytes at once; it was handed {events} and {bytes}", said(limits.max_events), said(limits.max_bytes))
+    })
 }
 
 /// How a call ended, in a line.
@@ -106,6 +125,17 @@ pub fn in_words(end: &End) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_batch_that_would_come_in_parts_now_is_other() {
+        let limits = |max_events, max_bytes| BatchLimits { max_events, max_bytes };
+        assert_eq!(too_much(limits(None, None), 9, 90), None);
+        assert_eq!(too_much(limits(Some(9), Some(90)), 9, 90), None);
+        assert_eq!(too_much(limits(None, Some(10)), 1, 90), None, "one event is always handed over");
+        let said = too_much(limits(Some(8), None), 9, 90).unwrap_or_default();
+        assert!(said.contains("takes 8 events and any number of bytes at once; it was handed 9 and 90"), "{said}");
+        assert!(too_much(limits(None, Some(89)), 9, 90).is_some());
+    }
 
     #[test]
     fn files_that_are_none_say_so() {

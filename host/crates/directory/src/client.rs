@@ -11,7 +11,7 @@ use rustls::ClientConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::connection::{Connection, DirectoryError};
-use crate::dn;
+use crate::dn::{self, normal_name};
 use crate::filter::{FilterTemplate, present};
 use crate::message::{Entry, Scope, Search, code};
 use crate::server::Server;
@@ -132,18 +132,22 @@ impl Client {
         person: &Person<'_>,
     ) -> Result<Option<Account>, DirectoryError> {
         serve(connection, service).await?;
-        let entry = self.entry(connection, base, filter, person.name).await?;
+        let entry = match self.entry(connection, base, filter, person.name).await {
+            Ok(Some(entry)) => entry,
+            // Nobody, or no one of several: the same number of questions.
+            nobody @ (Ok(None) | Err(DirectoryError::Ambiguous { .. })) => {
+                stand_in(connection, base, person.password).await?;
+                return nobody.map(|_| None);
+            }
+            Err(error) => return Err(error),
+        };
         if let Some(password) = person.password {
-            // The same number of questions for whoever is not there: the base has no password.
-            let dn = entry.as_ref().map_or(base, |entry| entry.dn.as_str());
-            let right = is_right(connection, dn, password).await?;
-            if entry.is_none() || !right {
+            if !is_right(connection, &entry.dn, password).await? {
                 return Ok(None);
             }
-        }
-        let Some(entry) = entry else { return Ok(None) };
-        if person.password.is_some() && self.settings.groups.search.is_some() {
-            serve(connection, service).await?;
+            if self.settings.groups.search.is_some() {
+                serve(connection, service).await?;
+            }
         }
         self.account(connection, entry, person.name).await.map(Some)
     }
@@ -161,12 +165,15 @@ impl Client {
         }
         let entry = match find {
             Some((base, filter)) => self.entry(connection, base, filter, person.name).await?,
-            None => Some(self.own(connection, name).await?),
+            None => Some(self.own(connection, name.clone()).await?),
         };
-        match entry {
-            Some(entry) => self.account(connection, entry, person.name).await.map(Some),
-            None => Ok(None),
+        let Some(entry) = entry else { return Ok(None) };
+        // The search may find another entry than the one whose password was right: groups are those of a password.
+        let same = normal_name(&name).is_some_and(|name| Some(name) == normal_name(&entry.dn));
+        if !same && !is_right(connection, &entry.dn, password).await? {
+            return Ok(None);
         }
+        self.account(connection, entry, person.name).await.map(Some)
     }
 
     /// The one entry of this user name.
@@ -242,6 +249,15 @@ async fn is_right(connection: &mut Connection, dn: &str, password: &SecretString
         code::INVALID_CREDENTIALS | code::INAPPROPRIATE | code::UNWILLING | code::CONSTRAINT | code::NO_SUCH_OBJECT | code::INVALID_NAME => Ok(false),
         _ => Err(connection.refused("to check a password", outcome)),
     }
+}
+
+/// The question about a password where there is nobody: the base has none. Whatever is said of it says nothing about
+/// anybody; an error would tell names that are there from others.
+async fn stand_in(connection: &mut Connection, base: &str, password: Option<&SecretString>) -> Result<(), DirectoryError> {
+    if let Some(password) = password {
+        connection.bind(base, password.expose_secret()).await?;
+    }
+    Ok(())
 }
 
 /// The pattern with the name in it; nothing for a name that cannot be in such a one.

@@ -2,7 +2,8 @@
 //! came of it.
 //!
 //! Promised: what is kept is what the guest saw, after encryption rules and redaction; the secret of no credential, for
-//! the host adds those behind the guest; and so many deliveries, so many bytes, for so long, as was asked for. Kept are
+//! the host adds those behind the guest; none that the configuration hands the guest, where [`Capturing`] knows it and it
+//! is long enough to be found; and so many deliveries, so many bytes, for so long, as was asked for. Kept are
 //! calls of `http` and `state`; a connector that reaches anything else is not captured. A guest that is run again hears
 //! what was kept, in its order, and reaches nothing.
 
@@ -16,11 +17,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::component::Component;
+use crate::egress::redact::Redactor;
 
 mod bytes;
+mod mask;
 mod tape;
 
 pub use bytes::Bytes;
+use mask::Mask;
 pub(crate) use tape::Tape;
 pub use tape::{Answer, Ask, HostCall, HttpRequest, HttpResponse};
 
@@ -33,6 +37,8 @@ const MOST_BYTES: usize = 4 << 20;
 const MOST_TOGETHER: usize = 32 << 20;
 /// Longest that deliveries are waited for.
 pub const MOST_TIME: Duration = Duration::from_secs(3_600);
+/// What anything with a place of its own costs beside its text: a call, a header field, an outcome.
+const EACH: usize = 64;
 /// Interfaces whose calls are kept; the others leave nothing to answer with.
 const KEPT: [&str; 4] = ["http", "state", "log", "metrics"];
 
@@ -60,6 +66,9 @@ pub struct Captured {
     pub at: u64,
     pub calls: Vec<HostCall>,
     pub end: End,
+    /// Secrets of the configuration were taken out of fields, calls or the end: those places are not compared.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redacted: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -114,6 +123,43 @@ impl End {
             Err(DeliverError::Fault(fault)) => Self::Fault(fault.to_string()),
         }
     }
+
+    /// The same with masked places of `then` in place of what is here.
+    #[must_use]
+    pub fn masked_as(mut self, then: &Self) -> Self {
+        match (&mut self, then) {
+            (Self::All(now), Self::All(then)) | (Self::Failure(now), Self::Failure(then)) => now.mask_as(then),
+            (Self::Each(now), Self::Each(then)) => now.iter_mut().zip(then).for_each(|(now, then)| now.mask_as(then)),
+            (Self::Fault(now), Self::Fault(then)) => mask::text_as(now, then),
+            _ => {}
+        }
+        self
+    }
+
+    fn mask(&mut self, mask: &mut Mask<'_>) {
+        match self {
+            Self::All(said) | Self::Failure(said) => mask.maybe(&mut said.text),
+            Self::Each(all) => all.iter_mut().for_each(|said| mask.maybe(&mut said.text)),
+            Self::Fault(text) => mask.text(text),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let one = |said: &Said| EACH + said.word.len() + said.text.as_ref().map_or(0, String::len);
+        match self {
+            Self::All(said) | Self::Failure(said) => one(said),
+            Self::Each(all) => all.iter().map(one).sum(),
+            Self::Fault(text) => text.len(),
+        }
+    }
+}
+
+impl Said {
+    fn mask_as(&mut self, then: &Self) {
+        if let (Some(now), Some(then)) = (&mut self.text, &then.text) {
+            mask::text_as(now, then);
+        }
+    }
 }
 
 fn millis(time: Duration) -> u64 {
@@ -149,6 +195,8 @@ pub struct Captures {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Which request this is: what an earlier one began is not kept by this one.
+    generation: u64,
     wanted: u32,
     until: Duration,
     kept: Vec<Arc<Captured>>,
@@ -169,7 +217,9 @@ pub struct Progress {
 impl Captures {
     /// Keeps the next deliveries until a moment of the monotonic clock, in place of those that were kept.
     pub fn arm(&self, deliveries: u32, until: Duration) {
-        *self.lock() = State { wanted: deliveries.min(MOST), until, ..State::default() };
+        let mut state = self.lock();
+        let generation = state.generation + 1;
+        *state = State { generation, wanted: deliveries.min(MOST), until, ..State::default() };
         self.armed.store(deliveries > 0, Ordering::Release);
     }
 
@@ -185,25 +235,29 @@ impl Captures {
         (Progress { waiting: state.wanted, kept: state.kept.len(), bytes: state.bytes, passed: state.passed }, state.kept.clone())
     }
 
-    /// Whether the delivery that begins now is to be kept; it counts from here on.
-    pub(crate) fn begin(&self, clock: &dyn Clock) -> bool {
+    /// For which request the delivery that begins now is to be kept, if for any; it counts from here on.
+    pub(crate) fn begin(&self, clock: &dyn Clock) -> Option<u64> {
         if !self.armed.load(Ordering::Acquire) {
-            return false;
+            return None;
         }
         let mut state = self.lock();
         self.end(&mut state, clock.monotonic());
         if state.wanted == 0 {
-            return false;
+            return None;
         }
         state.wanted -= 1;
         if state.wanted == 0 {
             self.armed.store(false, Ordering::Release);
         }
-        true
+        Some(state.generation)
     }
 
-    pub(crate) fn keep(&self, captured: Option<Captured>, bytes: usize) {
+    /// Keeps a delivery for the request that it began under; where that was cleared or replaced meanwhile, nothing.
+    pub(crate) fn keep(&self, generation: u64, captured: Option<Captured>, bytes: usize) {
         let mut state = self.lock();
+        if state.generation != generation {
+            return;
+        }
         match captured.filter(|_| bytes <= MOST_BYTES && state.bytes + bytes <= MOST_TOGETHER) {
             Some(captured) => {
                 state.bytes += bytes;
@@ -226,17 +280,20 @@ impl Captures {
     }
 }
 
-/// Keeps deliveries of an instance, with its configuration as it may be shown.
+/// Keeps deliveries of an instance, with its configuration as it may be shown, and what finds its secrets.
 #[derive(Debug, Clone)]
 pub struct Capturing {
     pub captures: Arc<Captures>,
     pub config: Arc<Value>,
+    pub redactor: Arc<Redactor>,
 }
 
 /// A delivery that is run again: what the host answers, and what was other than then.
 #[derive(Debug, Default)]
 pub struct Playback {
     fields: Vec<String>,
+    /// Places of it are masked: they are not compared.
+    redacted: bool,
     begun: AtomicBool,
     calls: Mutex<VecDeque<HostCall>>,
     differences: Mutex<Vec<String>>,
@@ -247,7 +304,7 @@ const MOST_DIFFERENCES: usize = 100;
 
 impl Playback {
     pub fn new(captured: &Captured) -> Self {
-        Self { fields: captured.fields.clone(), calls: Mutex::new(captured.calls.iter().cloned().collect()), ..Self::default() }
+        Self { fields: captured.fields.clone(), redacted: captured.redacted, calls: Mutex::new(captured.calls.iter().cloned().collect()), ..Self::default() }
     }
 
     /// What was other than then, once the call has ended.
@@ -265,7 +322,11 @@ impl Playback {
     }
 
     pub(crate) fn configured(&self, fields: &[String]) {
-        if fields != self.fields {
+        let mut now = fields.to_vec();
+        if self.redacted {
+            now.iter_mut().zip(&self.fields).for_each(|(now, then)| mask::text_as(now, then));
+        }
+        if now != self.fields {
             self.differs(format!("the connector asks for the fields {fields:?}; it was handed {:?}", self.fields));
         }
     }
@@ -284,7 +345,8 @@ impl Playback {
             self.differs(format!("{} was not called then, or not any more", ask.name()));
             return Answer::Error { kind: "broken".to_owned(), text: "the capture has no answer for this call".to_owned() };
         };
-        if let Some(difference) = call.ask.difference(ask) {
+        let difference = if self.redacted { call.ask.difference(&ask.clone().masked_as(&call.ask)) } else { call.ask.difference(ask) };
+        if let Some(difference) = difference {
             self.differs(difference);
         }
         call.answer
@@ -319,34 +381,53 @@ pub(crate) struct Begun<'a> {
 }
 
 impl Begun<'_> {
-    /// The whole, with its size in bytes; `None` where the calls are too many.
+    /// The whole, without the secrets that are known, with its size in bytes; `None` where that is too much, and nothing
+    /// was copied for it.
     pub fn captured(
         &self,
-        config: &Value,
+        capturing: &Capturing,
         records: &RecordBatch,
         events: &EventBatch,
         tape: Tape,
         result: &Result<Delivery, DeliverError>,
     ) -> (Option<Captured>, usize) {
+        let mut mask = Mask::new(&capturing.redactor);
         let (calls, bytes) = tape.kept();
-        let bytes = bytes + records.block.len() + events.block.len() + 4 * (events.spans.len() + records.offsets.len());
-        let captured = calls.map(|calls| Captured {
+        let mut end = End::of(result);
+        end.mask(&mut mask);
+        let own = self.bytes(&capturing.config, records, events) + end.bytes();
+        let Some(mut calls) = calls.filter(|_| own + bytes <= MOST_BYTES) else { return (None, own + bytes) };
+        let mut fields = self.fields.to_vec();
+        fields.iter_mut().for_each(|field| mask.text(field));
+        calls.iter_mut().for_each(|call| call.mask(&mut mask));
+        // A mark may be longer than what it stands for.
+        let bytes = own + calls.iter().map(HostCall::bytes).sum::<usize>();
+        let captured = Captured {
             capture: FORM,
             instance: self.instance.to_owned(),
             component: self.component.name().to_owned(),
             digest: self.component.inspection().digest_hex(),
-            config: config.clone(),
+            config: (*capturing.config).clone(),
             format: Format { name: self.format.name.clone(), content_type: self.format.content_type.clone() },
-            fields: self.fields.to_vec(),
+            fields,
             events: Events { count: events.count, block: Bytes(events.block.clone()), spans: events.spans.clone() },
             records: Records { block: Bytes(records.block.clone()), offsets: records.offsets.clone() },
             attempt: self.number,
             before: self.before,
             at: self.at,
             calls,
-            end: End::of(result),
-        });
-        (captured, bytes)
+            end,
+            redacted: mask.found(),
+        };
+        (Some(captured), bytes)
+    }
+
+    /// All but the calls and the end.
+    fn bytes(&self, config: &Value, records: &RecordBatch, events: &EventBatch) -> usize {
+        let names = [self.instance, self.component.name(), &self.format.name, &self.format.content_type];
+        let texts = names.iter().map(|name| name.len()).sum::<usize>() + self.fields.iter().map(|field| EACH + field.len()).sum::<usize>();
+        let blocks = records.block.len() + events.block.len() + 4 * (events.spans.len() + records.offsets.len());
+        EACH + texts + config.to_string().len() + blocks
     }
 }
 

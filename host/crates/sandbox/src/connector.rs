@@ -145,32 +145,32 @@ impl Instance {
             Err(fault) => Err(fault.into()),
         };
         attempt::answered(attempt, &answer, |delivery| attempt::delivered(delivery, events.count));
-        if kept {
-            self.keep(records, events, number, at, &answer);
+        if let Some(generation) = kept {
+            self.keep(generation, records, events, number, at, &answer);
         }
         self.delivered += 1;
         answer
     }
 
-    /// Whether the delivery that begins is to be kept.
-    fn capture(&mut self) -> bool {
+    /// For which request the delivery that begins is to be kept, if for any.
+    fn capture(&mut self) -> Option<u64> {
         match &self.shared.recording {
-            Recording::Off => false,
+            Recording::Off => None,
             Recording::Kept(capturing) => {
                 let kept = capturing.captures.begin(&*self.shared.factory.clock);
-                if kept {
+                if kept.is_some() {
                     self.store.data_mut().tape = Tape::keeping();
                 }
                 kept
             }
             Recording::Played(playback) => {
                 playback.begin();
-                false
+                None
             }
         }
     }
 
-    fn keep(&mut self, records: &RecordBatch, events: &EventBatch, number: u32, at: u64, answer: &Result<Delivery, DeliverError>) {
+    fn keep(&mut self, generation: u64, records: &RecordBatch, events: &EventBatch, number: u32, at: u64, answer: &Result<Delivery, DeliverError>) {
         let Recording::Kept(capturing) = &self.shared.recording else { return };
         let tape = std::mem::take(&mut self.store.data_mut().tape);
         let begun = capture::Begun {
@@ -182,8 +182,8 @@ impl Instance {
             at,
             number,
         };
-        let (captured, bytes) = begun.captured(&capturing.config, records, events, tape, answer);
-        capturing.captures.keep(captured, bytes);
+        let (captured, bytes) = begun.captured(capturing, records, events, tape, answer);
+        capturing.captures.keep(generation, captured, bytes);
     }
 
     async fn call_settle(&mut self, tokens: &[String]) -> Result<Vec<Outcome>, DeliverError> {

@@ -46,7 +46,7 @@ impl Owners {
             if tx.execute(sql, params![*instance, *tenant, now_ms]).await.map_err(fail())? == 0 {
                 continue;
             }
-            for table in ["pull_cursors", "pull_schedules", "connector_state", "metric_periods"] {
+            for table in ["pull_cursors", "pull_schedules", "connector_state", "metric_periods", "wanted_runs"] {
                 let sql = format!("DELETE FROM {table} WHERE instance = $1");
                 tx.execute(sqlx::AssertSqlSafe(sql), params![*instance]).await.map_err(fail())?;
             }

@@ -1,6 +1,7 @@
 //! `bulkhead replay FILE`: deliveries that a host kept, run again with a component, offline. The same events, records,
 //! configuration, clock and answers of the host; what comes out other than then is said, byte by byte.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use bulkhead_authoring::build;
@@ -38,9 +39,12 @@ pub fn run(file: &Path, args: &Again, output: Output) -> Result<Exit, Failure> {
     let first = all.first().ok_or_else(|| none(format!("{} holds no deliveries: none had come when it was fetched", file.display())))?;
     let unfit = |error: anyhow::Error| Failure::new(Exit::Configuration, "replay.unfit", clean(&format!("{error:#}")));
     let guest = Guest::of_manifest(bytes(args, first)?, None).map_err(unfit)?;
-    let same = guest.inspection.digest_hex() == first.digest;
+    let digest = guest.inspection.digest_hex();
+    let others: BTreeSet<&str> = all.iter().map(|captured| captured.digest.as_str()).filter(|then| *then != digest).collect();
+    let same = others.is_empty();
     let (mut differ, mut list) = (0, Vec::new());
     for (place, captured) in all.iter().enumerate() {
+        let same = captured.digest == digest;
         // The clock of a bench stands: each delivery has its own.
         let bench = replay::bench(source(), None, captured).map_err(|error| Failure::new(Exit::Failed, "author.sandbox", format!("{error:#}")))?;
         bench.component(&guest).map_err(unfit)?;
@@ -51,6 +55,7 @@ pub fn run(file: &Path, args: &Again, output: Output) -> Result<Exit, Failure> {
         match output {
             Output::Json => list.push(json!({
                 "events": captured.events.count, "attempt": captured.attempt, "before": captured.before, "calls": captured.calls.len(),
+                "same_component": same, "redacted": captured.redacted,
                 "end": replayed.end, "differences": replayed.differences,
             })),
             Output::Text => {
@@ -58,6 +63,12 @@ pub fn run(file: &Path, args: &Again, output: Output) -> Result<Exit, Failure> {
                 let mut line = format!("{place}: {} events, {} calls of the host: {word}: {end}", captured.events.count, captured.calls.len());
                 for difference in &replayed.differences {
                     line.push_str(&format!("\n  - {difference}"));
+                }
+                if !same {
+                    line.push_str(&format!("\n  note: it was done by another version (sha256:{})", captured.digest));
+                }
+                if captured.redacted {
+                    line.push_str("\n  note: secrets were redacted in it; those places are not compared");
                 }
                 if !replayed.differences.is_empty() && captured.before > 0 {
                     line.push_str(&format!(
@@ -71,11 +82,12 @@ pub fn run(file: &Path, args: &Again, output: Output) -> Result<Exit, Failure> {
     }
     if output == Output::Json {
         print(json!({
-            "schema_version": 1, "component": guest.name, "digest": format!("sha256:{}", guest.inspection.digest_hex()), "same_component": same,
+            "schema_version": 1, "component": guest.name, "digest": format!("sha256:{digest}"), "same_component": same,
             "deliveries": list, "different": differ,
         }))?;
     } else if !same {
-        eprintln!("note: another version than the one that was captured (sha256:{})", clean(&first.digest));
+        let others = others.into_iter().map(|digest| format!("sha256:{digest}")).collect::<Vec<_>>().join(", ");
+        eprintln!("note: another version than what was captured ({})", clean(&others));
     }
     Ok(if differ == 0 { Exit::Ok } else { Exit::Different })
 }

@@ -67,7 +67,7 @@ fn key(bytes: &[u8]) -> (Key, bool) {
         [0x1b, _, b'B'] => (Key::Down, true),
         [0x1b, _, b'H'] => (Key::First, true),
         [0x1b, _, b'F'] => (Key::Last, true),
-        [b'q' | b'Q' | 3 | 4] => (Key::Quit, true),
+        [b'q' | b'Q' | 3 | 4 | 0x1c] => (Key::Quit, true),
         [b's'] => (Key::Sort, true),
         [b'p' | b' '] => (Key::Pause, true),
         [b'k'] => (Key::Up, true),
@@ -92,8 +92,8 @@ impl Screen {
         let resized = listen(SignalKind::window_change())?;
         let before = tcgetattr(std::io::stdin()).map_err(|error| failed(error.into()))?;
         let mut raw = before.clone();
-        // Byte by byte and unseen; ^C comes as a signal, as ever.
-        raw.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON);
+        // Byte by byte and unseen. Signals of keys are keys: ^\ and ^Z would leave the terminal as it is here.
+        raw.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
         raw.special_codes[SpecialCodeIndex::VMIN] = 1;
         raw.special_codes[SpecialCodeIndex::VTIME] = 0;
         tcsetattr(std::io::stdin(), OptionalActions::Flush, &raw).map_err(|error| failed(error.into()))?;

@@ -304,6 +304,13 @@ fn directories() {
     check_words(&service("user_filter: \"(uid={user})\""), "`{user}`, which means nothing here", "");
     check_words(&service("user_filter: \"(uid={username})\", group_base: \"groups\", group_filter: \"(member={dn})\""), "no name of an entry", "");
     check_words(&service("user_filter: \"(uid={username})\", group_attribute: \"member of\""), "no name of an attribute", "memberOf");
+    // Who may be found by a mail has groups by the entry, not by what was typed.
+    let either =
+        |groups: &str| service(&format!("user_filter: \"(|(uid={{username}})(mail={{username}}))\", group_base: \"dc=x\", group_filter: \"{groups}\""));
+    good(&either("(member={dn})"));
+    good(&service("user_filter: \"(uid={username})\", group_base: \"dc=x\", group_filter: \"(memberUid={username})\""));
+    check_words(&either("(memberUid={username})"), "compares more than once", "use `{dn}` in `group_filter`");
+    check_words(&either("(|(member={dn})(memberUid={username}))"), "compares more than once", "one comparison in `user_filter`");
     check_words(&direct("uid=ada,dc=x", ""), "no pattern of a name", "{username}");
     check_words(&direct("{username}@corp.example", ""), "names no entry", "");
     check_words(&direct("uid={username},dc=x", ", ca: /missing.pem"), "/missing.pem, which cannot be read", "");

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, MOST_BYTES, Playback};
+use super::mask::{self, Mask};
+use super::{Bytes, EACH, MOST_BYTES, Playback};
 
 /// Most calls of one delivery.
 const MOST_CALLS: usize = 1_000;
@@ -15,6 +16,21 @@ const MOST_CALLS: usize = 1_000;
 pub struct HostCall {
     pub ask: Ask,
     pub answer: Answer,
+}
+
+impl HostCall {
+    pub(super) fn bytes(&self) -> usize {
+        size(&self.ask, &self.answer)
+    }
+
+    pub(super) fn mask(&mut self, mask: &mut Mask<'_>) {
+        self.ask.mask(mask);
+        self.answer.mask(mask);
+    }
+}
+
+fn size(ask: &Ask, answer: &Answer) -> usize {
+    EACH + ask.bytes() + answer.bytes()
 }
 
 /// What was called, with what.
@@ -106,16 +122,66 @@ impl Ask {
 
     fn bytes(&self) -> usize {
         match self {
-            Self::HttpSend(request) => request.body.0.len() + request.path.len() + sizes(&request.headers),
-            Self::HttpRelative { url, .. } => url.len(),
+            Self::HttpSend(request) => {
+                let texts = [&request.destination, &request.method, &request.path, &request.message_id];
+                texts.iter().map(|text| text.len()).sum::<usize>() + request.body.0.len() + sizes(&request.headers)
+            }
+            Self::HttpRelative { destination, url } => destination.len() + url.len(),
             Self::StateSet { key, value } => key.len() + value.0.len(),
             Self::StateGet { key } | Self::StateDelete { key } => key.len(),
+        }
+    }
+
+    /// The same call with masked places of `then` in place of what is here.
+    #[must_use]
+    pub(super) fn masked_as(mut self, then: &Self) -> Self {
+        match (&mut self, then) {
+            (Self::HttpSend(now), Self::HttpSend(then)) => {
+                mask::text_as(&mut now.destination, &then.destination);
+                mask::text_as(&mut now.method, &then.method);
+                mask::text_as(&mut now.path, &then.path);
+                mask::text_as(&mut now.message_id, &then.message_id);
+                mask::headers_as(&mut now.headers, &then.headers);
+                mask::bytes_as(&mut now.body, &then.body);
+            }
+            (Self::HttpRelative { destination, url }, Self::HttpRelative { destination: place, url: then }) => {
+                mask::text_as(destination, place);
+                mask::text_as(url, then);
+            }
+            (Self::StateSet { key, value }, Self::StateSet { key: then, value: written }) => {
+                mask::text_as(key, then);
+                mask::bytes_as(value, written);
+            }
+            (Self::StateGet { key }, Self::StateGet { key: then }) | (Self::StateDelete { key }, Self::StateDelete { key: then }) => mask::text_as(key, then),
+            _ => {}
+        }
+        self
+    }
+
+    fn mask(&mut self, mask: &mut Mask<'_>) {
+        match self {
+            Self::HttpSend(request) => {
+                for text in [&mut request.destination, &mut request.method, &mut request.path, &mut request.message_id] {
+                    mask.text(text);
+                }
+                mask.headers(&mut request.headers);
+                mask.bytes(&mut request.body);
+            }
+            Self::HttpRelative { destination, url } => {
+                mask.text(destination);
+                mask.text(url);
+            }
+            Self::StateSet { key, value } => {
+                mask.text(key);
+                mask.bytes(value);
+            }
+            Self::StateGet { key } | Self::StateDelete { key } => mask.text(key),
         }
     }
 }
 
 fn sizes(headers: &[(String, Bytes)]) -> usize {
-    headers.iter().map(|(name, value)| name.len() + value.0.len()).sum()
+    headers.iter().map(|(name, value)| EACH + name.len() + value.0.len()).sum()
 }
 
 impl HttpRequest {
@@ -160,9 +226,22 @@ impl Answer {
     fn bytes(&self) -> usize {
         match self {
             Self::Response(response) => response.body.0.len() + sizes(&response.headers),
-            Self::Path(text) | Self::Error { text, .. } => text.len(),
+            Self::Path(text) => text.len(),
+            Self::Error { kind, text } => kind.len() + text.len(),
             Self::Value(value) => value.as_ref().map_or(0, |value| value.0.len()),
             Self::Done => 0,
+        }
+    }
+
+    fn mask(&mut self, mask: &mut Mask<'_>) {
+        match self {
+            Self::Response(response) => {
+                mask.headers(&mut response.headers);
+                mask.bytes(&mut response.body);
+            }
+            Self::Path(text) | Self::Error { text, .. } => mask.text(text),
+            Self::Value(Some(value)) => mask.bytes(value),
+            Self::Value(None) | Self::Done => {}
         }
     }
 }
@@ -188,7 +267,7 @@ impl Tape {
 
     /// Whether calls are to be noted or answered here; most are neither, and nothing is copied for them.
     pub fn is_on(&self) -> bool {
-        !matches!(self, Self::Off)
+        !matches!(self, Self::Off | Self::Keeping { over: true, .. })
     }
 
     /// What was answered then, where this is played.
@@ -201,9 +280,11 @@ impl Tape {
 
     pub fn note(&mut self, ask: Ask, answer: Answer) {
         let Self::Keeping { calls, bytes, over } = self else { return };
-        *bytes += ask.bytes() + answer.bytes();
+        *bytes += size(&ask, &answer);
         *over |= *bytes > MOST_BYTES || calls.len() == MOST_CALLS;
-        if !*over {
+        if *over {
+            *calls = Vec::new();
+        } else {
             calls.push(HostCall { ask, answer });
         }
     }

@@ -11,3 +11,5 @@ CREATE TABLE owners (
 ) STRICT;
 CREATE INDEX owners_tenant ON owners (tenant, instance);
 CREATE INDEX indexed_events_tenant ON indexed_events (tenant, time_ms);
+-- What the host told of itself had an empty tenant, as events of the default one have.
+UPDATE indexed_events SET tenant = '@host' WHERE tenant = '' AND source = 'bulkhead' AND event_type LIKE 'bulkhead.%';
